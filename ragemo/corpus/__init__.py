@@ -1,0 +1,1 @@
+"""Read, validate and convert corpora; choose transcripts; cut windows."""

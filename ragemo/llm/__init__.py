@@ -1,0 +1,1 @@
+"""Language models: local and behind an API."""

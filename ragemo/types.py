@@ -1,0 +1,282 @@
+"""The words of the project: one frozen type per idea, passed along unchanged.
+
+A dialogue becomes windows; a window finds its labelled neighbours (demonstrations);
+they make a prompt; a prompt brings ballots; ballots make a verdict.
+
+Two guards are built into the shapes. A `Window` is a run of turns that *ends* in its
+target, so no later turn fits in it. A `Turn` has neither a gold label nor a reference
+transcript, so neither can reach a vector or a prompt by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ragemo.errors import DataError
+from ragemo.labels import LabelSet
+
+Distribution = tuple[float, ...]
+"""Probabilities over a label set, in its order; they sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One utterance as the corpus holds it.
+
+    Attributes:
+        id: unique within the corpus.
+        dialogue_id: the conversation it belongs to.
+        turn: its place in the dialogue; strictly rising, gaps allowed, starts at 0 or above.
+        speaker: who speaks, as the corpus names them; empty if unknown.
+        session: the recording session, where the corpus has sessions.
+        hypotheses: ASR system (or written source) -> text; may be empty, texts may be empty.
+        reference: the human transcript of an ASR corpus. Never used unless asked for in words.
+        emotion: the gold label in the label set's spelling, another emotion's name on an
+            utterance that is context only, or None where it is unknown.
+        needs_prediction: whether it is to be labelled (and may serve as a demonstration);
+            otherwise it is context only.
+    """
+
+    id: str
+    dialogue_id: str
+    turn: int
+    speaker: str
+    hypotheses: Mapping[str, str]
+    session: str | None = None
+    reference: str | None = None
+    emotion: str | None = None
+    needs_prediction: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A conversation: its utterances in order of turn.
+
+    Raises:
+        DataError: if it is empty, an utterance is of another dialogue, or turns do not rise.
+    """
+
+    id: str
+    utterances: tuple[Utterance, ...]
+
+    def __post_init__(self) -> None:
+        if not self.utterances:
+            raise DataError(f"dialogue {self.id!r} has no utterances")
+        previous = -1
+        for utterance in self.utterances:
+            if utterance.dialogue_id != self.id:
+                raise DataError(
+                    f"it belongs to dialogue {utterance.dialogue_id!r}, not {self.id!r}",
+                    record=utterance.id,
+                )
+            if utterance.turn <= previous:
+                raise DataError(
+                    f"turn {utterance.turn} follows turn {previous} in dialogue {self.id!r}; "
+                    "each turn must come once, in rising order",
+                    record=utterance.id,
+                    field="turn",
+                )
+            previous = utterance.turn
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus file, read and validated.
+
+    Attributes:
+        dialogues: in file order.
+        labels: the label set of its emotions.
+        format: the name of the format it was read as.
+        path: where it came from.
+        sha256: hash of the file's bytes.
+    """
+
+    dialogues: tuple[Dialogue, ...]
+    labels: LabelSet
+    format: str
+    path: Path
+    sha256: str
+
+    @property
+    def utterances(self) -> tuple[Utterance, ...]:
+        """All utterances in corpus order."""
+        return tuple(u for dialogue in self.dialogues for u in dialogue.utterances)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An utterance as the models may see it: who spoke, and the chosen transcript.
+
+    It has no gold label and no reference transcript: what is not here cannot leak.
+
+    Attributes:
+        text: the chosen transcript; empty where every hypothesis is.
+        source: which hypothesis it is (an ASR system's name, "reference", or "" if all empty).
+    """
+
+    utterance_id: str
+    dialogue_id: str
+    turn: int
+    speaker: str
+    session: str | None
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A target turn and what was said before it, oldest first.
+
+    The target is the last turn by definition, so a window cannot hold a later one.
+
+    Raises:
+        ValueError: if it is empty, mixes dialogues, or its turns do not rise.
+    """
+
+    turns: tuple[Turn, ...]
+
+    def __post_init__(self) -> None:
+        if not self.turns:
+            raise ValueError("a window needs at least its target turn")
+        for earlier, later in zip(self.turns, self.turns[1:], strict=False):
+            if earlier.dialogue_id != later.dialogue_id or earlier.turn >= later.turn:
+                raise ValueError(
+                    f"{earlier.utterance_id!r} cannot stand before {later.utterance_id!r} "
+                    "in a window: same dialogue and rising turns are required"
+                )
+
+    @property
+    def target(self) -> Turn:
+        """The turn whose emotion is asked for."""
+        return self.turns[-1]
+
+    @property
+    def context(self) -> tuple[Turn, ...]:
+        """The turns before the target, oldest first."""
+        return self.turns[:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A labelled training window and its similarity to the query.
+
+    Attributes:
+        window: the training window.
+        label: its gold label.
+        similarity: weighted sum of the cosines of target and context, in [-1, 1].
+    """
+
+    window: Window
+    label: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One chat message; `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What an LLM is asked about one utterance.
+
+    Attributes:
+        utterance_id: the target's id.
+        messages: the chat messages; the first is the same for every utterance of a run.
+        tokens: length in tokens of the model, or an estimate where it has no open tokenizer.
+        demonstrations: those shown, in the order shown.
+        dropped_demonstrations: how many did not fit the token budget.
+        dropped_context: how many of the oldest context turns did not fit it.
+    """
+
+    utterance_id: str
+    messages: tuple[Message, ...]
+    tokens: int
+    demonstrations: tuple[Demonstration, ...] = ()
+    dropped_demonstrations: int = 0
+    dropped_context: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one answer cost.
+
+    Attributes:
+        prompt_tokens: tokens sent, including cached ones.
+        cached_tokens: those of them that the endpoint had cached.
+        answer_tokens: tokens answered.
+        cost: in US dollars; None where no price is known.
+        seconds: latency as seen from here.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    answer_tokens: int = 0
+    cost: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One voter's say on one utterance.
+
+    A bare label is a one-hot distribution. A ballot without a distribution is either invalid
+    (an answer came, and it is no label) or failed (no answer came; `error` says why).
+
+    Attributes:
+        utterance_id: the target's id.
+        voter: who votes, e.g. "neighbours" or "smollm2".
+        sample: the number of this answer among the voter's answers to the same prompt, from 0.
+        distribution: over the label set, or None.
+        log_likelihoods: log P(label | prompt) per label as the model gave it, not normalised
+            and not calibrated, where the voter scores labels.
+        answer: the raw answer.
+        error: why there is no answer, or None.
+    """
+
+    utterance_id: str
+    voter: str
+    sample: int = 0
+    distribution: Distribution | None = None
+    log_likelihoods: tuple[float, ...] | None = None
+    answer: str = ""
+    error: str | None = None
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def failed(self) -> bool:
+        """Whether no answer came."""
+        return self.error is not None
+
+    @property
+    def invalid(self) -> bool:
+        """Whether an answer came that is no label."""
+        return self.error is None and self.distribution is None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on one utterance.
+
+    Attributes:
+        utterance_id: the target's id.
+        label: the winning label, or None if no ballot was usable.
+        distribution: over the label set, or None.
+        confidence: the winner's share in [0, 1]; 0 without a label.
+        agreement: share of usable ballots whose own first choice is the winner.
+        invalid: how many of the deciding ballots were answers that are no label.
+        failed: how many of the deciding ballots never got an answer.
+    """
+
+    utterance_id: str
+    label: str | None
+    distribution: Distribution | None
+    confidence: float
+    agreement: float
+    invalid: int = 0
+    failed: int = 0
