@@ -1,0 +1,305 @@
+"""A local causal language model by transformers: scores every label, or samples answers.
+
+Scoring asks for no answer at all. With prompt x and the tokens t_1..t_m of label l as the
+assistant would write it, the ballot holds
+
+    log P(l | x) = sum_i log P(t_i | x, t_1..t_{i-1})
+
+for every label, which is what infinitely many samples restricted to the labels would tend to.
+Prompts go through the model one at a time: in a batch, padding and kernel shapes let a prompt's
+neighbours change its last digits, and a resumed run could differ from one that was never
+stopped. The first message, the same for a whole run, is computed once and kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ragemo.errors import ModelError, SettingsError
+from ragemo.labels import LabelSet
+from ragemo.llm.answers import read_label
+from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model
+from ragemo.types import Ballot, Message, Prompt, Usage
+
+MODES = ("score", "sample")
+
+
+class LocalModel:
+    """A causal LM in this process; see `LanguageModel` for what it promises.
+
+    Raises:
+        SettingsError: if the mode is unknown.
+        ModelError: if the model cannot be loaded.
+    """
+
+    counts_exactly = True
+    concurrency = 1
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        *,
+        mode: str = "score",
+        temperature: float = 0.7,
+        max_answer_tokens: int = 16,
+        seed: int = 0,
+        weights: str = "",
+    ) -> None:
+        if mode not in MODES:
+            raise SettingsError(f"llm.mode {mode!r}: expected {' or '.join(MODES)}")
+        self.name = name
+        self.exact = mode == "score"
+        self._model = model
+        self._tokenizer = tokenizer
+        self._mode = mode
+        self._temperature = temperature
+        self._max_answer_tokens = max_answer_tokens
+        self._seed = seed
+        self._weights = weights
+        self._label_tokens: dict[tuple[str, ...], list[list[int]]] = {}
+        self._opening: tuple[str, Any, int] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        name: str = SMOLLM2.name,
+        *,
+        mode: str = "score",
+        temperature: float = 0.7,
+        max_answer_tokens: int = 16,
+        seed: int = 0,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> LocalModel:
+        """Load `smollm2` (embedded), or any causal LM by hub name or folder.
+
+        The weights run in bfloat16 where the processor computes in it, else in float32.
+        """
+        # Progress bars of loading two hundred tensors in a third of a second help nobody.
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        embedded = EMBEDDED_MODELS.get(name)
+        folder = str(ensure_model(name, say=say)) if embedded else str(Path(name).expanduser())
+        dtype = torch.bfloat16 if _computes_bfloat16() else torch.float32
+        try:
+            model = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, trust_remote_code=False
+            ).eval()
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:
+            raise ModelError(
+                f"cannot load the language model {name!r}: {error}; expected a folder, the name of "
+                f"a model on a hub that this machine reaches, or {SMOLLM2.name!r}, the embedded one"
+            ) from None
+        return cls(
+            name,
+            model,
+            tokenizer,
+            mode=mode,
+            temperature=temperature,
+            max_answer_tokens=max_answer_tokens,
+            seed=seed,
+            weights=embedded.weights_sha256 if embedded else "",
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, weights and number format; how it answers."""
+        identity: dict[str, Any] = {
+            "backend": "transformers",
+            "model": self.name,
+            "mode": self._mode,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+        }
+        if self._weights:
+            identity["weights_sha256"] = self._weights
+        if not self.exact:
+            identity |= {
+                "temperature": self._temperature,
+                "max_answer_tokens": self._max_answer_tokens,
+                "seed": self._seed,
+            }
+        return identity
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Tokens under the chat template, the opening of the answer included."""
+        return len(self._tokens(self._render(messages)))
+
+    def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
+        """Nothing: the model runs here."""
+        return 0.0
+
+    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
+        """See `LanguageModel.ask`."""
+        if self.exact:
+            return [self._score(prompt, labels, sample) for sample in samples]
+        return [self._sample(prompt, labels, sample) for sample in samples]
+
+    async def close(self) -> None:
+        """Nothing to let go of before the process ends."""
+
+    # -- scoring -----------------------------------------------------------------------------
+
+    def _score(self, prompt: Prompt, labels: LabelSet, sample: int) -> Ballot:
+        import torch
+
+        started = time.perf_counter()
+        candidates = self._candidates(labels)
+        with torch.inference_mode():
+            scores = self._log_likelihoods(prompt.messages, candidates)
+        largest = max(scores)
+        weights = [math.exp(score - largest) for score in scores]
+        return Ballot(
+            utterance_id=prompt.utterance_id,
+            voter=self.name,
+            sample=sample,
+            distribution=tuple(weight / sum(weights) for weight in weights),
+            log_likelihoods=tuple(scores),
+            usage=Usage(
+                prompt_tokens=prompt.tokens, cost=0.0, seconds=time.perf_counter() - started
+            ),
+        )
+
+    def _candidates(self, labels: LabelSet) -> list[list[int]]:
+        """The tokens of each label as an answer.
+
+        Where one label's tokens begin another's, the end of the answer is scored with them, or
+        the shorter label would win by being shorter.
+        """
+        if labels.words not in self._label_tokens:
+            lead = "" if self._tokenizer.chat_template else " "
+            tokens = [self._tokens(lead + word) for word in labels.words]
+            begins_another = any(
+                one != other and other[: len(one)] == one for one in tokens for other in tokens
+            )
+            if begins_another:
+                tokens = [[*one, self._tokenizer.eos_token_id] for one in tokens]
+            self._label_tokens[labels.words] = tokens
+        return self._label_tokens[labels.words]
+
+    def _log_likelihoods(
+        self, messages: Sequence[Message], candidates: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """log P(candidate | messages) of each, in one pass.
+
+        The candidates stand side by side after the prompt, as branches of a tree: each of their
+        tokens sees the prompt and its own branch, and has the position it would have alone.
+        """
+        import torch
+
+        cache, kept, tokens = self._split(messages)
+        asked = len(tokens)
+        positions = list(range(kept, kept + asked))
+        branches: list[tuple[int, int]] = []  # start and length among the new tokens
+        for candidate in candidates:
+            branches.append((len(tokens), len(candidate) - 1))
+            positions += range(kept + asked, kept + asked + len(candidate) - 1)
+            tokens += candidate[:-1]
+        count = len(tokens)
+        visible = torch.ones(count, kept + count, dtype=torch.bool).tril(kept)
+        for start, length in branches:
+            visible[start : start + length, kept + asked : kept + start] = False
+        mask = torch.zeros(1, 1, count, kept + count, dtype=self._model.dtype)
+        mask.masked_fill_(~visible, torch.finfo(self._model.dtype).min)
+        output = self._model(
+            torch.tensor([tokens]),
+            attention_mask=mask,
+            position_ids=torch.tensor([positions]),
+            past_key_values=cache,
+            use_cache=cache is not None,
+            logits_to_keep=torch.arange(asked - 1, count),
+        )
+        log_probabilities = torch.log_softmax(output.logits[0].float(), dim=-1)
+        scores = []
+        for candidate, (start, length) in zip(candidates, branches, strict=True):
+            # The prompt's last token predicts the first, each token of the branch the next.
+            rows = [0, *range(start - asked + 1, start - asked + 1 + length)]
+            scores.append(float(log_probabilities[rows, list(candidate)].sum()))
+        return scores
+
+    def _split(self, messages: Sequence[Message]) -> tuple[Any, int, list[int]]:
+        """What is kept of the first message (cache, its length), and the tokens after it."""
+        import torch
+
+        text = self._render(messages)
+        opening = self._render(messages[:1], answer=False)
+        if len(messages) < 2 or not text.startswith(opening):
+            return None, 0, self._tokens(text)
+        if self._opening is None or self._opening[0] != opening:
+            tokens = torch.tensor([self._tokens(opening)])
+            output = self._model(tokens, use_cache=True, logits_to_keep=1)
+            self._opening = (opening, output.past_key_values, tokens.shape[1])
+        _, cache, length = self._opening
+        if added := cache.get_seq_length() - length:
+            cache.crop(-added)  # what the prompt before this one left behind
+        return cache, length, self._tokens(text[len(opening) :])
+
+    # -- sampling ----------------------------------------------------------------------------
+
+    def _sample(self, prompt: Prompt, labels: LabelSet, sample: int) -> Ballot:
+        import torch
+
+        started = time.perf_counter()
+        key = f"{self._seed}\0{prompt.utterance_id}\0{sample}".encode()
+        tokens = torch.tensor([self._tokens(self._render(prompt.messages))])
+        with torch.inference_mode():
+            torch.manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
+            output = self._model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                do_sample=self._temperature > 0,
+                temperature=self._temperature if self._temperature > 0 else None,
+                max_new_tokens=self._max_answer_tokens,
+                pad_token_id=self._tokenizer.eos_token_id,
+            )[0, tokens.shape[1] :]
+        answer = self._tokenizer.decode(output, skip_special_tokens=True)
+        label = read_label(answer, labels)
+        return Ballot(
+            utterance_id=prompt.utterance_id,
+            voter=self.name,
+            sample=sample,
+            distribution=None if label is None else labels.one_hot(label),
+            answer=answer,
+            usage=Usage(
+                prompt_tokens=prompt.tokens,
+                answer_tokens=len(output),
+                cost=0.0,
+                seconds=time.perf_counter() - started,
+            ),
+        )
+
+    # -- text to tokens ----------------------------------------------------------------------
+
+    def _render(self, messages: Sequence[Message], *, answer: bool = True) -> str:
+        if not self._tokenizer.chat_template:
+            return "\n".join(message.content for message in messages) + ("\n" if answer else "")
+        text: str = self._tokenizer.apply_chat_template(
+            [{"role": message.role, "content": message.content} for message in messages],
+            add_generation_prompt=answer,
+            tokenize=False,
+        )
+        return text
+
+    def _tokens(self, text: str) -> list[int]:
+        tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return tokens
+
+
+def _computes_bfloat16() -> bool:
+    import torch
+
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check and check())

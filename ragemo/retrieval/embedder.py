@@ -1,0 +1,223 @@
+"""Text to vectors: each distinct text once, each on its own.
+
+No text is ever batched with another. In a batch, padding and shared quantisation ranges let a
+text's neighbours move its vector in the last digits; alone, its vector is a function of the
+text, so caches are exact and resumed, sharded and repeated runs agree to the last bit. On
+short utterances this costs little: one text a core at a time keeps the cores busy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ragemo.errors import ModelError, SettingsError
+from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
+
+Vectors = npt.NDArray[np.float32]
+
+MAX_TOKENS = 256
+"""Longer texts are cut here, as the embedder was trained."""
+
+PRECISIONS = ("int8", "fp32")
+
+
+class Embedder(Protocol):
+    """Anything that turns texts into unit vectors.
+
+    `identity` is plain data that names all that determines a vector; an index keeps it and
+    refuses queries embedded otherwise.
+    """
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] = ...
+    ) -> Vectors:
+        """Unit vectors, shape (len(texts), dimension), float32; zeros for a blank text.
+
+        `progress` is told how many more texts are done.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OnnxEmbedder:
+    """The embedded MiniLM on ONNX Runtime, in int8 (default) or fp32.
+
+    Raises:
+        ModelError: if the model is not in the cache and cannot be fetched.
+    """
+
+    precision: str
+    session: Any
+    tokenizer: Any
+
+    @classmethod
+    def load(
+        cls, precision: str = "int8", say: Callable[[str], None] = lambda line: None
+    ) -> OnnxEmbedder:
+        """Load it, pulling it first if it is not in the cache."""
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        folder = ensure_model(MINILM.name, say=say)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(
+            str(folder / f"model-{precision}.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(MAX_TOKENS)
+        return cls(precision, session, tokenizer)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The weights' hash, the precision and the cut."""
+        return {
+            "name": MINILM.name,
+            "weights_sha256": MINILM.weights_sha256,
+            "precision": self.precision,
+            "max_tokens": MAX_TOKENS,
+        }
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return 384
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+    ) -> Vectors:
+        """See `Embedder.embed`."""
+
+        def embed_one(ids: list[int]) -> Vectors:
+            tokens = np.array([ids], dtype=np.int64)
+            inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
+            vector: Vectors = self.session.run(None, inputs)[0][0]
+            return vector
+
+        def embed_distinct(distinct: Sequence[str]) -> Vectors:
+            vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
+            row = 0
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                for start in range(0, len(distinct), 512):
+                    block = distinct[start : start + 512]
+                    tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(block)]
+                    for vector in pool.map(embed_one, tokens):
+                        vectors[row] = vector
+                        row += 1
+                    progress(len(block))
+            return vectors
+
+        return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+@dataclass(frozen=True)
+class SentenceTransformerEmbedder:
+    """Any sentence-transformers model, by hub name or folder, in fp32.
+
+    Raises:
+        ModelError: if it cannot be loaded.
+    """
+
+    name: str
+    model: Any
+
+    @classmethod
+    def load(cls, name: str) -> SentenceTransformerEmbedder:
+        """Load a model by hub name or folder."""
+        from sentence_transformers import SentenceTransformer
+
+        try:
+            model = SentenceTransformer(name, device="cpu", trust_remote_code=False)
+        except Exception as error:
+            raise ModelError(
+                f"cannot load the sentence-transformers model {name!r}: {error}; expected the "
+                f"name of a model on a hub that this machine reaches, a folder, or "
+                f"{MINILM.name!r}, the embedded one"
+            ) from None
+        return cls(name, model)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Name, and the longest text in tokens; an index checks the vectors themselves, too."""
+        return {
+            "name": self.name,
+            "precision": "fp32",
+            "max_tokens": int(self.model.max_seq_length or 0),
+        }
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return int(self.model.get_embedding_dimension())
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+    ) -> Vectors:
+        """See `Embedder.embed`."""
+
+        def embed_distinct(distinct: Sequence[str]) -> Vectors:
+            vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
+            for row, text in enumerate(distinct):
+                vectors[row] = self.model.encode(
+                    [text], normalize_embeddings=True, show_progress_bar=False
+                )[0]
+                progress(1)
+            return vectors
+
+        return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+def _embed_each_once(
+    texts: Sequence[str], dimension: int, embed_distinct: Callable[[Sequence[str]], Vectors]
+) -> Vectors:
+    """Vectors of the texts from vectors of the distinct ones; blank texts get zeros."""
+    distinct = list(dict.fromkeys(text for text in texts if text.strip()))
+    row_of = {text: row for row, text in enumerate(distinct)}
+    known = np.zeros((len(distinct) + 1, dimension), dtype=np.float32)
+    known[:-1] = embed_distinct(distinct)
+    return known[[row_of.get(text, -1) for text in texts]]
+
+
+def load_embedder(
+    name: str = MINILM.name,
+    precision: str = "int8",
+    say: Callable[[str], None] = lambda line: None,
+) -> Embedder:
+    """An embedder by name: `minilm` (embedded) or any sentence-transformers model.
+
+    Args:
+        name: "minilm", a hub name or a folder.
+        precision: "int8" or "fp32" for `minilm`; other models always run in fp32.
+        say: told in words what takes time.
+
+    Raises:
+        SettingsError: if the precision is unknown, or the name is an embedded LLM's.
+        ModelError: if the model cannot be loaded.
+    """
+    if precision not in PRECISIONS:
+        raise SettingsError(f"precision {precision!r}: expected {' or '.join(PRECISIONS)}")
+    if name == MINILM.name:
+        return OnnxEmbedder.load(precision, say=say)
+    if name in EMBEDDED_MODELS:
+        raise SettingsError(f"{name!r} is a language model; the embedded embedder is 'minilm'")
+    if name.startswith((".", "/", "~")):
+        folder = Path(name).expanduser()
+        if not folder.is_dir():
+            raise ModelError(f"no sentence-transformers model in {folder}: no such folder")
+        return SentenceTransformerEmbedder.load(str(folder.resolve()))
+    return SentenceTransformerEmbedder.load(name)

@@ -1,0 +1,457 @@
+"""The index: labelled training windows, searchable, as a folder anyone can read.
+
+    manifest.json    format version, settings, label set, embedder, data hash, a SHA-256 per file
+    utterances.jsonl one utterance a line: its chosen transcript, and its label if it is an example
+    vectors.npy      utterance vectors, float32, one row a line of utterances.jsonl
+    windows.faiss    FAISS index (inner product) over the composed vectors of the examples
+
+Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
+Context utterances that are no examples themselves are kept, since windows need them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragemo import __version__
+from ragemo.corpus.transcripts import choose_transcripts
+from ragemo.corpus.windows import turns_of
+from ragemo.errors import IndexFolderError, SettingsError
+from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
+from ragemo.labels import LabelSet
+from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.guards import Guard, GuardedRows
+from ragemo.retrieval.vectors import Composition, compose
+from ragemo.types import Corpus, Demonstration, Turn, Window
+from ragemo.retrieval.neighbours import COUNTS, Floats, Integers, NeighbourVoter, fit_neighbour_voter
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+FITTING_WINDOWS = 2500
+"""At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The examples found for a batch of queries, most similar first.
+
+    Attributes:
+        rows: rows of the index's utterances, shape (n, k); -1 where there are fewer than k.
+        similarities: shape (n, k); -inf where there are fewer than k.
+    """
+
+    rows: Rows
+    similarities: Floats
+
+
+class Index:
+    """Labelled windows of a training corpus, searchable by similarity."""
+
+    def __init__(
+        self,
+        *,
+        turns: Sequence[Turn],
+        gold: Sequence[str | None],
+        vectors: Vectors,
+        labels: LabelSet,
+        composition: Composition,
+        embedder: dict[str, Any],
+        transcript: str,
+        corpus: dict[str, Any],
+        searcher: Any = None,
+        voter: NeighbourVoter | None = None,
+    ) -> None:
+        self.turns = tuple(turns)
+        self.gold = tuple(gold)
+        self.vectors = vectors
+        self.labels = labels
+        self.composition = composition
+        self.embedder = embedder
+        self.transcript = transcript
+        self.corpus = corpus
+        self.examples: Rows = np.flatnonzero([label is not None for label in gold])
+        self.searcher = searcher if searcher is not None else self._make_searcher()
+        self.voter = voter if voter is not None else self._fit_voter()
+
+    # -- making ------------------------------------------------------------------------------
+
+    @classmethod
+    def build(
+        cls,
+        corpus: Corpus,
+        embedder: Embedder,
+        *,
+        transcript: str,
+        composition: Composition | None = None,
+        seed: int = 0,
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> Index:
+        """Embed a labelled corpus and index its windows.
+
+        Args:
+            corpus: utterances that need a prediction and have a gold label become examples; the
+                others are context.
+            embedder: turns each utterance into a vector.
+            transcript: how each utterance's transcript is chosen (a strategy or an ASR system).
+            composition: weight, decay and length of the context in a window's vector.
+            seed: for transcript strategies that draw.
+            progress: told how many more distinct utterances are embedded.
+
+        Raises:
+            SettingsError: if no utterance has a label, or the transcript choice is impossible.
+        """
+        utterances = corpus.utterances
+        chosen = choose_transcripts(utterances, transcript, seed=seed)
+        by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
+        turns = [turn for dialogue in corpus.dialogues for turn in turns_of(dialogue, by_id)]
+        gold = [
+            u.emotion if u.needs_prediction and u.emotion in corpus.labels.names else None
+            for u in utterances
+        ]
+        if not any(gold):
+            raise SettingsError(
+                f"{corpus.path}: no utterance has a label of {corpus.labels.name!r} "
+                f"({', '.join(corpus.labels.names)}); an index needs labelled utterances"
+            )
+        vectors = embedder.embed([turn.text for turn in turns], progress)
+        return cls(
+            turns=turns,
+            gold=gold,
+            vectors=vectors,
+            labels=corpus.labels,
+            composition=composition or Composition(),
+            embedder=embedder.identity,
+            transcript=transcript,
+            corpus={"file": corpus.path.name, "format": corpus.format, "sha256": corpus.sha256},
+        )
+
+    def recomposed(self, composition: Composition) -> Index:
+        """The same utterances under another weight, decay or length; nothing is embedded."""
+        if composition == self.composition:
+            return self
+        return Index(
+            turns=self.turns,
+            gold=self.gold,
+            vectors=self.vectors,
+            labels=self.labels,
+            composition=composition,
+            embedder=self.embedder,
+            transcript=self.transcript,
+            corpus=self.corpus,
+        )
+
+    def _make_searcher(self) -> Any:
+        import faiss
+
+        searcher = faiss.IndexFlatIP(2 * self.vectors.shape[1])
+        searcher.add(self.window_vectors[self.examples])
+        return searcher
+
+    def _fit_voter(self) -> NeighbourVoter:
+        """Fit the neighbour voter on windows asked with their own dialogue held out."""
+        sample = self.examples
+        if len(sample) > FITTING_WINDOWS:
+            drawn = np.random.default_rng(0).choice(len(sample), FITTING_WINDOWS, replace=False)
+            sample = sample[np.sort(drawn)]
+        found = self.search(
+            self.window_vectors[sample], [self.turns[row] for row in sample], COUNTS[-1]
+        )
+        return fit_neighbour_voter(
+            found.similarities, self.label_positions[found.rows], self.label_positions[sample],
+            self.prior,
+        )
+
+    # -- what it holds -----------------------------------------------------------------------
+
+    @cached_property
+    def window_vectors(self) -> Vectors:
+        """Composed vectors of all utterances, shape (utterances, 2 d)."""
+        return compose(self.vectors, [turn.dialogue_id for turn in self.turns], self.composition)
+
+    @cached_property
+    def label_positions(self) -> Integers:
+        """Position of each utterance's label in the label set; -1 for those that are context."""
+        positions = {name: position for position, name in enumerate(self.labels.names)}
+        return np.array([-1 if name is None else positions[name] for name in self.gold])
+
+    @cached_property
+    def label_counts(self) -> dict[str, int]:
+        """How many examples each label has, in label order."""
+        counts = Counter(name for name in self.gold if name is not None)
+        return {name: counts[name] for name in self.labels.names}
+
+    @property
+    def prior(self) -> tuple[float, ...]:
+        """Label shares of the examples."""
+        total = len(self.examples)
+        return tuple(count / total for count in self.label_counts.values())
+
+    @cached_property
+    def _guarded(self) -> GuardedRows:
+        return GuardedRows([self.turns[row] for row in self.examples])
+
+    def window(self, row: int, context: int) -> Window:
+        """The window of one utterance with at most `context` earlier turns."""
+        dialogue_id = self.turns[row].dialogue_id
+        first = row
+        while first > 0 and row - first < context:
+            if self.turns[first - 1].dialogue_id != dialogue_id:
+                break
+            first -= 1
+        return Window(self.turns[first : row + 1])
+
+    def demonstrations(
+        self, found: Neighbours, query: int, k: int, context: int
+    ) -> tuple[Demonstration, ...]:
+        """The first k neighbours of one query as demonstrations, most similar first."""
+        pairs = zip(found.rows[query, :k], found.similarities[query, :k], strict=True)
+        return tuple(
+            Demonstration(self.window(int(row), context), str(self.gold[row]), float(similarity))
+            for row, similarity in pairs
+            if row >= 0
+        )
+
+    # -- searching ---------------------------------------------------------------------------
+
+    def search(
+        self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard | None = None
+    ) -> Neighbours:
+        """The k most similar examples that each query may see.
+
+        Args:
+            queries: composed window vectors, shape (n, 2 d), under this index's composition.
+            targets: the query windows' target turns, for the guard.
+            k: how many neighbours; fewer come only if fewer are allowed.
+            guard: what is shut out beside the query's own dialogue.
+
+        Ties are broken by the examples' order in the corpus. Similarities are computed again in
+        double precision and rounded to six digits, so that a query's neighbours do not depend
+        on which other queries it was searched with.
+        """
+        guard = guard or Guard()
+        rows = np.full((len(targets), k), -1, dtype=np.int64)
+        similarities = np.full((len(targets), k), -np.inf)
+        pending = np.arange(len(targets))
+        fetch = k + 16
+        while len(pending) and k:
+            fetch = min(fetch, len(self.examples))
+            _, found = self.searcher.search(queries[pending], fetch)
+            short = []
+            for query, candidates in zip(pending, found, strict=True):
+                candidates = candidates[candidates >= 0]
+                allowed = candidates[self._guarded.allowed(candidates, targets[query], guard)]
+                if len(allowed) < k and fetch < len(self.examples):
+                    short.append(query)
+                    continue
+                examples = self.examples[allowed]
+                exact = self.window_vectors[examples].astype(np.float64) @ queries[query].astype(
+                    np.float64
+                )
+                exact = exact.round(6)
+                order = np.lexsort((examples, -exact))[:k]
+                rows[query, : len(order)] = examples[order]
+                similarities[query, : len(order)] = exact[order]
+            pending = np.array(short, dtype=np.int64)
+            fetch *= 4
+        return Neighbours(rows, similarities)
+
+    # -- on disk -----------------------------------------------------------------------------
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the folder whole.
+
+        Raises:
+            IndexFolderError: if something is at `path` already and `overwrite` is not set, or
+                what is there is no index.
+        """
+        import faiss
+
+        check_destination(path, overwrite=overwrite)
+        with whole_folder(path) as folder:
+            lines = [
+                json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
+                for turn, label in zip(self.turns, self.gold, strict=True)
+            ]
+            (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
+            np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
+            faiss.write_index(self.searcher, str(folder / "windows.faiss"))
+            manifest = {
+                "format": FORMAT,
+                "ragemo": __version__,
+                "corpus": self.corpus,
+                "transcript": self.transcript,
+                "embedder": self.embedder,
+                "composition": self.composition.to_dict(),
+                "labels": self.labels.to_dict(),
+                "label_counts": self.label_counts,
+                "utterances": len(self.turns),
+                "examples": len(self.examples),
+                "neighbour_voter": self.voter.to_dict(),
+                "files": {
+                    entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())
+                },
+            }
+            manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
+            write_json(folder / "manifest.json", manifest)
+
+    @classmethod
+    def load(cls, path: Path) -> Index:
+        """Read a folder written by `save`.
+
+        Raises:
+            IndexFolderError: if it is missing, damaged, or of another format version.
+        """
+        import faiss
+
+        manifest = read_manifest(path)
+        try:
+            turns, gold = _read_utterances(path / "utterances.jsonl")
+            vectors = np.load(path / "vectors.npy", allow_pickle=False)
+            searcher = faiss.read_index(str(path / "windows.faiss"))
+            voter = dict(manifest["neighbour_voter"])
+            index = cls(
+                turns=turns,
+                gold=gold,
+                vectors=vectors,
+                labels=LabelSet.from_dict(manifest["labels"], str(path)),
+                composition=Composition(**manifest["composition"]),
+                embedder=manifest["embedder"],
+                transcript=manifest["transcript"],
+                corpus=manifest["corpus"],
+                searcher=searcher,
+                voter=NeighbourVoter(**{**voter, "prior": tuple(voter["prior"])}),
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise IndexFolderError(
+                f"{path}: the index is damaged ({error}); `ragemo index verify {path}` names the "
+                "file, `ragemo index build` makes it anew"
+            ) from None
+        shapes = (len(index.turns), searcher.ntotal, searcher.d)
+        if shapes != (len(vectors), len(index.examples), 2 * vectors.shape[1]):
+            raise IndexFolderError(
+                f"{path}: its files do not belong together; build the index anew"
+            )
+        return index
+
+
+def check_destination(path: Path, *, overwrite: bool) -> None:
+    """Whether an index may be written to `path`.
+
+    Raises:
+        IndexFolderError: if an index is there and `overwrite` is not set, or anything else is.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        if not (path / "manifest.json").is_file() or not (path / "vectors.npy").is_file():
+            raise IndexFolderError(f"{path} exists and is not an index; choose another --out")
+        if not overwrite:
+            raise IndexFolderError(
+                f"{path} already holds an index; pass --overwrite to replace it, or choose "
+                "another --out"
+            )
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """An index's manifest, checked against its own checksum.
+
+    Raises:
+        IndexFolderError: if it is missing, damaged, or of another format version.
+    """
+    file = path / "manifest.json"
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IndexFolderError(
+            f"{path}: no index here (no manifest.json); `ragemo index build FILE --out {path}` "
+            "makes one"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise IndexFolderError(f"{file}: not readable as JSON ({error})") from None
+    if not isinstance(manifest, dict) or "checksum" not in manifest:
+        raise IndexFolderError(f"{file}: not the manifest of an index")
+    content = {key: value for key, value in manifest.items() if key != "checksum"}
+    if sha256_bytes(canonical_json(content).encode()) != manifest["checksum"]:
+        raise IndexFolderError(
+            f"{file}: its checksum does not fit; it was damaged or edited. Build the index anew"
+        )
+    if manifest.get("format") != FORMAT:
+        raise IndexFolderError(
+            f"{path}: index format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
+            "build the index anew"
+        )
+    return manifest
+
+
+def verify_index(path: Path) -> list[str]:
+    """Check every byte of an index against its manifest.
+
+    Returns:
+        One line per file that is missing or differs; empty if all is well.
+
+    Raises:
+        IndexFolderError: if there is no readable manifest to check against.
+    """
+    manifest = read_manifest(path)
+    problems = []
+    for name, expected in manifest["files"].items():
+        file = path / Path(name).name
+        if not file.is_file():
+            problems.append(f"{file}: missing")
+        elif sha256_file(file) != expected:
+            problems.append(f"{file}: SHA-256 differs from the manifest; it was damaged or edited")
+    return problems
+
+
+def check_fits(index: Index, embedder: Embedder) -> None:
+    """Refuse a query side that embeds otherwise than the index was.
+
+    Beside the names, the vector of one stored utterance is computed again: weights can change
+    under a name.
+
+    Raises:
+        IndexFolderError: saying what differs.
+    """
+    if embedder.identity != index.embedder:
+        keys = sorted(set(embedder.identity) | set(index.embedder))
+        differing = [
+            f"{key} {embedder.identity.get(key)!r} (index: {index.embedder.get(key)!r})"
+            for key in keys
+            if embedder.identity.get(key) != index.embedder.get(key)
+        ]
+        raise IndexFolderError(
+            f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
+            "embedder, or build the index anew"
+        )
+    row = next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
+    if row is not None:
+        again = embedder.embed([index.turns[row].text])[0]
+        cosine = float(again @ index.vectors[row])
+        if cosine < 0.999:
+            raise IndexFolderError(
+                f"the embedder {index.embedder['name']!r} gives another vector than when the "
+                f"index was built (cosine {cosine:.3f}): its weights have changed. Build the "
+                "index anew"
+            )
+
+
+def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:
+    turns, gold = [], []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            record = json.loads(line)
+            gold.append(record.pop("label"))
+            turns.append(Turn(**record))
+    return turns, gold

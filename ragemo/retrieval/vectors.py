@@ -1,0 +1,82 @@
+"""Window vectors composed from utterance vectors, so context costs no embedding.
+
+With u_i the unit vector of utterance i of a dialogue, the context of i is the decayed sum of
+the turns before it, and the window's vector joins both by a weight a:
+
+    c_i = normalise( sum_{j=1..n} d^(j-1) u_{i-j} )
+    w_i = [ sqrt(1-a) u_i , sqrt(a) c_i ]
+
+The inner product of two windows is then (1-a) cos(u, u') + a cos(c, c'): plain inner-product
+search serves it, and any length n, decay d and weight a are free once the utterances are
+embedded. Text glued together drowns the target in its context; its own vector does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragemo.errors import SettingsError
+from ragemo.retrieval.embedder import Vectors
+
+
+@dataclass(frozen=True)
+class Composition:
+    """How a window's vector weighs its context.
+
+    Attributes:
+        weight: a, the context's share of the similarity, in [0, 1).
+        decay: d, the weight of a turn against the next one, in (0, 1].
+        length: n, how many earlier turns count, at least 0.
+
+    Raises:
+        SettingsError: if a value is out of its range.
+    """
+
+    weight: float = 0.3
+    decay: float = 0.6
+    length: int = 8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < 1:
+            raise SettingsError(f"context weight {self.weight}: expected 0 <= weight < 1")
+        if not 0 < self.decay <= 1:
+            raise SettingsError(f"context decay {self.decay}: expected 0 < decay <= 1")
+        if self.length < 0:
+            raise SettingsError(f"context length {self.length}: expected 0 or more turns")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for manifests."""
+        return {"weight": self.weight, "decay": self.decay, "length": self.length}
+
+
+def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> Vectors:
+    """Window vectors of all utterances.
+
+    Args:
+        vectors: utterance vectors in corpus order, shape (n, d); a dialogue's rows are adjacent.
+        dialogue_ids: the dialogue of each row, length n.
+        how: weight, decay and length of the context.
+
+    Returns:
+        Shape (n, 2 d), float32. A row depends on its own and earlier rows of its dialogue only.
+    """
+    count, dimension = vectors.shape
+    starts = np.zeros(count, dtype=np.int64)
+    for row in range(1, count):
+        starts[row] = starts[row - 1] if dialogue_ids[row] == dialogue_ids[row - 1] else row
+    before: npt.NDArray[np.int64] = np.arange(count) - starts
+    context = np.zeros_like(vectors)
+    for back in range(1, min(how.length, int(before.max(initial=0))) + 1):
+        rows = np.flatnonzero(before >= back)
+        context[rows] += np.float32(how.decay ** (back - 1)) * vectors[rows - back]
+    norms = np.linalg.norm(context, axis=1, keepdims=True)
+    np.divide(context, norms, out=context, where=norms > 0)
+    composed = np.empty((count, 2 * dimension), dtype=np.float32)
+    composed[:, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors
+    composed[:, dimension:] = np.float32(np.sqrt(how.weight)) * context
+    return composed

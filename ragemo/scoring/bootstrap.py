@@ -1,0 +1,74 @@
+"""Confidence intervals by resampling whole dialogues.
+
+The utterances of a dialogue share its topic, speakers and mood, so they are not independent;
+resampling them one by one would make intervals too narrow. Dialogues are resampled instead,
+with replacement (the cluster bootstrap: Field and Welsh, Bootstrapping clustered data, 2007):
+
+    w_b ~ Multinomial(D; 1/D, ..., 1/D),   C_b = sum_d w_bd C_d,   theta_b = metric(C_b)
+    interval = [2.5 % quantile, 97.5 % quantile] of theta_1 ... theta_B
+
+which is Efron's percentile interval (Bootstrap methods: another look at the jackknife, 1979;
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13). As metrics need nothing
+but counts, a sample is one row of a matrix product.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ragemo.errors import SettingsError
+from ragemo.scoring.confusion import IntCounts
+from ragemo.scoring.metrics import METRICS, Floats
+
+QUANTILES = (0.025, 0.975)
+_BLOCK = 1_000_000  # weights held at once: 8 MB
+
+
+def resampled_confusions(confusions: IntCounts, seed: int = 0, samples: int = 1000) -> Floats:
+    """Confusion counts of bootstrap samples, each of as many dialogues as there are.
+
+    Args:
+        confusions: counts of each dialogue, shape (D, L, L + 1).
+        seed: the same seed gives the same samples.
+        samples: B, how many.
+
+    Returns:
+        Shape (B, L, L + 1): whole numbers, so the sums are exact on every machine.
+    """
+    dialogues = len(confusions)
+    flat = confusions.reshape(dialogues, -1).astype(np.float64)
+    generator = np.random.default_rng(seed)
+    size = max(1, _BLOCK // dialogues)
+    blocks = []
+    for start in range(0, samples, size):
+        rows = min(size, samples - start)
+        drawn = generator.integers(dialogues, size=(rows, dialogues))
+        # Shifting each row into its own range lets one count serve the whole block.
+        drawn += np.arange(rows)[:, None] * dialogues
+        weights = np.bincount(drawn.ravel(), minlength=rows * dialogues)
+        blocks.append(weights.reshape(rows, dialogues).astype(np.float64) @ flat)
+    return np.concatenate(blocks).reshape(samples, *confusions.shape[1:])
+
+
+def intervals(
+    confusions: IntCounts, seed: int = 0, samples: int = 1000
+) -> dict[str, tuple[float, float] | None]:
+    """95 % percentile intervals of the headline metrics, as (low, high) in [0, 1].
+
+    A single dialogue cannot be resampled: every interval is then None.
+
+    Args:
+        confusions: counts of each dialogue, shape (D, L, L + 1), D at least 1.
+        seed: of the resampling.
+        samples: B, at least 1.
+
+    Raises:
+        SettingsError: if `samples` is below 1.
+    """
+    if samples < 1:
+        raise SettingsError(f"{samples} bootstrap samples: expected 1 or more (usual: 1000)")
+    if len(confusions) < 2:
+        return dict.fromkeys(METRICS)
+    resampled = resampled_confusions(confusions, seed, samples)
+    bounds = {name: np.quantile(metric(resampled), QUANTILES) for name, metric in METRICS.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in bounds.items()}

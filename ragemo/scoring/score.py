@@ -1,0 +1,236 @@
+"""A run's predictions become its score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+from ragemo.errors import DataError, SettingsError
+from ragemo.labels import LabelSet
+from ragemo.scoring.baselines import constant_confusion, most_frequent, random_confusions
+from ragemo.scoring.bootstrap import intervals
+from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
+from ragemo.scoring.metrics import METRICS, Calibration, calibration, class_metrics, headline
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """Precision, recall and F1 of one label in [0, 1], and how many gold utterances it has."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a run is worth.
+
+    Attributes:
+        n: scored utterances.
+        dialogues: the dialogues they come from.
+        accuracy: share labelled rightly (WA).
+        uar: unweighted average recall.
+        weighted_f1: mean F1 weighted by support.
+        macro_f1: mean F1 over the labels that occur.
+        invalid: utterances whose answer is no label.
+        errors: utterances that got no answer.
+        intervals: metric -> 95 % interval as (low, high), or None where there is none.
+        per_class: label -> its figures, in label order.
+        confusion: counts, gold by predicted; the last column is "no label".
+        calibration: of the predictions with a distribution, or None.
+        baselines: name -> metric -> value, on the same utterances.
+        seed: of the resampling and the random baseline.
+        bootstrap_samples: how many samples the intervals rest on; 0 where there are none.
+        notes: what a reader must know beside the figures.
+    """
+
+    n: int
+    dialogues: int
+    accuracy: float
+    uar: float
+    weighted_f1: float
+    macro_f1: float
+    invalid: int
+    errors: int
+    intervals: Mapping[str, tuple[float, float] | None]
+    per_class: Mapping[str, ClassScore]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration: Calibration | None
+    baselines: Mapping[str, Mapping[str, float]]
+    seed: int
+    bootstrap_samples: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels, in order."""
+        return tuple(self.per_class)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The headline metrics by name, as `baselines` has them for the other systems."""
+        return {name: getattr(self, name) for name in METRICS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready data; `from_dict` reads it back.
+
+        Metrics are fractions of 1. `confusion` has `labels` (rows, and all columns but the
+        last, which is "no label") and `counts`.
+        """
+        return {
+            "n": self.n,
+            "dialogues": self.dialogues,
+            **self.metrics,
+            "invalid": self.invalid,
+            "errors": self.errors,
+            "intervals": {
+                name: None if bounds is None else list(bounds)
+                for name, bounds in self.intervals.items()
+            },
+            "per_class": {name: asdict(figures) for name, figures in self.per_class.items()},
+            "confusion": {
+                "labels": list(self.labels),
+                "counts": [list(row) for row in self.confusion],
+            },
+            "calibration": None if self.calibration is None else asdict(self.calibration),
+            "baselines": {name: dict(metrics) for name, metrics in self.baselines.items()},
+            "seed": self.seed,
+            "bootstrap_samples": self.bootstrap_samples,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Any, source: str = "score") -> Score:
+        """A score from what `to_dict` gave.
+
+        Raises:
+            DataError: naming `source`, if something is missing or of another shape.
+        """
+        try:
+            return cls(
+                **{name: data[name] for name in ("n", "dialogues", *METRICS, "invalid", "errors")},
+                intervals={
+                    name: None if bounds is None else (bounds[0], bounds[1])
+                    for name, bounds in data["intervals"].items()
+                },
+                # Label order is kept in a list: JSON written with sorted keys loses it here.
+                per_class={
+                    name: ClassScore(**data["per_class"][name])
+                    for name in data["confusion"]["labels"]
+                },
+                confusion=tuple(tuple(row) for row in data["confusion"]["counts"]),
+                calibration=data["calibration"] and Calibration(**data["calibration"]),
+                baselines=data["baselines"],
+                seed=data["seed"],
+                bootstrap_samples=data["bootstrap_samples"],
+                notes=tuple(data["notes"]),
+            )
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise DataError(
+                f"not a score that ragemo wrote ({type(error).__name__}: {error}); "
+                "score the run again",
+                path=source,
+            ) from None
+
+
+def score(
+    utterances: Sequence[ScoredUtterance],
+    labels: LabelSet,
+    *,
+    training_counts: Mapping[str, int] | None,
+    others: Mapping[str, Sequence[ScoredUtterance]] = MappingProxyType({}),
+    seed: int = 0,
+    samples: int = 1000,
+    notes: Sequence[str] = (),
+) -> Score:
+    """Score predictions, with intervals and baselines on the same utterances.
+
+    Args:
+        utterances: the predictions that have a gold label, in any order.
+        labels: the label set.
+        training_counts: label -> how often it occurs in training, for the majority baseline.
+            If unknown (None or all zero), the majority of the scored labels takes its place
+            and is named so.
+        others: name -> predictions of another system for the same utterances.
+        seed: of the resampling and the random baseline.
+        samples: how many bootstrap samples.
+        notes: what a reader must know beside the figures, e.g. that the reference transcript
+            was used.
+
+    Raises:
+        DataError: if there is nothing to score, an utterance comes twice, a label is not in the
+            set, a distribution is not one, or another system's utterances or gold labels differ.
+        SettingsError: if `samples` is below 1, or a system has a baseline's name.
+    """
+    if not utterances:
+        raise DataError(
+            "no utterance has a gold label, so there is nothing to score; "
+            "give a file with emotions, or leave scoring out"
+        )
+    confusions = dialogue_confusions(utterances, labels)
+    total = confusions.sum(axis=0)
+    support = total.sum(axis=1)
+
+    if training_counts and any(training_counts.get(name, 0) > 0 for name in labels.names):
+        majority = {"majority": most_frequent(training_counts, labels)}
+    else:
+        scored = dict(zip(labels.names, support.tolist(), strict=True))
+        majority = {"majority of the scored labels": most_frequent(scored, labels)}
+    baselines = {
+        name: headline(constant_confusion(support, labels.index(label)))
+        for name, label in majority.items()
+    }
+    baselines["random"] = headline(random_confusions(support, seed))
+    for name, predictions in others.items():
+        if name in baselines:
+            raise SettingsError(f"system {name!r} has the name of a baseline; rename it")
+        _require_same(utterances, predictions, name)
+        baselines[name] = headline(dialogue_confusions(predictions, labels).sum(axis=0))
+
+    bounds = intervals(confusions, seed, samples)
+    resampled = len(confusions) > 1
+    if not resampled:
+        notes = (*notes, "no 95 % intervals: they need at least two dialogues, here is one")
+    figures = class_metrics(total)
+    return Score(
+        n=len(utterances),
+        dialogues=len(confusions),
+        **headline(total),
+        invalid=sum(u.invalid for u in utterances),
+        errors=sum(u.failed for u in utterances),
+        intervals=bounds,
+        per_class={
+            name: ClassScore(
+                precision=float(figures.precision[k]),
+                recall=float(figures.recall[k]),
+                f1=float(figures.f1[k]),
+                support=int(support[k]),
+            )
+            for k, name in enumerate(labels.names)
+        },
+        confusion=tuple(tuple(row) for row in total.tolist()),
+        calibration=calibration(utterances, labels),
+        baselines=baselines,
+        seed=seed,
+        bootstrap_samples=samples if resampled else 0,
+        notes=tuple(notes),
+    )
+
+
+def _require_same(
+    utterances: Sequence[ScoredUtterance], predictions: Sequence[ScoredUtterance], name: str
+) -> None:
+    gold = {u.id: u.gold for u in utterances}
+    theirs = {u.id: u.gold for u in predictions}
+    if gold == theirs:
+        return
+    record = min(u for u in gold.keys() | theirs.keys() if gold.get(u) != theirs.get(u))
+    raise DataError(
+        f"system {name!r} has gold label {theirs.get(record)!r} here and the run has "
+        f"{gold.get(record)!r}; both must be scored on the same utterances",
+        record=record,
+    )

@@ -1,0 +1,189 @@
+"""Every setting of a run, in one document: YAML files, flags and manifests all speak of this.
+
+A config file is YAML with these sections; a flag overrides the file, the file overrides the
+defaults. What a run resolved to is written into its folder and can be used as a config again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+
+from ragemo.errors import SettingsError
+
+
+class _Section(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class CorpusSettings(_Section):
+    """How the file is read."""
+
+    format: str = pydantic.Field("auto", description="a corpus format, or auto: by content")
+    labels: str | None = pydantic.Field(
+        None, description="a label set's name or YAML file; default: the index's or the format's"
+    )
+    segmentation: Literal["dialogue", "baseline"] = pydantic.Field(
+        "dialogue",
+        description="GenSEC only: real dialogues, or the official baseline's grouping by id[:6]",
+    )
+    transcript: str | None = pydantic.Field(
+        None,
+        description="a transcript strategy, an ASR system, or reference; "
+        "default: the index's, else consensus-wer",
+    )
+
+
+class RetrievalSettings(_Section):
+    """Which labelled windows are found."""
+
+    k: int = pydantic.Field(8, ge=0, le=1000, description="demonstrations shown in a prompt")
+    context_weight: float | None = pydantic.Field(
+        None, ge=0, lt=1, description="context's share of the similarity; default: the index's"
+    )
+    context_decay: float | None = pydantic.Field(
+        None, gt=0, le=1, description="weight of a turn against the next; default: the index's"
+    )
+    context_length: int | None = pydantic.Field(
+        None, ge=0, description="earlier turns in a window's vector; default: the index's"
+    )
+    exclude: Literal["dialogue", "session", "speaker"] = pydantic.Field(
+        "dialogue", description="never shared by a query and its demonstrations"
+    )
+    exclude_duplicates: bool = pydantic.Field(
+        False, description="shut out examples with the query's very words"
+    )
+
+
+class PromptSettings(_Section):
+    """What the model is shown."""
+
+    template: str = pydantic.Field(
+        "few-shot", description="a shipped template's name, or a file"
+    )
+    context: int | None = pydantic.Field(
+        4, ge=0, description="earlier turns shown before the target; null: the whole dialogue"
+    )
+    demonstration_context: int = pydantic.Field(
+        0, ge=0, description="earlier turns shown before each demonstration"
+    )
+    max_tokens: int = pydantic.Field(2048, ge=1, description="token budget of a prompt")
+
+
+class LLMSettings(_Section):
+    """Who is asked, and how."""
+
+    model: str = pydantic.Field(
+        "smollm2",
+        description="smollm2 (embedded), none (the index votes alone), a folder of a local "
+        "model, or a model of the API",
+    )
+    backend: Literal["auto", "transformers", "openai"] = pydantic.Field(
+        "auto", description="auto: transformers for smollm2 and folders, openai for the rest"
+    )
+    base_url: str | None = pydantic.Field(
+        None, description="an OpenAI-compatible server; default: OPENAI_BASE_URL"
+    )
+    mode: Literal["score", "sample"] = pydantic.Field(
+        "score",
+        description="local models: score every label exactly, or sample answers",
+    )
+    samples: int = pydantic.Field(
+        1, ge=1, le=1000, description="answers per prompt; scoring needs one"
+    )
+    temperature: float = pydantic.Field(0.7, ge=0, le=2)
+    max_answer_tokens: int = pydantic.Field(16, ge=1)
+    constraint: Literal["auto", "json_schema", "grammar", "none"] = pydantic.Field(
+        "auto", description="how an endpoint is held to the labels"
+    )
+    concurrency: int = pydantic.Field(8, ge=1, le=1024, description="calls in flight")
+    timeout: float = pydantic.Field(60, gt=0, description="seconds for one call")
+    attempts: int = pydantic.Field(5, ge=1, description="tries of one call before it has failed")
+
+
+class VotingSettings(_Section):
+    """How ballots become a verdict."""
+
+    calibration: Literal["batch", "none"] = pydantic.Field(
+        "batch", description="of label likelihoods: take each label's mean over the run off"
+    )
+
+
+class Settings(_Section):
+    """All settings of a prediction run."""
+
+    corpus: CorpusSettings = CorpusSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    prompt: PromptSettings = PromptSettings()
+    llm: LLMSettings = LLMSettings()
+    voting: VotingSettings = VotingSettings()
+    seed: int = pydantic.Field(0, ge=0)
+    limit: int | None = pydantic.Field(
+        None, ge=1, description="predict only the first so many utterances"
+    )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A config file as plain data, not yet checked against `Settings`.
+
+    Raises:
+        SettingsError: if it is missing, not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: expected a mapping of sections, found {type(data).__name__}")
+    return data
+
+
+def resolve_settings(
+    config: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    source: str = "settings",
+) -> Settings:
+    """Defaults, then a config, then overrides by dotted name.
+
+    Args:
+        config: nested sections, as in a YAML file.
+        overrides: dotted names (`retrieval.k`) to values; None values are left out.
+        source: named in errors.
+
+    Raises:
+        SettingsError: naming every setting that is unknown or out of its range.
+    """
+    merged: dict[str, Any] = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in (config or {}).items()
+    }
+    for dotted, value in (overrides or {}).items():
+        if value is None:
+            continue
+        section, _, name = dotted.rpartition(".")
+        if section and not isinstance(merged.setdefault(section, {}), dict):
+            raise SettingsError(f"{source}: {section} must be a mapping")
+        (merged[section] if section else merged)[name] = value
+    try:
+        return Settings.model_validate(merged)
+    except pydantic.ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: "
+            + (
+                "no such setting"
+                if problem["type"] == "extra_forbidden"
+                else f"{problem['msg'].lower()}, found {problem['input']!r}"
+            )
+            for problem in error.errors()
+        ]
+        raise SettingsError(f"{source}: " + "; ".join(lines)) from None
