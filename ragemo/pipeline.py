@@ -23,16 +23,13 @@ from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index, check_fits
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.runs.run import Run, RunUtterance
-from ragemo.settings import Settings
+from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
 from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Verdict
 from ragemo.voting.calibration import batch_calibrate
 from ragemo.voting.majority import majority
 
 NEIGHBOURS = "neighbours"
 """The name of the index as a voter."""
-
-DEFAULT_TRANSCRIPT = "consensus-wer"
-"""Chosen where neither the settings nor an index say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -108,9 +105,7 @@ def predict(
     Raises:
         RagemoError: see `make_plan` and `carry_out`.
     """
-    plan = make_plan(
-        corpus, settings, index=index, embedder=embedder, llm=llm, progress=progress
-    )
+    plan = make_plan(corpus, settings, index=index, embedder=embedder, llm=llm, progress=progress)
     return carry_out(plan, settings, out, llm=llm, resume=resume, progress=progress)
 
 
@@ -172,9 +167,7 @@ def make_plan(
                 max(settings.retrieval.k, index.voter.count),
                 guard,
             )
-            votes = index.voter.distributions(
-                found.similarities, index.label_positions[found.rows]
-            )
+            votes = index.voter.distributions(found.similarities, index.label_positions[found.rows])
             advance(len(targets))
         for query, window in enumerate(targets):
             target = window.target.utterance_id
@@ -203,7 +196,7 @@ def make_plan(
 
     manifest = {
         "ragemo": __version__,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(exclude={"index"}),
         "corpus": {"file": corpus.path.name, "format": corpus.format, "sha256": corpus.sha256},
         "transcript": transcript,
         "uses_reference_transcripts": "reference"
@@ -277,7 +270,11 @@ def carry_out(
             if not ballot.failed
         }
         run.append(
-            [b for b in plan.neighbour_ballots if (b.utterance_id, b.voter, b.sample) not in answered]
+            [
+                b
+                for b in plan.neighbour_ballots
+                if (b.utterance_id, b.voter, b.sample) not in answered
+            ]
         )
         if llm is not None:
             samples = range(_samples(settings, llm))
@@ -368,14 +365,3 @@ def _check_labels(corpus: Corpus, labels: LabelSet) -> None:
                 f"which is not in the index's label set {labels.name!r} "
                 f"({', '.join(labels.names)}); use an index of the same label set"
             )
-
-
-__all__ = [
-    "Estimate",
-    "Plan",
-    "carry_out",
-    "decide",
-    "estimate",
-    "make_plan",
-    "predict",
-]

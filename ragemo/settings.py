@@ -15,6 +15,9 @@ import yaml
 
 from ragemo.errors import SettingsError
 
+DEFAULT_TRANSCRIPT = "consensus-wer"
+"""The transcript strategy where neither the settings nor an index name one."""
+
 
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True)
@@ -34,8 +37,24 @@ class CorpusSettings(_Section):
     transcript: str | None = pydantic.Field(
         None,
         description="a transcript strategy, an ASR system, or reference; "
-        "default: the index's, else consensus-wer",
+        f"default: the index's, else {DEFAULT_TRANSCRIPT}",
     )
+
+
+class IndexSettings(_Section):
+    """How an index is built."""
+
+    embedder: str = pydantic.Field(
+        "minilm", description="minilm (embedded), or any sentence-transformers model"
+    )
+    precision: Literal["int8", "fp32"] = pydantic.Field("int8", description="of minilm")
+    context_weight: float = pydantic.Field(
+        0.3, ge=0, lt=1, description="context's share of the similarity"
+    )
+    context_decay: float = pydantic.Field(
+        0.6, gt=0, le=1, description="weight of a turn against the next"
+    )
+    context_length: int = pydantic.Field(8, ge=0, description="earlier turns in a window's vector")
 
 
 class RetrievalSettings(_Section):
@@ -62,9 +81,7 @@ class RetrievalSettings(_Section):
 class PromptSettings(_Section):
     """What the model is shown."""
 
-    template: str = pydantic.Field(
-        "few-shot", description="a shipped template's name, or a file"
-    )
+    template: str = pydantic.Field("few-shot", description="a shipped template's name, or a file")
     context: int | None = pydantic.Field(
         4, ge=0, description="earlier turns shown before the target; null: the whole dialogue"
     )
@@ -86,7 +103,9 @@ class LLMSettings(_Section):
         "auto", description="auto: transformers for smollm2 and folders, openai for the rest"
     )
     base_url: str | None = pydantic.Field(
-        None, description="an OpenAI-compatible server; default: OPENAI_BASE_URL"
+        None,
+        pattern=r"^https?://[^@\s]+$",
+        description="an OpenAI-compatible server, without a key in it; default: OPENAI_BASE_URL",
     )
     mode: Literal["score", "sample"] = pydantic.Field(
         "score",
@@ -117,6 +136,7 @@ class Settings(_Section):
     """All settings of a prediction run."""
 
     corpus: CorpusSettings = CorpusSettings()
+    index: IndexSettings = IndexSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     prompt: PromptSettings = PromptSettings()
     llm: LLMSettings = LLMSettings()

@@ -1,1 +1,43 @@
-"""x"""
+"""The command line: a thin layer over functions that a notebook can call.
+
+Each command's module imports the library inside its function, so `ragemo --help` stays fast.
+Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 bad
+input or usage, 3 finished with failed utterances, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ragemo.cli import data, doctor, index, models, predict, score, submit
+from ragemo.errors import RagemoError
+
+app = typer.Typer(
+    name="ragemo",
+    help="Emotion recognition in conversation transcripts by an LLM that is shown similar, "
+    "labelled examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data.app, name="data", help="Check corpus files and convert between formats.")
+app.add_typer(index.app, name="index", help="Build, inspect and search an index.")
+app.add_typer(models.app, name="models", help="Fetch and serve the embedded models.")
+app.command("predict", help="Label a corpus's utterances.")(predict.predict)
+app.command("score", help="Score finished runs.")(score.score)
+app.command("submit", help="Write a run as a GenSEC submission.")(submit.submit)
+app.command("doctor", help="Show what is installed and which endpoint answers.")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line; errors meant for people are one message and exit code 2."""
+    from dotenv import find_dotenv, load_dotenv
+
+    load_dotenv(find_dotenv(usecwd=True))
+    try:
+        app()
+    except RagemoError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

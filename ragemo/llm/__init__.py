@@ -1,1 +1,61 @@
 """Language models: local and behind an API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragemo.models import EMBEDDED_MODELS
+
+if TYPE_CHECKING:
+    from ragemo.llm.openai_model import OpenAIModel
+    from ragemo.llm.protocol import LanguageModel
+    from ragemo.settings import LLMSettings
+
+
+def load_llm(
+    settings: LLMSettings, *, seed: int = 0, say: Callable[[str], None] = lambda line: None
+) -> LanguageModel | None:
+    """The language model that the settings name; None for `none`.
+
+    Raises:
+        ModelError: if a local model cannot be loaded.
+        SettingsError: if an API needs a key and there is none.
+    """
+    if settings.model == "none":
+        return None
+    local = settings.model in EMBEDDED_MODELS or Path(settings.model).expanduser().is_dir()
+    if settings.backend == "transformers" or (settings.backend == "auto" and local):
+        from ragemo.llm.local_model import LocalModel
+
+        return LocalModel.load(
+            settings.model,
+            mode=settings.mode,
+            temperature=settings.temperature,
+            max_answer_tokens=settings.max_answer_tokens,
+            seed=seed,
+            say=say,
+        )
+    return load_openai(settings, seed=seed)
+
+
+def load_openai(settings: LLMSettings, *, seed: int = 0) -> OpenAIModel:
+    """The model behind an OpenAI-compatible API that the settings name.
+
+    Raises:
+        SettingsError: if the API needs a key and there is none.
+    """
+    from ragemo.llm.openai_model import OpenAIModel
+
+    return OpenAIModel(
+        settings.model,
+        base_url=settings.base_url,
+        temperature=settings.temperature,
+        max_answer_tokens=settings.max_answer_tokens,
+        seed=seed,
+        concurrency=settings.concurrency,
+        timeout=settings.timeout,
+        attempts=settings.attempts,
+        constraint=settings.constraint,
+    )

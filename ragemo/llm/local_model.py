@@ -89,15 +89,16 @@ class LocalModel:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
 
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         embedded = EMBEDDED_MODELS.get(name)
         folder = str(ensure_model(name, say=say)) if embedded else str(Path(name).expanduser())
         dtype = torch.bfloat16 if _computes_bfloat16() else torch.float32
         try:
-            model = AutoModelForCausalLM.from_pretrained(
+            model: Any = AutoModelForCausalLM.from_pretrained(
                 folder, dtype=dtype, trust_remote_code=False
-            ).eval()
+            )
+            model.eval()
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:
             raise ModelError(

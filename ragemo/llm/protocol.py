@@ -23,19 +23,29 @@ class LanguageModel(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The voter's name."""
+        ...
 
     @property
-    def identity(self) -> dict[str, Any]: ...
+    def identity(self) -> dict[str, Any]:
+        """All that determines an answer."""
+        ...
 
     @property
-    def exact(self) -> bool: ...
+    def exact(self) -> bool:
+        """Whether one ballot says it all."""
+        ...
 
     @property
-    def concurrency(self) -> int: ...
+    def concurrency(self) -> int:
+        """Prompts in flight."""
+        ...
 
     @property
-    def counts_exactly(self) -> bool: ...
+    def counts_exactly(self) -> bool:
+        """Whether tokens are counted or estimated."""
+        ...
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Length of a prompt in tokens."""

@@ -37,14 +37,16 @@ class Embedder(Protocol):
     """
 
     @property
-    def identity(self) -> dict[str, Any]: ...
+    def identity(self) -> dict[str, Any]:
+        """All that determines a vector."""
+        ...
 
     @property
-    def dimension(self) -> int: ...
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
 
-    def embed(
-        self, texts: Sequence[str], progress: Callable[[int], None] = ...
-    ) -> Vectors:
+    def embed(self, texts: Sequence[str], progress: Callable[[int], None] = ...) -> Vectors:
         """Unit vectors, shape (len(texts), dimension), float32; zeros for a blank text.
 
         `progress` is told how many more texts are done.
@@ -221,3 +223,10 @@ def load_embedder(
             raise ModelError(f"no sentence-transformers model in {folder}: no such folder")
         return SentenceTransformerEmbedder.load(str(folder.resolve()))
     return SentenceTransformerEmbedder.load(name)
+
+
+def load_index_embedder(
+    identity: dict[str, Any], say: Callable[[str], None] = lambda line: None
+) -> Embedder:
+    """The embedder that an index was built with, by the identity the index keeps."""
+    return load_embedder(str(identity["name"]), str(identity["precision"]), say=say)

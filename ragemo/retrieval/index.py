@@ -28,11 +28,18 @@ from ragemo.corpus.windows import turns_of
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
 from ragemo.labels import LabelSet
-from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.progress import Progress, Silent
+from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.guards import Guard, GuardedRows
+from ragemo.retrieval.neighbours import (
+    COUNTS,
+    Floats,
+    Integers,
+    NeighbourVoter,
+    fit_neighbour_voter,
+)
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.types import Corpus, Demonstration, Turn, Window
-from ragemo.retrieval.neighbours import COUNTS, Floats, Integers, NeighbourVoter, fit_neighbour_voter
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -96,7 +103,7 @@ class Index:
         transcript: str,
         composition: Composition | None = None,
         seed: int = 0,
-        progress: Callable[[int], None] = lambda done: None,
+        progress: Progress | None = None,
     ) -> Index:
         """Embed a labelled corpus and index its windows.
 
@@ -107,11 +114,12 @@ class Index:
             transcript: how each utterance's transcript is chosen (a strategy or an ASR system).
             composition: weight, decay and length of the context in a window's vector.
             seed: for transcript strategies that draw.
-            progress: told how many more distinct utterances are embedded.
+            progress: told what is being done.
 
         Raises:
             SettingsError: if no utterance has a label, or the transcript choice is impossible.
         """
+        progress = progress or Silent()
         utterances = corpus.utterances
         chosen = choose_transcripts(utterances, transcript, seed=seed)
         by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
@@ -125,7 +133,8 @@ class Index:
                 f"{corpus.path}: no utterance has a label of {corpus.labels.name!r} "
                 f"({', '.join(corpus.labels.names)}); an index needs labelled utterances"
             )
-        vectors = embedder.embed([turn.text for turn in turns], progress)
+        with progress.stage("embedding", len({turn.text for turn in turns})) as advance:
+            vectors = embedder.embed([turn.text for turn in turns], advance)
         return cls(
             turns=turns,
             gold=gold,
@@ -169,7 +178,9 @@ class Index:
             self.window_vectors[sample], [self.turns[row] for row in sample], COUNTS[-1]
         )
         return fit_neighbour_voter(
-            found.similarities, self.label_positions[found.rows], self.label_positions[sample],
+            found.similarities,
+            self.label_positions[found.rows],
+            self.label_positions[sample],
             self.prior,
         )
 
@@ -197,6 +208,29 @@ class Index:
         """Label shares of the examples."""
         total = len(self.examples)
         return tuple(count / total for count in self.label_counts.values())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of all that its answers depend on: transcripts, labels, vectors, settings."""
+        lines = [
+            canonical_json({**asdict(t), "label": g})
+            for t, g in zip(self.turns, self.gold, strict=True)
+        ]
+        settings = [self.composition.to_dict(), self.voter.to_dict(), self.labels.to_dict()]
+        text = "\n".join([*lines, canonical_json(settings)])
+        return sha256_bytes(text.encode() + np.ascontiguousarray(self.vectors).tobytes())
+
+    def summary(self) -> dict[str, Any]:
+        """What a run's manifest says of its index."""
+        return {
+            "fingerprint": self.fingerprint,
+            "corpus": self.corpus,
+            "transcript": self.transcript,
+            "embedder": self.embedder,
+            "composition": self.composition.to_dict(),
+            "neighbour_voter": self.voter.to_dict(),
+            "label_counts": self.label_counts,
+        }
 
     @cached_property
     def _guarded(self) -> GuardedRows:
@@ -249,7 +283,7 @@ class Index:
             fetch = min(fetch, len(self.examples))
             _, found = self.searcher.search(queries[pending], fetch)
             short = []
-            for query, candidates in zip(pending, found, strict=True):
+            for query, candidates in zip(pending.tolist(), found, strict=True):
                 candidates = candidates[candidates >= 0]
                 allowed = candidates[self._guarded.allowed(candidates, targets[query], guard)]
                 if len(allowed) < k and fetch < len(self.examples):
@@ -299,9 +333,7 @@ class Index:
                 "utterances": len(self.turns),
                 "examples": len(self.examples),
                 "neighbour_voter": self.voter.to_dict(),
-                "files": {
-                    entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())
-                },
+                "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
             }
             manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
             write_json(folder / "manifest.json", manifest)
@@ -344,6 +376,17 @@ class Index:
                 f"{path}: its files do not belong together; build the index anew"
             )
         return index
+
+
+def search_text(
+    index: Index, text: str, k: int, say: Callable[[str], None] = lambda line: None
+) -> tuple[Demonstration, ...]:
+    """The k labelled windows most similar to a text that nothing was said before."""
+    embedder = load_index_embedder(index.embedder, say=say)
+    check_fits(index, embedder)
+    query = compose(embedder.embed([text]), [""], index.composition)
+    found = index.search(query, [Turn("", "", 0, "", None, text, "")], k)
+    return index.demonstrations(found, 0, k, 0)
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:

@@ -71,7 +71,9 @@ class NeighbourVoter:
         first = similarities[:, :1]
         found = np.isfinite(similarities)
         weights = np.where(
-            found, np.exp((similarities - np.where(np.isfinite(first), first, 0)) / self.temperature), 0
+            found,
+            np.exp((similarities - np.where(np.isfinite(first), first, 0)) / self.temperature),
+            0,
         )
         counts = np.stack(
             [(weights * (labels == label)).sum(axis=1) for label in range(len(prior))], axis=1

@@ -34,6 +34,9 @@ from ragemo.types import Ballot, Demonstration, Turn, Usage, Verdict
 FORMAT = 1
 """Version of the folder's layout."""
 
+FREE_TO_CHANGE = ("settings.llm.concurrency", "settings.llm.timeout", "settings.llm.attempts")
+"""Settings that change how fast answers come and not what they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunUtterance:
@@ -84,8 +87,10 @@ class Run:
             run._lock()
             write_text(
                 path / "utterances.jsonl",
-                "".join(_line({**asdict(u.turn), "gold": u.gold, "predicted": u.predicted})
-                        for u in utterances),
+                "".join(
+                    _line({**asdict(u.turn), "gold": u.gold, "predicted": u.predicted})
+                    for u in utterances
+                ),
             )
             write_json(path / "manifest.json", run.manifest)
         except OSError as error:
@@ -121,7 +126,11 @@ class Run:
             RunFolderError: naming every setting that differs, or if another process has it.
         """
         run = cls.open(path)
-        differing = list(_differences(run.manifest, {"format": FORMAT, **manifest}))
+        differing = [
+            f"{name} was {old!r}, now {new!r}"
+            for name, old, new in _differences(run.manifest, {"format": FORMAT, **manifest})
+            if name not in FREE_TO_CHANGE
+        ]
         if differing:
             raise RunFolderError(
                 f"{path}: cannot be resumed, since it was begun with other settings: "
@@ -228,8 +237,9 @@ class Run:
     def utterances(self) -> tuple[RunUtterance, ...]:
         """The dialogues as the run saw them."""
         return tuple(
-            RunUtterance(gold=record.pop("gold"), predicted=record.pop("predicted"),
-                         turn=Turn(**record))
+            RunUtterance(
+                gold=record.pop("gold"), predicted=record.pop("predicted"), turn=Turn(**record)
+            )
             for record in self._records("utterances.jsonl")
         )
 
@@ -285,9 +295,9 @@ def _line(data: Mapping[str, Any]) -> str:
     return json.dumps(data, ensure_ascii=False) + "\n"
 
 
-def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
+def _differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
             yield from _differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
     elif json.dumps(old) != json.dumps(new):
-        yield f"{place} was {old!r}, now {new!r}"
+        yield place, old, new

@@ -1,4 +1,4 @@
-"""What costs nothing: confusion counts of systems that do not read the utterance.
+"""What costs nothing: systems that do not read the utterance.
 
 Both need only the gold supports n_k, so they are scored on exactly the run's utterances.
 """
@@ -6,11 +6,13 @@ Both need only the gold supports n_k, so they are scored on exactly the run's ut
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 
 import numpy as np
 
 from ragemo.labels import LabelSet
 from ragemo.scoring.confusion import IntCounts
+from ragemo.scoring.metrics import METRICS, headline
 
 DRAWS = 1000
 
@@ -38,23 +40,23 @@ def constant_confusion(support: IntCounts, label: int) -> IntCounts:
     return counts
 
 
-def random_confusions(support: IntCounts, seed: int = 0) -> IntCounts:
-    """Counts of guessing every label with the same probability, drawn 1,000 times.
+def random_headline(support: IntCounts, seed: int = 0) -> dict[str, float]:
+    """Expected headline metrics of guessing every label with the same probability.
 
     The row of label k is Multinomial(n_k; 1/L, ..., 1/L). The expected F1 has no closed form,
-    so metrics are averaged over draws. Each draw comes in all L rotations of its guesses: every
-    utterance is then right in exactly one of them, so the average accuracy and unweighted
-    average recall are exactly 1/L.
+    so metrics are averaged over 1,000 draws. Each draw is used in all L rotations of its
+    guesses: every utterance is then right in exactly one of them, so the average accuracy and
+    unweighted average recall are exactly 1/L.
 
     Args:
         support: gold counts of each label, shape (L,).
         seed: of the draws.
-
-    Returns:
-        Shape (1000 L, L, L + 1).
     """
     size = len(support)
     generator = np.random.default_rng(seed)
     guesses = generator.multinomial(support, np.full(size, 1 / size), size=(DRAWS, size))
-    rotated = np.concatenate([np.roll(guesses, shift, axis=-1) for shift in range(size)])
-    return np.pad(rotated, ((0, 0), (0, 0), (0, 1)))
+    rotations = [
+        headline(np.pad(np.roll(guesses, shift, axis=-1), ((0, 0), (0, 0), (0, 1))))
+        for shift in range(size)
+    ]
+    return {name: fmean(rotation[name] for rotation in rotations) for name in METRICS}

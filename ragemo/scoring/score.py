@@ -9,7 +9,7 @@ from typing import Any
 
 from ragemo.errors import DataError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.scoring.baselines import constant_confusion, most_frequent, random_confusions
+from ragemo.scoring.baselines import constant_confusion, most_frequent, random_headline
 from ragemo.scoring.bootstrap import intervals
 from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
 from ragemo.scoring.metrics import METRICS, Calibration, calibration, class_metrics, headline
@@ -184,7 +184,7 @@ def score(
         name: headline(constant_confusion(support, labels.index(label)))
         for name, label in majority.items()
     }
-    baselines["random"] = headline(random_confusions(support, seed))
+    baselines["random"] = random_headline(support, seed)
     for name, predictions in others.items():
         if name in baselines:
             raise SettingsError(f"system {name!r} has the name of a baseline; rename it")

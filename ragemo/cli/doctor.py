@@ -1,0 +1,59 @@
+"""`ragemo doctor`: what is installed, which models, which endpoint answers."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+PACKAGES = (
+    "ragemo",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "onnxruntime",
+    "faiss-cpu",
+    "openai",
+    "numpy",
+    "pandas",
+    "xllamacpp",
+)
+
+
+def doctor(
+    llm: Annotated[str | None, typer.Option(help="A model of the API to try.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="An OpenAI-compatible server.")] = None,
+) -> None:
+    """Show what is installed, which models are there, and what an endpoint can do."""
+    import asyncio
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
+
+    table = Table("what", "found", box=None, show_header=False)
+    table.add_row("python", f"{platform.python_version()} on {platform.machine()}")
+    for package in PACKAGES:
+        try:
+            table.add_row(package, version(package))
+        except PackageNotFoundError:
+            table.add_row(package, "not installed")
+    table.add_row("cache", str(cache_folder()))
+    for model in EMBEDDED_MODELS.values():
+        table.add_row(model.name, "ready" if is_ready(model) else "not fetched yet")
+    key = "set" if os.environ.get("OPENAI_API_KEY") else "not set"
+    table.add_row("OPENAI_API_KEY", key)
+    table.add_row("OPENAI_BASE_URL", os.environ.get("OPENAI_BASE_URL", "not set"))
+    if llm or base_url or os.environ.get("OPENAI_BASE_URL"):
+        from ragemo.llm import load_openai
+        from ragemo.settings import LLMSettings
+
+        model_name = llm or "default"
+        endpoint = load_openai(LLMSettings(model=model_name, base_url=base_url), seed=0)
+        for name, found in asyncio.run(endpoint.describe()).items():
+            table.add_row(name, str(found))
+    Console(markup=False, highlight=False).print(table)

@@ -1,0 +1,120 @@
+"""`ragemo index`: build, inspect, verify and search."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+IndexFolder = Annotated[Path, typer.Argument(help="The index's folder.")]
+
+
+@app.command()
+def build(
+    file: Annotated[
+        Path | None, typer.Argument(help="A labelled corpus (default: paths.train of the config).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The index's folder (default: paths.index of the config).")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML config.")] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="The corpus's format.")] = None,
+    labels: Annotated[str | None, typer.Option(help="A label set's name or YAML file.")] = None,
+    transcript: Annotated[
+        str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
+    ] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="minilm, or any sentence-transformers model.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="int8 or fp32 (minilm only).")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Say nothing but the result.")] = False,
+) -> None:
+    """Embed a labelled corpus and index its windows."""
+    from ragemo.cli.console import ConsoleProgress
+    from ragemo.cli.settings import pick_path, settings_and_paths
+    from ragemo.corpus import read_corpus
+    from ragemo.retrieval.embedder import load_embedder
+    from ragemo.retrieval.index import Index, check_destination
+    from ragemo.retrieval.vectors import Composition
+    from ragemo.settings import DEFAULT_TRANSCRIPT
+
+    settings, paths = settings_and_paths(
+        config,
+        {
+            "corpus.format": format_,
+            "corpus.labels": labels,
+            "corpus.transcript": transcript,
+            "index.embedder": embedder,
+            "index.precision": precision,
+        },
+    )
+    source = pick_path(file, paths.get("train"), "FILE", "paths.train")
+    target = pick_path(out, paths.get("index"), "--out", "paths.index")
+    check_destination(target, overwrite=overwrite)
+    progress = ConsoleProgress(quiet=quiet)
+    corpus = read_corpus(
+        source,
+        format=settings.corpus.format,
+        labels=settings.corpus.labels,
+        segmentation=settings.corpus.segmentation,
+    )
+    model = load_embedder(settings.index.embedder, settings.index.precision, say=progress.say)
+    how = settings.index
+    index = Index.build(
+        corpus,
+        model,
+        transcript=settings.corpus.transcript or DEFAULT_TRANSCRIPT,
+        composition=Composition(how.context_weight, how.context_decay, how.context_length),
+        seed=settings.seed,
+        progress=progress,
+    )
+    index.save(target, overwrite=overwrite)
+    print(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
+
+
+@app.command()
+def info(folder: IndexFolder) -> None:
+    """Print an index's manifest."""
+    from ragemo.retrieval.index import read_manifest
+
+    print(json.dumps(read_manifest(folder), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def verify(folder: IndexFolder) -> None:
+    """Check every byte of an index against its manifest."""
+    from ragemo.errors import IndexFolderError
+    from ragemo.retrieval.index import Index, verify_index
+
+    if problems := verify_index(folder):
+        raise IndexFolderError("\n".join(problems) + "\nBuild the index anew")
+    Index.load(folder)
+    print(f"{folder}: whole")
+
+
+@app.command()
+def search(
+    folder: IndexFolder,
+    text: Annotated[str, typer.Argument(help="What somebody says.")],
+    k: Annotated[int, typer.Option(min=1, help="How many neighbours.")] = 8,
+) -> None:
+    """Print the labelled windows most similar to a text."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ragemo.cli.console import note
+    from ragemo.retrieval.index import Index, search_text
+
+    index = Index.load(folder)
+    found = search_text(index, text, k, say=note)
+    table = Table("similarity", "label", "id", "text", box=None)
+    row: Any
+    for row in found:
+        target = row.window.target
+        table.add_row(f"{row.similarity:.3f}", row.label, target.utterance_id, target.text)
+    Console(markup=False, highlight=False).print(table)

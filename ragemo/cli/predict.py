@@ -1,0 +1,146 @@
+"""`ragemo predict`: label a corpus's utterances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ragemo.pipeline import Estimate
+
+
+def predict(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The corpus to label (default: paths.data of the config)."),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The index's folder (default: paths.index of the config).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder (default: paths.out of the config).")
+    ] = None,
+    k: Annotated[int | None, typer.Option(help="Demonstrations in a prompt; 0: none.")] = None,
+    context: Annotated[
+        int | None, typer.Option(help="Earlier turns in a prompt; -1: the whole dialogue.")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Answers per prompt; a model that scores labels needs one.")
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(help="smollm2 (embedded), none, a model's folder, or a model of the API."),
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="An OpenAI-compatible server (default: OPENAI_BASE_URL).")
+    ] = None,
+    mode: Annotated[str | None, typer.Option(help="Local models: score or sample.")] = None,
+    transcript: Annotated[
+        str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="A shipped prompt template, or a file.")
+    ] = None,
+    exclude: Annotated[
+        str | None,
+        typer.Option(help="Never shared with demonstrations: dialogue, session or speaker."),
+    ] = None,
+    format_: Annotated[str | None, typer.Option("--format", help="The corpus's format.")] = None,
+    labels: Annotated[str | None, typer.Option(help="A label set's name or YAML file.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For all that is drawn.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many utterances.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show calls, tokens and price; send nothing.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")] = False,
+) -> None:
+    """Label a corpus's utterances and leave everything in a run folder."""
+    from ragemo.cli.console import ConsoleProgress, note
+    from ragemo.cli.settings import pick_path, settings_and_paths
+    from ragemo.corpus import read_corpus
+    from ragemo.llm import load_llm
+    from ragemo.pipeline import carry_out, estimate, make_plan
+    from ragemo.retrieval.embedder import load_index_embedder
+    from ragemo.retrieval.index import Index
+
+    settings, paths = settings_and_paths(
+        config,
+        {
+            "retrieval.k": k,
+            "retrieval.exclude": exclude,
+            "prompt.context": None if context == -1 else context,
+            "prompt.template": template,
+            "llm.model": llm,
+            "llm.base_url": base_url,
+            "llm.mode": mode,
+            "llm.samples": samples,
+            "corpus.transcript": transcript,
+            "corpus.format": format_,
+            "corpus.labels": labels,
+            "seed": seed,
+            "limit": limit,
+        },
+        [*(set_ or []), *(["prompt.context=null"] if context == -1 else [])],
+    )
+    source = pick_path(file, paths.get("data"), "FILE", "paths.data")
+    target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
+    folder = index or paths.get("index")
+    progress = ConsoleProgress(quiet=quiet)
+
+    found = Index.load(folder) if folder else None
+    corpus = read_corpus(
+        source,
+        format=settings.corpus.format,
+        labels=settings.corpus.labels or (found.labels if found else None),
+        segmentation=settings.corpus.segmentation,
+    )
+    embedder = load_index_embedder(found.embedder, say=progress.say) if found else None
+    model = load_llm(settings.llm, seed=settings.seed, say=progress.say)
+    plan = make_plan(corpus, settings, index=found, embedder=embedder, llm=model, progress=progress)
+    expected = estimate(plan, settings, model)
+    if dry_run:
+        print(_describe(expected))
+        return
+    progress.say(_describe(expected))
+    if model and model.exact and settings.llm.samples > 1:
+        progress.say(
+            f"{model.name} scores every label exactly: one ballot stands for "
+            f"{settings.llm.samples} samples (--mode sample draws them)"
+        )
+    try:
+        run = carry_out(plan, settings, target, llm=model, resume=resume, progress=progress)
+    except KeyboardInterrupt:
+        note("\ninterrupted; go on with the same command and --resume")
+        raise
+    verdicts = run.verdicts()
+    failed = sum(verdict.label is None and verdict.failed > 0 for verdict in verdicts)
+    invalid = sum(verdict.label is None and verdict.failed == 0 for verdict in verdicts)
+    print(f"{target}: {len(verdicts)} utterances, {invalid} without a valid label, {failed} failed")
+    if failed:
+        note("go on with the same command and --resume to ask the failed ones again")
+        raise typer.Exit(3)
+
+
+def _describe(expected: Estimate) -> str:
+    """The estimate in words."""
+    about = "" if expected.exact else "about "
+    cost = "price unknown" if expected.cost is None else f"at most ${expected.cost:.2f}"
+    lines = [
+        f"{expected.utterances} utterances, {expected.answers} answers, "
+        f"{about}{expected.prompt_tokens} prompt tokens, "
+        f"at most {expected.answer_tokens} answer tokens, {cost}"
+    ]
+    if expected.dropped_demonstrations or expected.dropped_context:
+        lines.append(
+            f"the token budget left out {expected.dropped_demonstrations} demonstrations and "
+            f"{expected.dropped_context} context turns"
+        )
+    return "\n".join(lines)

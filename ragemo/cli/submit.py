@@ -1,0 +1,27 @@
+"""`ragemo submit`: a run as the GenSEC Challenge wants it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def submit(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("pred.csv"),
+    fill: Annotated[
+        str | None,
+        typer.Option(help="neighbours: let the index label what has no valid label."),
+    ] = None,
+) -> None:
+    """Write `pred.csv`: one row of label codes in the challenge's order."""
+    from ragemo.cli.console import note
+    from ragemo.runs.run import Run
+    from ragemo.runs.submission import write_submission
+
+    filled, count = write_submission(Run.open(run), out, fill=fill)
+    if filled:
+        note(f"{filled} utterances without a valid label carry the {fill}' label")
+    print(f"{out}: {count} labels")

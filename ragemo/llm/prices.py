@@ -1,0 +1,115 @@
+"""What an answer costs: a small dated table of list prices, which a user's file can extend."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ragemo.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """US dollars per million tokens.
+
+    Attributes:
+        prompt: for tokens sent.
+        cached: for those of them that the endpoint had cached.
+        answer: for tokens answered, thoughts included.
+        as_of: the day the price was last checked, ISO 8601; empty if nobody said.
+    """
+
+    prompt: float
+    cached: float
+    answer: float
+    as_of: str = ""
+
+    def cost(self, prompt_tokens: int, cached_tokens: int, answer_tokens: int) -> float:
+        """US dollars for so many tokens; `prompt_tokens` includes the cached ones."""
+        return (
+            (prompt_tokens - cached_tokens) * self.prompt
+            + cached_tokens * self.cached
+            + answer_tokens * self.answer
+        ) / 1e6
+
+
+FREE = Price(0.0, 0.0, 0.0)
+
+
+def find_price(model: str, *, local: bool = False) -> Price | None:
+    """The price of a model, or None where it is not known.
+
+    A user's own entry (in the file named by RAGEMO_PRICES) comes first. Without one, a server on
+    this machine is free, and any other model has the shipped list price. A snapshot's date is
+    not part of a name: `gpt-4o-2024-08-06` costs what `gpt-4o` does, unless it has its own entry.
+
+    Args:
+        model: as the endpoint calls it.
+        local: whether the endpoint runs on this machine.
+
+    Raises:
+        SettingsError: if the user's file is not a table of prices.
+    """
+    names = (model, re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model))
+    if chosen := os.environ.get("RAGEMO_PRICES"):
+        path = Path(chosen).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"RAGEMO_PRICES: {path} cannot be read: {error}") from None
+        table = read_prices(text, f"RAGEMO_PRICES: {path}")
+        for name in names:
+            if name in table:
+                return table[name]
+    if local:
+        return FREE
+    shipped = files("ragemo").joinpath("llm/prices.yaml").read_text(encoding="utf-8")
+    table = read_prices(shipped, "prices.yaml")
+    return next((table[name] for name in names if name in table), None)
+
+
+def read_prices(text: str, source: str) -> dict[str, Price]:
+    """A table of prices from YAML: model -> {prompt, cached (optional), answer, as_of (optional)}.
+
+    Raises:
+        SettingsError: naming `source`, the model and the field.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{source}: not valid YAML: {error}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{source}: expected a mapping of model names to prices")
+    return {str(model): _read_price(entry, f"{source}: {model}") for model, entry in data.items()}
+
+
+def _read_price(entry: Any, place: str) -> Price:
+    if not isinstance(entry, dict) or not {"prompt", "answer"} <= set(entry):
+        raise SettingsError(f"{place}: expected `prompt` and `answer` in USD per million tokens")
+    if unknown := set(entry) - {"prompt", "cached", "answer", "as_of"}:
+        raise SettingsError(
+            f"{place}: unknown {sorted(map(str, unknown))}; known are prompt, cached, answer, as_of"
+        )
+    rates = {"cached": entry["prompt"], **entry}
+    for field in ("prompt", "cached", "answer"):
+        rate = rates[field]
+        number = isinstance(rate, int | float) and not isinstance(rate, bool)
+        if not number or not math.isfinite(rate) or rate < 0:
+            raise SettingsError(
+                f"{place}: {field} is {rate!r}, expected USD per million tokens, 0 or more"
+            )
+    return Price(
+        prompt=float(rates["prompt"]),
+        cached=float(rates["cached"]),
+        answer=float(rates["answer"]),
+        as_of=str(entry.get("as_of", "")),
+    )

@@ -1,0 +1,168 @@
+import json
+import random
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragemo.errors import DataError, SettingsError
+from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.score import Score, score
+from tests.scoring.inputs import LABELS, invented, pairs, utterances
+
+TRAINING = {"neutral": 10, "joy": 30, "sad": 30}
+
+
+def test_figures_of_a_small_run_counted_by_hand():
+    rows = [
+        ScoredUtterance("a", "d1", "joy", "joy"),
+        ScoredUtterance("b", "d1", "joy", "sad"),
+        ScoredUtterance("c", "d2", "sad", None, invalid=True),
+        ScoredUtterance("d", "d2", "sad", None, failed=True),
+        ScoredUtterance("e", "d3", "sad", "sad"),
+    ]
+    result = score(rows, LABELS, training_counts=TRAINING)
+    assert (result.n, result.dialogues, result.invalid, result.errors) == (5, 3, 1, 1)
+    assert result.accuracy == pytest.approx(2 / 5)
+    assert result.uar == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert result.per_class["joy"].precision == 1
+    assert result.per_class["joy"].recall == pytest.approx(1 / 2)
+    assert result.per_class["sad"].f1 == pytest.approx(2 / 5)
+    assert result.per_class["fear"].support == 0
+    assert result.confusion[1] == (0, 1, 1, 0, 0, 0)
+    assert result.confusion[2] == (0, 0, 1, 0, 0, 2)
+
+
+def test_the_data_has_the_promised_keys_and_survives_json():
+    result = score(invented(200, 20), LABELS, training_counts=TRAINING, notes=["mind this"])
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data == result.to_dict()
+    assert {
+        "n",
+        "accuracy",
+        "uar",
+        "weighted_f1",
+        "macro_f1",
+        "invalid",
+        "errors",
+        "intervals",
+        "per_class",
+        "confusion",
+        "baselines",
+        "seed",
+        "bootstrap_samples",
+    } <= data.keys()
+    assert data["confusion"]["labels"] == list(LABELS.names)
+    assert sum(map(sum, data["confusion"]["counts"])) == data["n"] == 200
+    assert Score.from_dict(data) == result
+    by_key = json.loads(json.dumps(result.to_dict(), sort_keys=True))
+    assert Score.from_dict(by_key).labels == LABELS.names
+
+
+@pytest.mark.parametrize("damage", [[], None, {"n": 1}])
+def test_data_that_is_no_score_is_refused(damage):
+    with pytest.raises(DataError, match=r"scores\.json: not a score"):
+        Score.from_dict(damage, "scores.json")
+
+
+@given(pairs, st.randoms())
+@settings(max_examples=25, deadline=None)
+def test_the_order_of_the_utterances_does_not_matter(rows, dice):
+    scored = utterances(rows)
+    shuffled = list(scored)
+    dice.shuffle(shuffled)
+    first = score(scored, LABELS, training_counts=None, samples=50)
+    assert score(shuffled, LABELS, training_counts=None, samples=50) == first
+
+
+def test_a_seed_gives_the_same_bytes():
+    made = invented(200, 20)
+    first, again, other = (
+        json.dumps(score(made, LABELS, training_counts=None, seed=seed).to_dict())
+        for seed in (3, 3, 4)
+    )
+    assert first == again != other
+
+
+def test_nothing_to_score_is_an_error():
+    with pytest.raises(DataError, match="no utterance has a gold label"):
+        score([], LABELS, training_counts=None)
+
+
+def test_one_dialogue_has_no_intervals_and_says_so():
+    result = score(invented(30, 1), LABELS, training_counts=None)
+    assert set(result.intervals.values()) == {None}
+    assert result.bootstrap_samples == 0
+    assert any("at least two dialogues" in note for note in result.notes)
+
+
+def test_majority_is_of_the_training_labels_and_ties_go_by_label_order():
+    made = utterances([("joy", "sad", 0), ("sad", "sad", 1), ("sad", "sad", 2)])
+    counts = {"glee": 99, "sad": 30, "joy": 30, "neutral": 10}
+    baselines = score(made, LABELS, training_counts=counts).baselines
+    assert baselines["majority"]["accuracy"] == pytest.approx(1 / 3)  # it says joy
+    assert baselines["majority"]["uar"] == 0.5
+    assert baselines["majority"]["weighted_f1"] == pytest.approx(1 / 3 * (2 * 1 / (1 + 3)))
+
+
+@pytest.mark.parametrize("unknown", [None, {}, {"joy": 0}, {"glee": 5}])
+def test_without_training_counts_majority_is_of_the_scored_labels(unknown):
+    made = utterances([("joy", "sad", 0), ("sad", "sad", 1), ("sad", "sad", 2)])
+    baselines = score(made, LABELS, training_counts=unknown).baselines
+    assert "majority" not in baselines
+    assert baselines["majority of the scored labels"]["accuracy"] == pytest.approx(2 / 3)
+
+
+@given(pairs)
+@settings(max_examples=20, deadline=None)
+def test_random_is_right_once_in_as_many_times_as_there_are_labels(rows):
+    random_guess = score(utterances(rows), LABELS, training_counts=None, samples=1).baselines[
+        "random"
+    ]
+    assert random_guess["accuracy"] == pytest.approx(1 / 5, abs=1e-12)
+    assert random_guess["uar"] == pytest.approx(1 / 5, abs=1e-12)
+
+
+def test_random_f1_is_that_of_simulated_guessing():
+    made = invented(80, 8)
+    result = score(made, LABELS, training_counts=None)
+    dice = random.Random(1)
+    simulated = {"weighted_f1": 0.0, "macro_f1": 0.0}
+    for _ in range(200):
+        guessed = [replace(u, predicted=dice.choice(LABELS.names)) for u in made]
+        figures = score(guessed, LABELS, training_counts=None, samples=1)
+        for name in simulated:
+            simulated[name] += figures.metrics[name] / 200
+    for name, value in simulated.items():
+        assert result.baselines["random"][name] == pytest.approx(value, abs=0.01)
+
+
+def test_another_system_is_scored_like_the_run():
+    made = invented(100, 10)
+    other = [replace(u, predicted=u.gold, distribution=None) for u in reversed(made)]
+    result = score(made, LABELS, training_counts=None, others={"retrieval only": other})
+    assert result.baselines["retrieval only"] == dict.fromkeys(result.metrics, 1.0)
+
+
+def test_another_system_must_have_the_same_utterances_and_gold_labels():
+    made = invented(10, 2)
+    with pytest.raises(DataError, match=r"'u9'.*system 'probe'.*same utterances"):
+        score(made, LABELS, training_counts=None, others={"probe": made[:-1]})
+    other_gold = [replace(made[0], gold="fear" if made[0].gold != "fear" else "joy"), *made[1:]]
+    with pytest.raises(DataError, match=r"'u0'.*system 'probe'"):
+        score(made, LABELS, training_counts=None, others={"probe": other_gold})
+
+
+def test_another_system_cannot_take_the_name_of_a_baseline():
+    made = invented(10, 2)
+    with pytest.raises(SettingsError, match="'random' has the name of a baseline"):
+        score(made, LABELS, training_counts=None, others={"random": made})
+
+
+def test_ten_thousand_predictions_are_scored_within_a_second():
+    made = invented(10_000, 10_000)
+    start = time.process_time()
+    score(made, LABELS, training_counts=None)
+    assert time.process_time() - start < 1
