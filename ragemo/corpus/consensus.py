@@ -29,9 +29,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import chain, repeat
-from typing import Any
+from typing import Any, TypeVar
 
+Value = TypeVar("Value")
 Table = list[list[float]]
 """Row k, column i: the metric with text k as the hypothesis and text i as the reference."""
 
@@ -96,8 +96,10 @@ def consensus_scores(texts: Sequence[str], metric: str) -> list[float]:
     table = METRICS[metric](distinct)
     sums = {}
     for k, text in enumerate(distinct):
-        others = [counts[other] - (i == k) for i, other in enumerate(distinct)]
-        sums[text] = math.fsum(map(float.__mul__, table[k], map(float, others)))
+        # fsum, so that the order of the texts leaves no trace.
+        sums[text] = math.fsum(
+            (counts[other] - (i == k)) * table[k][i] for i, other in enumerate(distinct)
+        )
     return [sums[text] for text in texts]
 
 
@@ -169,65 +171,99 @@ def _ratios(texts: Sequence[str]) -> Table:
     return _symmetric(texts, Levenshtein.normalized_similarity)
 
 
-def _symmetric(items: Sequence[Any], measure: Callable[[Any, Any], float]) -> Table:
-    table = [[0.0] * len(items) for _ in items]
-    for k, item in enumerate(items):
-        for i in range(k + 1):
-            table[k][i] = table[i][k] = measure(item, items[i])
-    return table
+def _symmetric(items: Sequence[Any], measure: Callable[[Any, Any], Value]) -> list[list[Value]]:
+    """A measure of every pair whose order does not matter, taken once per pair."""
+    half = [[measure(item, items[i]) for i in range(k + 1)] for k, item in enumerate(items)]
+    return [[half[max(k, i)][min(k, i)] for i in range(len(items))] for k in range(len(items))]
 
 
 def _chrf(texts: Sequence[str]) -> Table:
-    return _chrf_table([_character_ngrams(text) for text in texts])
+    return _ngram_f2([_character_ngrams(text) for text in texts])
 
 
 def _chrf_plus_plus(texts: Sequence[str]) -> Table:
     # sacrebleu also splits punctuation off the words, of which folded text has none.
-    return _chrf_table([_character_ngrams(text) + _word_ngrams(text) for text in texts])
+    return _ngram_f2([_character_ngrams(text) + _word_ngrams(text) for text in texts])
 
 
 def _character_ngrams(text: str) -> list[set[Any]]:
-    text = "".join(text.split())
+    text = text.replace(" ", "")
     return [
-        _countable(text[start : start + n] for start in range(len(text) - n + 1))
+        _countable([text[start : start + n] for start in range(len(text) - n + 1)])
         for n in range(1, 7)
     ]
 
 
 def _word_ngrams(text: str) -> list[set[Any]]:
     words = text.split()
-    return [_countable(words), _countable(zip(words, words[1:], strict=False))]
+    return [_countable(words), _countable(list(zip(words, words[1:], strict=False)))]
 
 
-def _countable(ngrams: Any) -> set[Any]:
-    """A multiset as a set, each repetition numbered: common n-grams are then one intersection."""
-    counts = Counter(ngrams)
-    repeated = ((ngram, count) for ngram, count in counts.items() if count > 1)
-    return set(counts).union(*(zip(repeat(ngram), range(1, count)) for ngram, count in repeated))
+def _countable(items: Sequence[Any]) -> set[Any]:
+    """A multiset as a set, repetitions numbered: what two share is then one intersection."""
+    counts = Counter(items)
+    unique = set(counts)
+    if len(unique) < len(items):
+        unique.update((item, n) for item, count in counts.items() for n in range(1, count))
+    return unique
 
 
-def _chrf_table(texts: Sequence[list[set[Any]]]) -> Table:
-    """chrF with beta 2 from n-grams by order, averaged over the orders both texts have."""
+def _ngram_f2(texts: Sequence[list[set[Any]]]) -> Table:
+    """F with beta 2 of precision and recall, each averaged over the orders both texts have."""
     sizes = [[len(ngrams) for ngrams in orders] for orders in texts]
+    shared = _symmetric(texts, lambda one, two: [len(a & b) for a, b in zip(one, two, strict=True)])
 
     def score(k: int, i: int) -> float:
-        precision = recall = 0.0
-        effective = 0
-        for own, other, n, m in zip(texts[k], texts[i], sizes[k], sizes[i], strict=True):
-            if n and m:
-                common = len(own & other)
-                precision += common / n
-                recall += common / m
-                effective += 1
-        if not precision:
-            return 0.0
-        precision /= effective
-        recall /= effective
-        return 100 * 5 * precision * recall / (4 * precision + recall)
+        orders = [
+            order for order in zip(shared[k][i], sizes[k], sizes[i], strict=True) if all(order[1:])
+        ]
+        precision = sum(common / own for common, own, _ in orders) / len(orders)
+        recall = sum(common / other for common, _, other in orders) / len(orders)
+        return 100 * 5 * precision * recall / (4 * precision + recall) if precision else 0.0
 
     return [[score(k, i) for i in range(len(texts))] for k in range(len(texts))]
 
 
 def _translation_edit_rates(texts: Sequence[str]) -> Table:
+    """TER: shifts of phrases and word edits, per reference word.
+
+    The search for shifts is slow and rarely finds any. It is left out where it cannot change
+    the figure: shifts leave at least max(n, m) - (words in common) edits, each costs one edit
+    and must save one. So with at most one edit above that bound, the figure is the plain word
+    edits'. (sacrebleu looks for these in a band of 25 around the diagonal; the last condition
+    says that it finds them.)
+    """
+    from rapidfuzz.distance import Levenshtein
+
     words = [text.split() for text in texts]
-    return [[_ter(hypothesis, reference) for reference in words] for hypothesis in words]
+    edits = _symmetric(words, Levenshtein.distance)
+    shared = _symmetric([_countable(w) for w in words], lambda one, two: len(one & two))
+
+    def rate(k: int, i: int) -> float:
+        n, m = len(words[i]), len(words[k])
+        bound = max(n, m) - shared[k][i]
+        if edits[k][i] <= bound + 1 and (n < 25 or edits[k][i] + abs(n - m) < 24):
+            return 100 * edits[k][i] / n
+        return float(_sacrebleu_ter().sentence_score(texts[k], [texts[i]]).score)
+
+    return [[rate(k, i) for i in range(len(words))] for k in range(len(words))]
+
+
+@cache
+def _sacrebleu_ter() -> Any:
+    from sacrebleu.metrics import TER
+
+    return TER(case_sensitive=True)
+
+
+METRICS: dict[str, Callable[[Sequence[str]], Table]] = {
+    "wer": _word_error_rates,
+    "mer": _match_error_rates,
+    "wil": _word_information_lost,
+    "cer": _character_error_rates,
+    "ter": _translation_edit_rates,
+    "chrf": _chrf,
+    "chrf++": _chrf_plus_plus,
+    "ratio": _ratios,
+}
+"""Metric -> its table over distinct texts."""

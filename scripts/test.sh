@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Run the checks and the tests. Arguments go to pytest. Safe to run twice.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+make_environment dev
+
+echo "==> Fetching the embedded models (once)"
+"$bin/ragemo" models pull
+
+echo "==> ruff and mypy"
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+
+echo "==> Tests"
+"$bin/python" -m pytest "$@"
