@@ -38,10 +38,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files private; a shared folder expects the user's usual mode.
-        mask = os.umask(0)
-        os.umask(mask)
-        Path(temporary).chmod(0o666 & ~mask)
+        Path(temporary).chmod(_usual_mode(0o666))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -53,29 +50,55 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def indented_json(data: Any) -> str:
+    """JSON for people, as `write_json` writes it."""
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write indented JSON whole."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, indented_json(data))
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Fill a temporary sibling folder that becomes `path` when the block ends well.
 
-    A folder already at `path` is replaced; if the block raises, it stays as it was.
+    A folder already at `path` is replaced; if the block raises, it stays as it was. A file at
+    `path` is an OSError.
     """
+    path = path.resolve()  # so that a link to a folder elsewhere stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
-        temporary.chmod(0o755)
+        temporary.chmod(_usual_mode(0o777))
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.replace(old / path.name)
-            temporary.replace(path)
-            shutil.rmtree(old)
+            _replace_folder(path, temporary)
         else:
             temporary.replace(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Put `new` in the place of `path`; if that fails, `path` is put back."""
+    old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+    try:
+        path.replace(old)  # a folder may take the place of an empty one
+        new.replace(path)
+    except BaseException:
+        if path.exists():
+            old.rmdir()
+        else:
+            old.replace(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _usual_mode(mode: int) -> int:
+    """The user's usual mode; tempfile makes private files, and folders are shared."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mode & ~mask

@@ -66,18 +66,18 @@ class LabelSet:
     def __post_init__(self) -> None:
         if len(self.labels) < 2:
             raise SettingsError(f"label set {self.name!r} needs at least two labels")
-        seen: dict[str, str] = {}
-        for label in self.labels:
+        seen: dict[str, int] = {}
+        for position, label in enumerate(self.labels):
             for spelling in (label.name, label.word, *label.aliases):
                 key = normalise(spelling)
                 if not key:
                     raise SettingsError(
                         f"label set {self.name!r}: {spelling!r} has no letter or digit"
                     )
-                if seen.setdefault(key, label.name) != label.name:
+                if (first := seen.setdefault(key, position)) != position:
                     raise SettingsError(
-                        f"label set {self.name!r}: {spelling!r} means both "
-                        f"{seen[key]!r} and {label.name!r}"
+                        f"label set {self.name!r}: {spelling!r} means both label {first + 1} "
+                        f"({self.labels[first].name!r}) and label {position + 1} ({label.name!r})"
                     )
 
     def __len__(self) -> int:
@@ -141,35 +141,55 @@ class LabelSet:
         """
         if not isinstance(data, dict) or not isinstance(data.get("labels"), list):
             raise SettingsError(f"{source}: expected a mapping with `name` and a list `labels`")
-        labels = []
-        for position, entry in enumerate(data["labels"]):
-            if isinstance(entry, str):
-                entry = {"name": entry}
-            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-                raise SettingsError(f"{source}: label {position + 1} needs a `name`")
-            unknown = set(entry) - {"name", "word", "aliases", "definition", "colour"}
-            if unknown:
-                raise SettingsError(
-                    f"{source}: label {entry['name']!r} has unknown keys {sorted(unknown)}; "
-                    "known are name, word, aliases, definition, colour"
-                )
-            labels.append(
-                Label(
-                    name=entry["name"],
-                    word=str(entry.get("word", entry["name"])),
-                    aliases=tuple(str(alias) for alias in entry.get("aliases", ())),
-                    definition=str(entry.get("definition", "")),
-                    colour=str(
-                        entry.get("colour", DEFAULT_COLOURS[position % len(DEFAULT_COLOURS)])
-                    ),
-                )
-            )
-        return cls(str(data.get("name", Path(source).stem)), tuple(labels))
+        name = data.get("name", Path(source).stem)
+        if not isinstance(name, str):
+            raise SettingsError(f"{source}: name is {name!r}, expected a text (in quotes?)")
+        return cls(
+            name,
+            tuple(
+                _read_label(entry, position, source)
+                for position, entry in enumerate(data["labels"])
+            ),
+        )
 
     @classmethod
     def infer(cls, emotions: Iterable[str], name: str = "inferred") -> LabelSet:
         """A set of the distinct emotions of a file that declares none, in alphabetical order."""
         return cls.from_dict({"name": name, "labels": sorted(set(emotions))}, name)
+
+
+def _read_label(entry: Any, position: int, source: str) -> Label:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise SettingsError(
+            f"{source}: label {position + 1} is {entry!r}, expected a text or a mapping with a "
+            "text as its `name` (YAML reads a bare no, off or 1 as something else: use quotes)"
+        )
+    name = entry["name"]
+    if unknown := set(entry) - {"name", "word", "aliases", "definition", "colour"}:
+        raise SettingsError(
+            f"{source}: label {name!r} has unknown keys {sorted(map(str, unknown))}; "
+            "known are name, word, aliases, definition, colour"
+        )
+    colour = DEFAULT_COLOURS[position % len(DEFAULT_COLOURS)]
+    full = {"word": name, "aliases": [], "definition": "", "colour": colour, **entry}
+    for key in ("word", "definition", "colour"):
+        if not isinstance(full[key], str):
+            raise SettingsError(
+                f"{source}: label {name!r}: {key} is {full[key]!r}, expected a text (in quotes?)"
+            )
+    aliases = full["aliases"]
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise SettingsError(
+            f"{source}: label {name!r}: aliases are {aliases!r}, expected a list of texts "
+            "(YAML reads a bare no, off or 1 as something else: use quotes)"
+        )
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", full["colour"]):
+        raise SettingsError(
+            f"{source}: label {name!r}: colour is {full['colour']!r}, expected one like '#E69F00'"
+        )
+    return Label(name, full["word"], tuple(aliases), full["definition"], full["colour"])
 
 
 def available_label_sets() -> list[str]:
@@ -191,7 +211,10 @@ def load_labels(name: str | Path) -> LabelSet:
     if str(name) in available_label_sets():
         text, source = shipped.read_text(encoding="utf-8"), f"label set {name}"
     elif path.is_file():
-        text, source = path.read_text(encoding="utf-8"), str(path)
+        try:
+            text, source = path.read_text(encoding="utf-8"), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: cannot be read: {error}") from None
     else:
         raise SettingsError(
             f"no label set {str(name)!r}: expected one of {', '.join(available_label_sets())} "

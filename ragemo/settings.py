@@ -20,7 +20,9 @@ DEFAULT_TRANSCRIPT = "consensus-wer"
 
 
 class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class CorpusSettings(_Section):
@@ -104,7 +106,7 @@ class LLMSettings(_Section):
     )
     base_url: str | None = pydantic.Field(
         None,
-        pattern=r"^https?://[^@\s]+$",
+        pattern=r"^https?://[^@?#\s]+$",
         description="an OpenAI-compatible server, without a key in it; default: OPENAI_BASE_URL",
     )
     mode: Literal["score", "sample"] = pydantic.Field(
@@ -177,33 +179,45 @@ def resolve_settings(
 
     Args:
         config: nested sections, as in a YAML file.
-        overrides: dotted names (`retrieval.k`) to values; None values are left out.
+        overrides: dotted names (`retrieval.k`) to values; None is a value, too.
         source: named in errors.
 
     Raises:
         SettingsError: naming every setting that is unknown or out of its range.
     """
-    merged: dict[str, Any] = {
-        key: dict(value) if isinstance(value, Mapping) else value
-        for key, value in (config or {}).items()
-    }
+    merged: dict[str, Any] = {}
+    for key, value in (config or {}).items():
+        if value is None and key in _SECTIONS:
+            value = {}  # a section whose lines are all commented out
+        merged[key] = dict(value) if isinstance(value, Mapping) else value
     for dotted, value in (overrides or {}).items():
-        if value is None:
-            continue
         section, _, name = dotted.rpartition(".")
         if section and not isinstance(merged.setdefault(section, {}), dict):
-            raise SettingsError(f"{source}: {section} must be a mapping")
+            raise SettingsError(f"{source}: {section}: {_NO_SECTION}")
         (merged[section] if section else merged)[name] = value
     try:
         return Settings.model_validate(merged)
     except pydantic.ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: "
-            + (
-                "no such setting"
-                if problem["type"] == "extra_forbidden"
-                else f"{problem['msg'].lower()}, found {problem['input']!r}"
-            )
-            for problem in error.errors()
-        ]
+        lines = [_complaint(problem) for problem in error.errors()]
         raise SettingsError(f"{source}: " + "; ".join(lines)) from None
+
+
+_SECTIONS = frozenset(
+    name for name, field in Settings.model_fields.items() if isinstance(field.default, _Section)
+)
+_NO_SECTION = "expected its settings below it, as NAME: VALUE"
+
+
+def _complaint(problem: Mapping[str, Any]) -> str:
+    """What is wrong with one setting."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: no such setting"
+    if place == "llm.base_url":  # not repeated, since it may hold a password
+        return (
+            f"{place}: expected an address like http://localhost:8000/v1, without a user, "
+            "password, key or query in it; the key belongs in OPENAI_API_KEY"
+        )
+    if problem["type"] == "model_type":
+        return f"{place}: {_NO_SECTION}; found {problem['input']!r}"
+    return f"{place}: {problem['msg'].lower()}, found {problem['input']!r}"

@@ -29,6 +29,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -37,6 +38,9 @@ Table = list[list[float]]
 
 APOSTROPHES = "'’"
 """They spell words (don't), where other punctuation stands between them."""
+
+VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
+"""They style the symbol before them, such as an emoji, and mean nothing without it."""
 
 HIGHEST_WINS = frozenset({"chrf", "chrf++", "ratio"})
 
@@ -73,8 +77,8 @@ def agreement(texts: Sequence[str], metric: str) -> list[tuple[float, float]]:
 def fold(text: str) -> str:
     """Text without case and punctuation, its words separated by single spaces.
 
-    Apostrophes vanish; other Unicode punctuation and symbols become spaces. Letters of any
-    script and their accents stay.
+    Apostrophes and invisible format characters vanish; other Unicode punctuation and symbols
+    become spaces. Letters of any script and their accents stay.
     """
     return " ".join(text.casefold().translate(_folding).split())
 
@@ -108,9 +112,10 @@ class _Folding(dict[int, int | str | None]):
 
     def __missing__(self, code: int) -> int | str | None:
         character = chr(code)
-        if character in APOSTROPHES:
+        category = unicodedata.category(character)
+        if character in APOSTROPHES or category == "Cf" or character in VARIATION_SELECTORS:
             self[code] = None
-        elif unicodedata.category(character)[0] in "PS":
+        elif category[0] in "PS":
             self[code] = " "
         else:
             self[code] = code
@@ -196,7 +201,7 @@ def _character_ngrams(text: str) -> list[set[Any]]:
 
 def _word_ngrams(text: str) -> list[set[Any]]:
     words = text.split()
-    return [_countable(words), _countable(list(zip(words, words[1:], strict=False)))]
+    return [_countable(words), _countable(list(pairwise(words)))]
 
 
 def _countable(items: Sequence[Any]) -> set[Any]:
@@ -251,7 +256,7 @@ def _translation_edit_rates(texts: Sequence[str]) -> Table:
 
 @cache
 def _sacrebleu_ter() -> Any:
-    from sacrebleu.metrics import TER
+    from sacrebleu.metrics.ter import TER
 
     return TER(case_sensitive=True)
 

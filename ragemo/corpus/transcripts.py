@@ -162,7 +162,7 @@ def _consensus(metric: str) -> Strategy:
 
 
 def _random(texts: Sequence[str], draw: str) -> int:
-    return int.from_bytes(sha256(draw.encode()).digest()) % len(texts)
+    return int.from_bytes(sha256(draw.encode(errors="surrogatepass")).digest()) % len(texts)
 
 
 STRATEGIES: dict[str, Strategy] = {

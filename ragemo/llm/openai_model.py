@@ -5,8 +5,8 @@ only the base URL differs. What an endpoint can do is learned from its answers a
 
 | what is tried first | what shows that it does not work | what is done then |
 | --- | --- | --- |
-| answers constrained to the labels | refused, or answered as if nothing had been said | the next kind of constraint, at last none |
-| several answers in one call (`n`) | refused (llama.cpp: more than it has slots) | half as many, down to one |
+| answers constrained to the labels | refused, or passed over | the next kind, at last none |
+| several answers a call (`n`) | refused (llama.cpp: more than slots) | half as many, down to one |
 | | ignored (Ollama): fewer answers come | as many as came, and further calls |
 | `temperature`, `seed` | refused (reasoning models) | left out |
 | `max_tokens` | refused in favour of `max_completion_tokens` | that one |
@@ -65,7 +65,7 @@ class Capabilities:
         constraint: how answers are held to the labels: "json_schema", "grammar" or "none".
         largest_n: how many answers one call may ask for.
         temperature, seed: whether these may be said.
-        token_limit: the name of the field that limits an answer's length.
+        answer_limit: the name of the field that limits an answer's length.
         thinks: whether thoughts count against that limit.
     """
 
@@ -73,7 +73,7 @@ class Capabilities:
     largest_n: int = 128
     temperature: bool = True
     seed: bool = True
-    token_limit: str = "max_tokens"
+    answer_limit: str = "max_tokens"
     thinks: bool = False
 
     def after_refusal(self, complaint: str, n: int) -> Capabilities | None:
@@ -88,8 +88,8 @@ class Capabilities:
             # Not the "n" of an escaped line break.
             return re.search(rf"(?<![\\\w]){field}(?!\w)", complaint) is not None
 
-        if self.token_limit == "max_tokens" and named("max_completion_tokens"):
-            return replace(self, token_limit="max_completion_tokens")
+        if self.answer_limit == "max_tokens" and named("max_completion_tokens"):
+            return replace(self, answer_limit="max_completion_tokens")
         if self.temperature and named("temperature"):
             return replace(self, temperature=False)
         if self.seed and named("seed"):
@@ -109,15 +109,23 @@ class _CallError(Exception):
         transient: whether the same call may succeed soon.
         wait: seconds that the endpoint asks to wait first.
         complaint: what it does not like about the request, if that is the reason.
+        unreachable: whether no connection could be made at all.
     """
 
     def __init__(
-        self, message: str, *, transient: bool = False, wait: float = 0.0, complaint: str = ""
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        wait: float = 0.0,
+        complaint: str = "",
+        unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.transient = transient
         self.wait = wait
         self.complaint = complaint
+        self.unreachable = unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +149,12 @@ class _Reply:
 
     @property
     def thought_too_long(self) -> bool:
-        """Whether an answer hit its limit before it said anything."""
+        """Whether an answer hit its limit before it said anything.
+
+        Blanks are no thoughts: more room would only bring more of them.
+        """
         return any(
-            end == "length" and not without_thinking(answer)
+            end == "length" and not without_thinking(answer) and (not answer or answer.strip())
             for answer, end in zip(self.answers, self.ends, strict=True)
         )
 
@@ -247,10 +258,11 @@ class OpenAIModel:
         self._backoff = backoff
         # What is shorter stands in for a key, and might be part of an ordinary word.
         self._secrets = [secret for secret in (key, url.password or "") if len(secret) >= 6]
-        is_local = host == "localhost" or host == "::1" or host.startswith("127.")
+        is_local = host in {"localhost", "::1"} or host.startswith("127.")
         self._price = find_price(name, local=is_local)
         first = "json_schema" if is_openai else "grammar"
         self._capabilities = Capabilities(first if constraint == "auto" else constraint)
+        self._reached = False
         self._client = openai.AsyncOpenAI(
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
         )
@@ -291,6 +303,11 @@ class OpenAIModel:
         The tokens of a call are shared out over its ballots, so that sums are right; each has
         the seconds of the whole call. Where an endpoint does not count tokens, `prompt.tokens`
         and an estimate stand in.
+
+        Raises:
+            EndpointError: if no call of this run can succeed: no connection was ever made, the
+                key or the model is refused, there is no credit left, or the constraint chosen
+                by name is refused.
         """
         ballots: list[Ballot] = []
         waiting = list(samples)
@@ -302,6 +319,8 @@ class OpenAIModel:
             try:
                 reply = await self._complete(prompt, labels, waiting[0], row)
             except _CallError as error:
+                if error.unreachable and not self._reached:
+                    raise EndpointError(str(error), retryable=True) from None
                 usage = Usage(cost=self.price(0, 0), seconds=time.perf_counter() - started)
                 ballots += [
                     Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
@@ -355,16 +374,17 @@ class OpenAIModel:
             "errors": [],
         }
         try:
-            page = await self._guard(lambda: self._client.models.list())
+            page = await self._guard(self._client.models.list)
             names = [str(model.id) for model in page.data]
             report |= {"models": names[:20], "model_listed": self.name in names}
         except Exception as error:  # a doctor reports whatever it finds
             report["errors"].append(f"list of models: {self._scrub(str(error))}")
-        try:
-            await self._examine(report)
-        except Exception as error:
-            report["errors"].append(f"chat completion: {self._scrub(str(error))}")
-        report["reachable"] = bool(report["models"]) or report["n"] is not None
+        report["reachable"] = self._reached
+        if self._reached:
+            try:
+                await self._examine(report)
+            except Exception as error:
+                report["errors"].append(f"chat completion: {self._scrub(str(error))}")
         return report
 
     async def _examine(self, report: dict[str, Any]) -> None:
@@ -444,7 +464,7 @@ class OpenAIModel:
     def _learn(self, learned: Capabilities | None, error: _CallError) -> None:
         if learned is None:
             return
-        if self._constraint != "auto" and learned.constraint != self._constraint:
+        if self._constraint not in ("auto", learned.constraint):
             raise EndpointError(
                 f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
             ) from None
@@ -462,7 +482,7 @@ class OpenAIModel:
             "messages": [
                 {"role": message.role, "content": message.content} for message in prompt.messages
             ],
-            able.token_limit: room,
+            able.answer_limit: room,
         }
         if n > 1:
             body["n"] = n
@@ -570,7 +590,9 @@ class OpenAIModel:
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
-                return await call()
+                outcome = await call()
+            self._reached = True
+            return outcome
         except (TimeoutError, openai.APITimeoutError):
             raise _CallError(
                 f"{self._url} did not answer within {self._timeout:g} s (llm.timeout)",
@@ -580,12 +602,15 @@ class OpenAIModel:
             cause = self._brief(error.__cause__ or error)
             if isinstance(error.__cause__, httpx2.ConnectError):
                 raise _CallError(
-                    f"cannot connect to {self._url}: {cause}; does the server run?", transient=True
+                    f"cannot connect to {self._url}: {cause}; does the server run?",
+                    transient=True,
+                    unreachable=True,
                 ) from None
             raise _CallError(
                 f"the connection to {self._url} broke: {cause}", transient=True
             ) from None
         except openai.APIStatusError as error:
+            self._reached = True
             raise self._judge(error, constrained=constrained) from None
         except (openai.APIError, ValueError) as error:
             raise _CallError(

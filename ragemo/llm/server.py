@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -39,9 +40,16 @@ def serve(
         SettingsError: if a number is out of its range.
         ModelError: if xllamacpp is not installed, or the model or the port cannot be used.
     """
-    for name, value, least in (("context", context, 1), ("slots", slots, 1), ("port", port, 0)):
-        if value < least:
-            raise SettingsError(f"{name} is {value}, expected {least} or more")
+    for setting, value, least in (
+        ("port", port, 0),
+        ("context", context, 1),
+        ("threads", threads, 1),
+        ("slots", slots, 1),
+    ):
+        if value is not None and value < least:
+            raise SettingsError(f"{setting} is {value}, expected {least} or more")
+    # Threads that spin while they wait for one another slow a busy machine down tenfold and more.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import xllamacpp
     except ImportError:
@@ -65,6 +73,7 @@ def serve(
     params.n_ctx = context
     params.n_parallel = slots
     params.kv_unified = True  # one long prompt may use the context of all slots
+    params.cpuparams.poll = 0
     if threads is not None:
         params.cpuparams.n_threads = threads
     params.verbosity = 1
@@ -79,8 +88,8 @@ def serve(
             f"llama.cpp cannot serve {model_path} on {host} port {port}: {error} "
             "(its own message is above); is the port taken, the file damaged, the memory full?"
         ) from None
-    ready(f"{server.listening_address}/v1")
     with suppress(KeyboardInterrupt):
+        ready(f"{server.listening_address}/v1")
         while True:
             time.sleep(3600)
     del server  # stops it

@@ -16,8 +16,9 @@ and the filter `quoted`, which puts a text between double quotes with its own qu
 
 The first message must not depend on the utterance: it is what an endpoint or a local model can
 keep from one call to the next. Transcripts are untrusted: line breaks and control characters
-become spaces, and anything that looks like a chat format's control token is broken up, so that
-a transcript can neither close its quotes nor open a message of its own.
+become spaces, invisible ones (marks that turn the direction of writing, tags) vanish, and
+anything that looks like a chat format's control token is broken up, so that a transcript can
+neither close its quotes nor open a message of its own.
 """
 
 from __future__ import annotations
@@ -41,16 +42,24 @@ from ragemo.types import Demonstration, Message, Turn, Window
 
 ROLES = ("system", "user", "assistant")
 
-_CONTROL_TOKEN = re.compile(r"<(?=[|/\w])|\[(?=/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL))")
+_CONTROL_TOKEN = re.compile(r"<(?=\S)|\[(?=/?[A-Z]{2}|gMASK)")
+"""Such as <|im_end|>, </s>, <<SYS>>, <｜User...> (DeepSeek), [INST], [/TOOL_RESULTS], [gMASK]."""
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but some scripts and emoji are spelled with them."""
 
 
 def clean(text: str) -> str:
     """An untrusted text on one line, with no control characters and no control tokens."""
-    kept = "".join(
-        " " if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs") else character
-        for character in text
-    )
+    kept = "".join(map(_visible, text))
     return _CONTROL_TOKEN.sub(lambda match: match.group() + " ", " ".join(kept.split()))
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Zl", "Zp", "Cs"):
+        return " "
+    return "" if category == "Cf" and character not in _JOINERS else character
 
 
 def quoted(text: str) -> str:
@@ -67,8 +76,11 @@ class ShownTurn:
 
     @classmethod
     def of(cls, turn: Turn) -> ShownTurn:
-        """Clean what a corpus says; nameless speakers are "Speaker"."""
-        return cls(clean(turn.speaker) or "Speaker", clean(turn.text))
+        """Clean what a corpus says; nameless speakers are "Speaker".
+
+        A speaker's name stands outside of quotes, so it may hold none.
+        """
+        return cls(clean(turn.speaker).replace('"', "'") or "Speaker", clean(turn.text))
 
 
 @dataclass(frozen=True)
@@ -112,9 +124,7 @@ class Template:
 
         def message(role: str, caller: Callable[[], str]) -> str:
             if role not in ROLES:
-                raise PromptError(
-                    f"template {self.name}: role {role!r}, expected one of {', '.join(ROLES)}"
-                )
+                raise ValueError(f"role {role!r}, expected one of {', '.join(ROLES)}")
             messages.append(Message(role, caller().strip()))
             return ""
 
@@ -135,10 +145,10 @@ class Template:
                 target=ShownTurn.of(window.target),
                 message=message,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # a template is a program: it can fail in any way
             line = _line_of(error)
             place = f"template {self.name}" + (f", line {line}" if line else "")
-            raise PromptError(f"{place}: {error}") from None
+            raise PromptError(f"{place}: {error or type(error).__name__}") from None
         if outside.strip():
             raise PromptError(
                 f"template {self.name}: text outside of a message block: {outside.strip()[:60]!r}; "
@@ -176,6 +186,7 @@ def load_template(name: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.globals.clear()
     environment.filters["quoted"] = quoted
     try:
         compiled = environment.from_string(text)

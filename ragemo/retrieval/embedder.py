@@ -59,7 +59,7 @@ class OnnxEmbedder:
     """The embedded MiniLM on ONNX Runtime, in int8 (default) or fp32.
 
     Raises:
-        ModelError: if the model is not in the cache and cannot be fetched.
+        ModelError: if the model is not in the cache and cannot be fetched, or cannot be loaded.
     """
 
     precision: str
@@ -77,10 +77,16 @@ class OnnxEmbedder:
         folder = ensure_model(MINILM.name, say=say)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(
-            str(folder / f"model-{precision}.onnx"), options, providers=["CPUExecutionProvider"]
-        )
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            session = onnxruntime.InferenceSession(
+                str(folder / f"model-{precision}.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:
+            raise ModelError(
+                f"cannot load the embedder from {folder}: {error}; "
+                f"`ragemo models pull {MINILM.name} --again` makes the folder anew"
+            ) from None
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
         return cls(precision, session, tokenizer)

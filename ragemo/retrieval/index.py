@@ -26,7 +26,14 @@ from ragemo import __version__
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
 from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
+from ragemo.files import (
+    canonical_json,
+    indented_json,
+    sha256_bytes,
+    sha256_file,
+    whole_folder,
+    write_json,
+)
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
@@ -46,6 +53,9 @@ FORMAT = 1
 
 FITTING_WINDOWS = 2500
 """At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
+
+FETCH_MARGIN = 1e-5
+"""More than FAISS's single precision and the rounding to six digits can change a similarity."""
 
 Rows = npt.NDArray[np.int64]
 
@@ -205,9 +215,9 @@ class Index:
 
     @property
     def prior(self) -> tuple[float, ...]:
-        """Label shares of the examples."""
-        total = len(self.examples)
-        return tuple(count / total for count in self.label_counts.values())
+        """Label shares of the examples, each label counted once more so that none is at 0."""
+        total = len(self.examples) + len(self.labels)
+        return tuple((count + 1) / total for count in self.label_counts.values())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -272,7 +282,9 @@ class Index:
 
         Ties are broken by the examples' order in the corpus. Similarities are computed again in
         double precision and rounded to six digits, so that a query's neighbours do not depend
-        on which other queries it was searched with.
+        on which other queries it was searched with. More are fetched than asked for until the
+        last one fetched is clearly less similar than the last one kept: which of many equal
+        examples (a corpus's every "Yeah.") FAISS returns is chance.
         """
         guard = guard or Guard()
         rows = np.full((len(targets), k), -1, dtype=np.int64)
@@ -281,20 +293,20 @@ class Index:
         fetch = k + 16
         while len(pending) and k:
             fetch = min(fetch, len(self.examples))
-            _, found = self.searcher.search(queries[pending], fetch)
+            scores, found = self.searcher.search(queries[pending], fetch)
             short = []
-            for query, candidates in zip(pending.tolist(), found, strict=True):
-                candidates = candidates[candidates >= 0]
+            for query, last, candidates in zip(pending.tolist(), scores[:, -1], found, strict=True):
                 allowed = candidates[self._guarded.allowed(candidates, targets[query], guard)]
-                if len(allowed) < k and fetch < len(self.examples):
-                    short.append(query)
-                    continue
                 examples = self.examples[allowed]
                 exact = self.window_vectors[examples].astype(np.float64) @ queries[query].astype(
                     np.float64
                 )
                 exact = exact.round(6)
                 order = np.lexsort((examples, -exact))[:k]
+                enough = len(order) == k and exact[order[-1]] > last + FETCH_MARGIN
+                if not enough and fetch < len(self.examples):
+                    short.append(query)
+                    continue
                 rows[query, : len(order)] = examples[order]
                 similarities[query, : len(order)] = exact[order]
             pending = np.array(short, dtype=np.int64)
@@ -307,36 +319,42 @@ class Index:
         """Write the folder whole.
 
         Raises:
-            IndexFolderError: if something is at `path` already and `overwrite` is not set, or
-                what is there is no index.
+            IndexFolderError: if something is at `path` already and `overwrite` is not set,
+                what is there is no index, or the folder cannot be written; what was there stays.
         """
+        check_destination(path, overwrite=overwrite)
+        try:
+            with whole_folder(path) as folder:
+                self._write(folder)
+        except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError on a full disk
+            raise IndexFolderError(f"{path}: the index cannot be written: {error}") from None
+
+    def _write(self, folder: Path) -> None:
         import faiss
 
-        check_destination(path, overwrite=overwrite)
-        with whole_folder(path) as folder:
-            lines = [
-                json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
-                for turn, label in zip(self.turns, self.gold, strict=True)
-            ]
-            (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
-            np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
-            faiss.write_index(self.searcher, str(folder / "windows.faiss"))
-            manifest = {
-                "format": FORMAT,
-                "ragemo": __version__,
-                "corpus": self.corpus,
-                "transcript": self.transcript,
-                "embedder": self.embedder,
-                "composition": self.composition.to_dict(),
-                "labels": self.labels.to_dict(),
-                "label_counts": self.label_counts,
-                "utterances": len(self.turns),
-                "examples": len(self.examples),
-                "neighbour_voter": self.voter.to_dict(),
-                "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
-            }
-            manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
-            write_json(folder / "manifest.json", manifest)
+        lines = [
+            json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
+            for turn, label in zip(self.turns, self.gold, strict=True)
+        ]
+        (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
+        np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
+        faiss.write_index(self.searcher, str(folder / "windows.faiss"))
+        manifest = {
+            "format": FORMAT,
+            "ragemo": __version__,
+            "corpus": self.corpus,
+            "transcript": self.transcript,
+            "embedder": self.embedder,
+            "composition": self.composition.to_dict(),
+            "labels": self.labels.to_dict(),
+            "label_counts": self.label_counts,
+            "utterances": len(self.turns),
+            "examples": len(self.examples),
+            "neighbour_voter": self.voter.to_dict(),
+            "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
+        }
+        manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
+        write_json(folder / "manifest.json", manifest)
 
     @classmethod
     def load(cls, path: Path) -> Index:
@@ -347,6 +365,10 @@ class Index:
         """
         import faiss
 
+        # Before anything is parsed: FAISS may crash on damaged sizes, and a vector's damaged
+        # digits would only give other neighbours.
+        if problems := verify_index(path):
+            raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
         manifest = read_manifest(path)
         try:
             turns, gold = _read_utterances(path / "utterances.jsonl")
@@ -367,11 +389,11 @@ class Index:
             )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise IndexFolderError(
-                f"{path}: the index is damaged ({error}); `ragemo index verify {path}` names the "
-                "file, `ragemo index build` makes it anew"
+                f"{path}: not an index that ragemo wrote ({error}); build the index anew"
             ) from None
-        shapes = (len(index.turns), searcher.ntotal, searcher.d)
-        if shapes != (len(vectors), len(index.examples), 2 * vectors.shape[1]):
+        shapes = (vectors.shape, vectors.dtype, searcher.ntotal, searcher.d)
+        rows, dimension = len(index.turns), searcher.d // 2
+        if shapes != ((rows, dimension), np.float32, len(index.examples), 2 * dimension):
             raise IndexFolderError(
                 f"{path}: its files do not belong together; build the index anew"
             )
@@ -415,7 +437,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / "manifest.json"
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        manifest = json.loads(text)
     except FileNotFoundError:
         raise IndexFolderError(
             f"{path}: no index here (no manifest.json); `ragemo index build FILE --out {path}` "
@@ -426,7 +449,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "checksum" not in manifest:
         raise IndexFolderError(f"{file}: not the manifest of an index")
     content = {key: value for key, value in manifest.items() if key != "checksum"}
-    if sha256_bytes(canonical_json(content).encode()) != manifest["checksum"]:
+    checksum = sha256_bytes(canonical_json(content).encode())
+    if checksum != manifest["checksum"] or text != indented_json(manifest):
         raise IndexFolderError(
             f"{file}: its checksum does not fit; it was damaged or edited. Build the index anew"
         )
@@ -480,14 +504,17 @@ def check_fits(index: Index, embedder: Embedder) -> None:
         )
     row = next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
     if row is not None:
-        again = embedder.embed([index.turns[row].text])[0]
-        cosine = float(again @ index.vectors[row])
-        if cosine < 0.999:
-            raise IndexFolderError(
-                f"the embedder {index.embedder['name']!r} gives another vector than when the "
-                f"index was built (cosine {cosine:.3f}): its weights have changed. Build the "
-                "index anew"
-            )
+        stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]
+        if stored.shape != again.shape:
+            difference = f"{len(again)} dimensions, the index has {len(stored)}"
+        elif (cosine := float(again @ stored)) < 0.999:
+            difference = f"cosine {cosine:.3f}"
+        else:
+            return
+        raise IndexFolderError(
+            f"the embedder {index.embedder['name']!r} gives another vector than when the index "
+            f"was built ({difference}): its weights have changed. Build the index anew"
+        )
 
 
 def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:

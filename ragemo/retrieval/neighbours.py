@@ -7,7 +7,8 @@ temperature, N the number of neighbours and g the strength of the prior correcti
            / ( sum_{i<=N} exp((s_i - s_1)/T) + 1 )
     vote(l)  proportional to  p(l) / pi_l^g
 
-The one added example with the prior's distribution keeps every label possible. N and T
+The one added example with the prior's distribution keeps every label possible; pi counts each
+label once more than the index has it, so that none of its shares is 0. N and T
 minimise the log loss, then g maximises weighted F1, both on the index's own windows asked with
 their dialogue held out. A full correction (g = 1) would ask for rare labels far too often.
 
@@ -40,7 +41,7 @@ class NeighbourVoter:
         count: N, how many neighbours vote (more than are shown to an LLM).
         temperature: T, above 0.
         correction: g, in [0, 1].
-        prior: pi, the label shares of the index, in label order.
+        prior: pi, the label shares of the index, in label order; all above 0.
     """
 
     count: int
@@ -56,11 +57,10 @@ class NeighbourVoter:
             labels: label positions, shape (n, N); anything where there is no neighbour.
 
         Returns:
-            Shape (n, number of labels); rows sum to 1.
+            Shape (n, number of labels); rows sum to 1, every share is above 0.
         """
-        prior = np.array(self.prior)
         corrected = self._uncorrected(similarities[:, : self.count], labels[:, : self.count])
-        corrected /= np.maximum(prior, 1e-6) ** self.correction
+        corrected /= np.array(self.prior) ** self.correction
         votes: Floats = corrected / corrected.sum(axis=1, keepdims=True)
         return votes
 
@@ -100,7 +100,7 @@ def fit_neighbour_voter(
         similarities, labels: of each window's neighbours, shape (n, at least N), most similar
             first; -inf where there is no neighbour.
         gold: the windows' own label positions, shape (n,).
-        prior: label shares of the index.
+        prior: label shares of the index, all above 0.
     """
     rows = np.arange(len(gold))
 

@@ -1,0 +1,229 @@
+"""What a format holds comes back from it; what it cannot hold is said."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ragemo.corpus import FORMATS, convert_corpus, read_corpus
+from ragemo.errors import DataError, SettingsError
+from ragemo.labels import load_labels
+from tests.corpus.examples import GENSEC, MELD, PLAIN, SOUND, json_lines, put, put_sound
+
+FILES = {
+    "gensec": "out.json",
+    "meld": "out.csv",
+    "emorynlp": "out.csv",
+    "topicalchat": "out.json",
+    "plain": "out.jsonl",
+    "plain csv": "out.csv",
+}
+
+
+def convert(corpus, folder, what, **how):
+    """Convert, and read what was written."""
+    path = folder / FILES[what]
+    name = what.split()[0]
+    labels = corpus.labels if name == "plain" else None
+    notes = convert_corpus(corpus, path, name, **how)
+    return read_corpus(path, format=name, labels=labels), notes
+
+
+# Line breaks, quotes, separators and characters that CSV, JSON or Python lists treat in their
+# own way are what breaks a writer.
+texts = st.text(
+    st.sampled_from(",;'\"\\\r\n\t []{}ab\x91’é😀\u2028\ufeff") | st.characters(codec="utf-8"),
+    max_size=12,
+).map(lambda text: text.replace("\0", ""))
+names = texts.filter(str.strip)
+systems = names.filter(lambda name: name not in ("reference", "text"))
+
+
+@st.composite
+def plain_rows(draw, labels: str, *, several: bool):
+    emotions = st.sampled_from(load_labels(labels).names)
+    found = draw(st.lists(systems, min_size=1, max_size=3, unique=True)) if several else []
+    rows = []
+    for dialogue in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
+        for turn in sorted(draw(st.sets(st.integers(0, 12), min_size=1, max_size=3))):
+            row = {
+                "id": f"{dialogue}#{turn}",
+                "dialogue_id": dialogue,
+                "turn": turn,
+                "speaker": draw(texts),
+                "needs_prediction": draw(st.booleans()),
+                "emotion": draw(st.none() | emotions),
+            }
+            if several:
+                heard = draw(st.lists(st.sampled_from(found), unique=True))
+                row["hypotheses"] = {name: draw(texts) for name in heard}
+                row["session"] = draw(st.none() | names)
+                row["reference"] = draw(st.none() | texts)
+            else:
+                row["text"] = draw(texts)
+            rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("what", FILES)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_round_trips(tmp_path, what, several, data):
+    known = FORMATS[what.split()[0]]
+    labels = known.LABELS or "meld"
+    rows = data.draw(plain_rows(labels, several=several and not known.ONE_TEXT))
+    plain = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels=labels)
+
+    there, notes = convert(plain, tmp_path, what)
+    assert (notes == []) == (there.utterances == plain.utterances)
+    assert [u.emotion for u in there.utterances] == [u.emotion for u in plain.utterances]
+    assert [u.speaker for u in there.utterances] == [
+        u.speaker.replace("\x91", "‘") if what == "meld" else u.speaker for u in plain.utterances
+    ]
+    if what == "plain":
+        assert notes == []
+
+    back, notes = convert(there, tmp_path, "plain")
+    assert (back.utterances, notes) == (there.utterances, [])
+
+    # What was written once is written the same again.
+    path = tmp_path / FILES[what]
+    again, notes = convert(there, tmp_path, what)
+    first = path.read_bytes()
+    assert (again.utterances, notes) == (there.utterances, [])
+    convert(again, tmp_path, what)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("what", SOUND)
+def test_a_format_holds_its_own_files(tmp_path, what):
+    corpus = read_corpus(put_sound(tmp_path, what))
+    again, notes = convert(corpus, tmp_path / "deep" / "er", what)
+    assert (again.utterances, notes) == (corpus.utterances, [])
+
+
+def test_a_reference_never_becomes_a_text(tmp_path):
+    """Also where there is no hypothesis to stand beside it."""
+    secret = "what was really said"
+    rows = [{**PLAIN[0], "hypotheses": {}, "reference": secret, "emotion": "sad"}]
+    corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="topicalchat")
+    for what in FILES:
+        (utterance,) = (
+            convert(corpus, tmp_path, what)[0].utterances
+            if what != "emorynlp"
+            else (convert(corpus, tmp_path, what)[0].utterances)
+        )
+        assert secret not in utterance.hypotheses.values(), what
+        assert not any(utterance.hypotheses.values()), what
+
+
+def test_gensec_to_meld_says_what_is_lost(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "gensec"), labels="gensec")
+    rows = [{**GENSEC[0], "emotion": "sur"}, *GENSEC[1:]]
+    corpus = read_corpus(put(tmp_path, "in.json", json.dumps(rows)))
+    found, notes = convert(
+        corpus, tmp_path, "meld", transcript=lambda utterance: utterance.hypotheses["whispertiny"]
+    )
+    assert [(u.id, u.emotion, u.hypotheses) for u in found.utterances] == [
+        ("dia0_utt0", "surprise", {"text": "Where is my back?"}),
+        ("dia0_utt1", "anger", {"text": "You lost it again!"}),
+        ("dia1_utt0", "neutral", {"text": "Good morning."}),
+    ]
+    said = "\n".join(notes)
+    for words in (
+        "ids of 3 utterances are changed: 'Ses01F_script03_2_F000' is 'dia0_utt0'",
+        "sessions of 3 utterances are lost",
+        "references of 3 utterances are lost",
+        "emotions of 3 utterances are changed: 'sur' is 'surprise'",
+        "1 utterances that are context only now need a prediction",
+        "hypotheses are 'text' and were 'hubertlarge', 'whispertiny'",
+    ):
+        assert words in said
+    assert len(notes) == 7  # and the dialogues' ids
+
+
+def test_meld_to_gensec_leaves_other_emotions_as_context(tmp_path):
+    text = MELD.replace(",joy,", ",surprise,")
+    corpus = read_corpus(put(tmp_path, "in.csv", text))
+    found, notes = convert(corpus, tmp_path, "gensec")
+    assert [(u.id, u.emotion, u.needs_prediction, u.turn) for u in found.utterances] == [
+        ("dia4_U000", "sad", True, 0),
+        ("dia4_U002", "neu", True, 1),
+        ("dia7_U000", "surprise", False, 0),
+    ]
+    said = "\n".join(notes)
+    assert "1 utterances are now context only" in said
+    assert "turns of 1 utterances are changed: 2 is 1" in said
+
+
+def test_labels_without_counterpart_are_refused_with_their_names(tmp_path):
+    rows = [{**PLAIN[0], "emotion": "proud"}, {**PLAIN[2], "emotion": "sad"}]
+    path = put(tmp_path, "in.jsonl", json_lines(rows))
+    corpus = read_corpus(path)
+    with pytest.raises(DataError, match="'proud'.*surprise") as caught:
+        convert_corpus(corpus, tmp_path / "out.csv", "meld", transcript=lambda _: "")
+    assert caught.value.path == path
+    assert caught.value.record == "a0"
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_an_alias_decides_only_if_it_is_alone(tmp_path):
+    path = tmp_path / "labels.yaml"
+    path.write_text(
+        "name: own\nlabels:\n"
+        "- {name: rage, aliases: [anger, mad]}\n"
+        "- {name: gloom, aliases: [sad, fear]}\n"
+    )
+    rows = [{**PLAIN[0], "emotion": "mad"}, {**PLAIN[2], "emotion": "rage"}]
+    one = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels=str(path))
+    found, _ = convert(one, tmp_path, "topicalchat")
+    assert {u.emotion for u in found.utterances} == {"Angry"}
+    rows[0]["emotion"] = "gloom"
+    two = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels=str(path))
+    with pytest.raises(DataError, match="'gloom'"):
+        convert(two, tmp_path, "topicalchat")
+
+
+def test_several_hypotheses_need_a_choice_where_one_text_is_held(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "gensec"))
+    for name in ("meld", "emorynlp"):
+        with pytest.raises(SettingsError, match="'hubertlarge', 'whispertiny'.*--transcript"):
+            convert_corpus(corpus, tmp_path / "out.csv", name)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_chosen_transcript_is_the_only_text_in_every_format(tmp_path):
+    rows = [{**PLAIN[0], "emotion": "sad"}, {**PLAIN[2], "emotion": "joy"}]
+    corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="meld")
+    for what in ("gensec", "meld", "plain", "plain csv"):
+        found, _ = convert(corpus, tmp_path, what, transcript=lambda u: u.hypotheses["base"])
+        assert [u.hypotheses for u in found.utterances] == [
+            {"text": "So, it's over."},
+            {"text": "Yes!"},
+        ]
+
+
+def test_a_hypothesis_named_like_a_field_is_lost_and_said(tmp_path):
+    rows = [{**PLAIN[0], "hypotheses": {"speaker": "oh", "tiny": "ah"}, "emotion": "sad"}]
+    corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="gensec")
+    found, notes = convert(corpus, tmp_path, "gensec")
+    assert found.utterances[0].speaker == "Ann"
+    assert found.utterances[0].hypotheses == {"tiny": "ah"}
+    assert "hypotheses are 'tiny' and were 'speaker', 'tiny'" in notes
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "meld"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        convert_corpus(corpus, tmp_path / "folder", "plain")
+    with pytest.raises(SettingsError, match="unknown format 'auto'; known are gensec"):
+        convert_corpus(corpus, tmp_path / "x", "auto")

@@ -1,0 +1,177 @@
+"""An OpenAI-compatible server that misbehaves as it is told, for tests.
+
+    python scripted.py        prints its port, then serves until it is killed
+
+Each test has a scenario of its own, named in the URL (`/NAME/v1/...`):
+
+    PUT /NAME       {"steps": [...], "rules": {...}, "answers": [...]}
+    GET /NAME       the chat requests it has seen, oldest first
+
+Chat request number i meets step number i; when the steps are used up it meets the rules. A step
+is {"ok": true} for a usual answer, or any of
+
+    {"status": 503, "body": ..., "headers": {...}, "type": "text/html"}   sent as it is
+    {"reset": true}                                       the connection is reset
+    {"cut": 20}                                           20 bytes come, then the end
+    {"sleep": seconds}                                    too late, then a usual answer
+    {"trickle": seconds}                                  a byte at a time, so long
+
+Rules: "refuse": {field: [status, error body]}; "ignore": [fields] (as if they had not been
+sent); "constraint": which of "grammar", "response_format", "structured_outputs" is obeyed;
+"no_usage": true; "think": tokens that a thought takes before the answer; "echo_key": true.
+"answers" are given in turn, and again from the first.
+"""
+
+import json
+import socket
+import struct
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+
+SCENARIOS: dict[str, dict] = {}
+LOCK = Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_PUT(self):
+        scenario = {"steps": [], "rules": {}, "answers": ["joy"], "seen": [], "given": 0}
+        SCENARIOS[self.path.strip("/")] = scenario | self.read()
+        self.send(200, {})
+
+    def do_GET(self):
+        if self.path.endswith("/models"):
+            names = [f"model-{number}" for number in range(30)]
+            self.send(200, {"object": "list", "data": [{"id": name} for name in names]})
+        else:
+            self.send(200, SCENARIOS[self.path.strip("/")]["seen"])
+
+    def do_POST(self):
+        scenario = SCENARIOS[self.path.strip("/").split("/")[0]]
+        request = self.read()
+        with LOCK:
+            scenario["seen"].append(request | {"key": self.headers["authorization"]})
+            step = scenario["steps"].pop(0) if scenario["steps"] else {"ok": True}
+        if step.get("reset"):
+            # Lingering for no time turns the close into a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+        elif "status" in step:
+            self.send(step["status"], step.get("body", {}), step.get("headers"), step.get("type"))
+        elif "cut" in step:
+            body = json.dumps(complete(scenario, request)).encode()
+            self.send(200, body[: step["cut"]])
+        elif "trickle" in step:
+            self.trickle(step["trickle"])
+        else:
+            time.sleep(step.get("sleep", 0))
+            for field, (status, body) in scenario["rules"].get("refuse", {}).items():
+                if field in request:
+                    return self.send(status, body)
+            answer = complete(scenario, request)
+            if scenario["rules"].get("echo_key"):
+                answer["choices"][0]["message"]["content"] = self.headers["authorization"]
+            self.send(200, answer)
+
+    def read(self):
+        return json.loads(self.rfile.read(int(self.headers["content-length"])))
+
+    def send(self, status, body, headers=None, kind=None):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        if isinstance(body, str):
+            data = body.encode()
+        try:
+            self.send_response(status)
+            self.send_header("content-type", kind or "application/json")
+            self.send_header("content-length", str(len(data)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+        except ConnectionError:  # the client has lost its patience
+            self.close_connection = True
+
+    def trickle(self, seconds):
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", "100000")
+        self.end_headers()
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                self.wfile.write(b" ")
+                time.sleep(0.02)
+        except ConnectionError:
+            pass
+        self.close_connection = True
+
+
+def complete(scenario, request):
+    """The chat completion of a server that is well."""
+    rules = scenario["rules"]
+    request = {
+        field: value for field, value in request.items() if field not in rules.get("ignore", ())
+    }
+    limit = request.get("max_tokens") or request.get("max_completion_tokens")
+    choices = []
+    for index in range(request.get("n", 1)):
+        with LOCK:
+            text = scenario["answers"][scenario["given"] % len(scenario["answers"])]
+            scenario["given"] += 1
+        obeyed = rules.get("constraint")
+        if obeyed == "response_format" and obeyed in request:
+            schema = request[obeyed]["json_schema"]["schema"]
+            text = json.dumps({"label": schema["properties"]["label"]["enum"][0]})
+        elif obeyed == "structured_outputs" and obeyed in request:
+            text = request[obeyed]["choice"][0]
+        elif obeyed == "grammar" and obeyed in request:
+            text = json.loads(request[obeyed].removeprefix("root ::= ").split(" | ")[0])
+        end = "stop"
+        if limit <= rules.get("think", 0):
+            text, end = "", "length"
+        choices.append(
+            {
+                "index": index,
+                "finish_reason": end,
+                "message": {"role": "assistant", "content": text},
+                "logprobs": {
+                    "content": [{"token": "x", "logprob": 0.0, "bytes": None, "top_logprobs": []}]
+                }
+                if request.get("logprobs")
+                else None,
+            }
+        )
+    answer = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": choices,
+    }
+    if not rules.get("no_usage"):
+        answer["usage"] = {
+            "prompt_tokens": 100,
+            "completion_tokens": 7 * len(choices),
+            "total_tokens": 100 + 7 * len(choices),
+            "prompt_tokens_details": {"cached_tokens": 33},
+        }
+    return answer
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A connection that was reset on purpose needs no traceback."""
+
+
+if __name__ == "__main__":
+    with Server(("127.0.0.1", 0), Handler) as server:
+        print(server.server_port, flush=True)
+        server.serve_forever()
