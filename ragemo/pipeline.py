@@ -82,7 +82,7 @@ class Estimate:
 def predict(
     corpus: Corpus,
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *,
     index: Index | None = None,
     embedder: Embedder | None = None,
@@ -246,7 +246,7 @@ def estimate(plan: Plan, settings: Settings, llm: LanguageModel | None) -> Estim
 def carry_out(
     plan: Plan,
     settings: Settings,
-    out: Path,
+    out: Path | str,
     *,
     llm: LanguageModel | None = None,
     resume: bool = False,
@@ -259,6 +259,7 @@ def carry_out(
         EndpointError: if no call can succeed; what was answered is kept.
     """
     progress = progress or Silent()
+    out = Path(out)
     if resume and out.exists() and any(out.iterdir()):
         run = Run.resume(out, plan.manifest)
     else:

@@ -286,7 +286,7 @@ class LocalModel:
 
     def _render(self, messages: Sequence[Message], *, answer: bool = True) -> str:
         if not self._tokenizer.chat_template:
-            return "\n".join(message.content for message in messages) + ("\n" if answer else "")
+            return "".join(f"{message.content}\n" for message in messages)
         text: str = self._tokenizer.apply_chat_template(
             [{"role": message.role, "content": message.content} for message in messages],
             add_generation_prompt=answer,

@@ -612,6 +612,8 @@ class OpenAIModel:
         except openai.APIStatusError as error:
             self._reached = True
             raise self._judge(error, constrained=constrained) from None
+        except UnicodeEncodeError as error:
+            raise _CallError(f"the prompt cannot be sent: {self._brief(error)}") from None
         except (openai.APIError, ValueError) as error:
             raise _CallError(
                 f"{self._url} answered with damaged JSON: {self._brief(error)}", transient=True
@@ -655,7 +657,7 @@ class OpenAIModel:
 
     def _brief(self, what: object) -> str:
         """Some words of another program, on one line and without secrets."""
-        text = " ".join(self._scrub(str(what) or type(what).__name__).split())
+        text = " ".join(self._scrub(_writable(str(what) or type(what).__name__)).split())
         if re.match(r"<(!doctype|html)", text, re.IGNORECASE):
             return "an HTML page"
         return text if len(text) <= 300 else text[:300] + " ..."
@@ -719,7 +721,12 @@ def _split_url(base_url: str) -> Any:
 
 def _content(choice: Any) -> str:
     content = getattr(getattr(choice, "message", None), "content", None)
-    return content if isinstance(content, str) else ""
+    return _writable(content) if isinstance(content, str) else ""
+
+
+def _writable(text: str) -> str:
+    """A text that can be saved as UTF-8: JSON may hold half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _count(holder: Any, field: str, otherwise: int) -> int:

@@ -148,7 +148,7 @@ class Template:
         except Exception as error:  # a template is a program: it can fail in any way
             line = _line_of(error)
             place = f"template {self.name}" + (f", line {line}" if line else "")
-            raise PromptError(f"{place}: {error or type(error).__name__}") from None
+            raise PromptError(f"{place}: {str(error) or type(error).__name__}") from None
         if outside.strip():
             raise PromptError(
                 f"template {self.name}: text outside of a message block: {outside.strip()[:60]!r}; "

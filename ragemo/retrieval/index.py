@@ -46,6 +46,7 @@ from ragemo.retrieval.neighbours import (
     fit_neighbour_voter,
 )
 from ragemo.retrieval.vectors import Composition, compose
+from ragemo.settings import DEFAULT_TRANSCRIPT
 from ragemo.types import Corpus, Demonstration, Turn, Window
 
 FORMAT = 1
@@ -110,7 +111,7 @@ class Index:
         corpus: Corpus,
         embedder: Embedder,
         *,
-        transcript: str,
+        transcript: str = DEFAULT_TRANSCRIPT,
         composition: Composition | None = None,
         seed: int = 0,
         progress: Progress | None = None,
@@ -315,13 +316,14 @@ class Index:
 
     # -- on disk -----------------------------------------------------------------------------
 
-    def save(self, path: Path, *, overwrite: bool = False) -> None:
+    def save(self, path: Path | str, *, overwrite: bool = False) -> None:
         """Write the folder whole.
 
         Raises:
             IndexFolderError: if something is at `path` already and `overwrite` is not set,
                 what is there is no index, or the folder cannot be written; what was there stays.
         """
+        path = Path(path)
         check_destination(path, overwrite=overwrite)
         try:
             with whole_folder(path) as folder:
@@ -357,7 +359,7 @@ class Index:
         write_json(folder / "manifest.json", manifest)
 
     @classmethod
-    def load(cls, path: Path) -> Index:
+    def load(cls, path: Path | str) -> Index:
         """Read a folder written by `save`.
 
         Raises:
@@ -365,6 +367,7 @@ class Index:
         """
         import faiss
 
+        path = Path(path)
         # Before anything is parsed: FAISS may crash on damaged sizes, and a vector's damaged
         # digits would only give other neighbours.
         if problems := verify_index(path):

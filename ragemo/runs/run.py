@@ -1,6 +1,6 @@
 """A run's folder: everything asked, answered and decided, on disk as it happens.
 
-    manifest.json      every setting, model, seed, version and data hash; written first
+    manifest.json      every setting, model, seed, version and data hash; there before any answer
     utterances.jsonl   the dialogues as the run saw them: chosen transcripts and gold labels
     ballots.jsonl      one answer a line, synced to disk before the next call
     verdicts.jsonl     one decision a line, with the demonstrations behind it; written at the end
@@ -19,17 +19,20 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ragemo.errors import RunFolderError
 from ragemo.files import write_json, write_text
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Demonstration, Turn, Usage, Verdict
+
+Value = TypeVar("Value")
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -62,7 +65,7 @@ class Run:
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self._file: io.BufferedWriter | None = None
+        self._file: io.FileIO | None = None
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -81,9 +84,9 @@ class Run:
                 f"{path} already holds {what}; pass --resume to finish a run, or choose "
                 "another --out"
             )
+        run = cls(path, {"format": FORMAT, **manifest})
         try:
             path.mkdir(parents=True, exist_ok=True)
-            run = cls(path, {"format": FORMAT, **manifest})
             run._lock()
             write_text(
                 path / "utterances.jsonl",
@@ -94,16 +97,18 @@ class Run:
             )
             write_json(path / "manifest.json", run.manifest)
         except OSError as error:
+            run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
         return run
 
     @classmethod
-    def open(cls, path: Path) -> Run:
+    def open(cls, path: Path | str) -> Run:
         """A run to read.
 
         Raises:
             RunFolderError: if there is none, or it is damaged or of another format version.
         """
+        path = Path(path)
         file = path / "manifest.json"
         try:
             manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -123,7 +128,8 @@ class Run:
         """A run to go on with, if what is asked now is what it was begun with.
 
         Raises:
-            RunFolderError: naming every setting that differs, or if another process has it.
+            RunFolderError: naming the settings that differ, or if another process has it, or it
+                cannot be written.
         """
         run = cls.open(path)
         differing = [
@@ -137,8 +143,12 @@ class Run:
                 + "; ".join(differing[:5])
                 + ". Ask for the same settings, or choose another --out"
             )
-        run._lock()
-        run._cut_torn_line()
+        try:
+            run._lock()
+            run._cut_torn_line()
+        except OSError as error:
+            run.close()
+            raise RunFolderError(f"{path}: cannot be written: {error}") from None
         return run
 
     def __enter__(self) -> Run:
@@ -159,10 +169,11 @@ class Run:
             self._file = None
 
     def _lock(self) -> None:
-        self._file = (self.path / "ballots.jsonl").open("ab")
+        # Unbuffered: nothing of an answer that could not be written is left to be written later.
+        self._file = (self.path / "ballots.jsonl").open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self.close()
             raise RunFolderError(
                 f"{self.path}: another process is writing to this run; wait for it, or choose "
@@ -171,11 +182,7 @@ class Run:
 
     def _cut_torn_line(self) -> None:
         file = self.path / "ballots.jsonl"
-        data = file.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            with file.open("r+b") as handle:
-                handle.truncate(whole)
+        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -187,11 +194,15 @@ class Run:
         """
         if self._file is None:
             raise RunFolderError(f"{self.path}: the run is not open for writing")
+        data = "".join(_line(asdict(ballot)) for ballot in ballots).encode()
+        end = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write("".join(_line(asdict(ballot)) for ballot in ballots).encode())
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(end)  # no half line for a later one to be glued to
             raise RunFolderError(
                 f"{self.path}: an answer could not be written: {error}. Make room and go on with "
                 "--resume; all earlier answers are kept"
@@ -202,7 +213,11 @@ class Run:
         verdicts: Sequence[Verdict],
         demonstrations: Mapping[str, Sequence[Demonstration]],
     ) -> None:
-        """Write the decisions, each file whole."""
+        """Write the decisions, each file whole.
+
+        Raises:
+            RunFolderError: if they cannot be written.
+        """
         lines = []
         for verdict in verdicts:
             shown = [
@@ -210,7 +225,6 @@ class Run:
                 for d in demonstrations.get(verdict.utterance_id, ())
             ]
             lines.append(_line({**asdict(verdict), "demonstrations": shown}))
-        write_text(self.path / "verdicts.jsonl", "".join(lines))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["id", "label", "confidence", *self.labels.names])
@@ -224,7 +238,14 @@ class Run:
                     *(share if share == "" else f"{share:.6f}" for share in shares),
                 ]
             )
-        write_text(self.path / "predictions.csv", table.getvalue())
+        try:
+            write_text(self.path / "verdicts.jsonl", "".join(lines))
+            write_text(self.path / "predictions.csv", table.getvalue())
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path}: the decisions could not be written: {error}. Make room and go on "
+                "with --resume; all answers are kept"
+            ) from None
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -236,25 +257,12 @@ class Run:
     @cached_property
     def utterances(self) -> tuple[RunUtterance, ...]:
         """The dialogues as the run saw them."""
-        return tuple(
-            RunUtterance(
-                gold=record.pop("gold"), predicted=record.pop("predicted"), turn=Turn(**record)
-            )
-            for record in self._records("utterances.jsonl")
-        )
+        return tuple(self._read("utterances.jsonl", _read_utterance))
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        known = {field.name for field in fields(Ballot)}
-        found: dict[tuple[str, str, int], Ballot] = {}
-        for record in self._records("ballots.jsonl"):
-            usage = Usage(**record.pop("usage"))
-            for name in ("distribution", "log_likelihoods"):
-                if record[name] is not None:
-                    record[name] = tuple(record[name])
-            ballot = Ballot(usage=usage, **{k: v for k, v in record.items() if k in known})
-            found[ballot.utterance_id, ballot.voter, ballot.sample] = ballot
-        return list(found.values())
+        ballots = self._read("ballots.jsonl", _read_ballot)
+        return list({(b.utterance_id, b.voter, b.sample): b for b in ballots}.values())
 
     def verdicts(self) -> list[Verdict]:
         """The decisions, in corpus order.
@@ -267,28 +275,42 @@ class Run:
                 f"{self.path}: the run is not finished; finish it with `ragemo predict ... "
                 "--resume` and the same settings"
             )
-        verdicts = []
-        for record in self._records("verdicts.jsonl"):
-            record.pop("demonstrations")
-            if record["distribution"] is not None:
-                record["distribution"] = tuple(record["distribution"])
-            verdicts.append(Verdict(**record))
-        return verdicts
+        return self._read("verdicts.jsonl", _read_verdict)
 
-    def _records(self, name: str) -> Iterator[dict[str, Any]]:
+    def _read(self, name: str, read: Callable[[dict[str, Any]], Value]) -> list[Value]:
         file = self.path / name
+        values = []
         try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            lines = file.read_bytes().split(b"\n")
+        except OSError as error:
             raise RunFolderError(f"{file}: cannot be read: {error}") from None
-        lines = text.split("\n")
         for number, line in enumerate(lines[:-1], start=1):  # the last one is empty, or torn
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                values.append(read(json.loads(line)))
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
                 raise RunFolderError(
-                    f"{file}:{number}: not valid JSON ({error}); the run is damaged"
+                    f"{file}:{number}: not a line that ragemo wrote ({error!r}); the run is damaged"
                 ) from None
+        return values
+
+
+def _read_utterance(record: dict[str, Any]) -> RunUtterance:
+    gold, predicted = record.pop("gold"), record.pop("predicted")
+    return RunUtterance(Turn(**record), gold, predicted)
+
+
+def _read_ballot(record: dict[str, Any]) -> Ballot:
+    for name in ("distribution", "log_likelihoods"):
+        if record[name] is not None:
+            record[name] = tuple(record[name])
+    return Ballot(**{**record, "usage": Usage(**record["usage"])})
+
+
+def _read_verdict(record: dict[str, Any]) -> Verdict:
+    del record["demonstrations"]
+    if record["distribution"] is not None:
+        record["distribution"] = tuple(record["distribution"])
+    return Verdict(**record)
 
 
 def _line(data: Mapping[str, Any]) -> str:

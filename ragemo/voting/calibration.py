@@ -17,6 +17,7 @@ run whose labels truly lean one way is pulled towards an even mix.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +44,8 @@ def batch_calibrate(ballots: Sequence[Ballot]) -> list[Ballot]:
     for own in rows.values():
         scores = np.array([ballots[row].log_likelihoods for row in own])
         weight = len(own) / (len(own) + SHRINKAGE)
-        scores = scores - weight * scores.mean(axis=0)
+        # fsum, so that the order of the ballots leaves no trace.
+        scores -= weight / len(own) * np.array([math.fsum(column) for column in scores.T])
         shares = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         for row, distribution in zip(own, shares, strict=True):

@@ -14,13 +14,14 @@ label set's order; never by chance.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Demonstration, Verdict
 
 PRECISION = 12
-"""Digits to which shares are compared, so that equal ones tie whatever order they came in."""
+"""Digits to which shares are compared, so that equal sums of other fractions tie."""
 
 
 def majority(
@@ -36,7 +37,7 @@ def majority(
     if not usable:
         return Verdict(utterance_id, None, None, 0.0, 0.0, invalid, failed)
     support = [
-        round(sum(d.similarity for d in demonstrations if d.label == name), PRECISION)
+        round(math.fsum(d.similarity for d in demonstrations if d.label == name), PRECISION)
         for name in labels.names
     ]
 
@@ -46,7 +47,8 @@ def majority(
             key=lambda label: (round(shares[label], PRECISION), support[label], -label),
         )
 
-    shares = [sum(column) / len(usable) for column in zip(*usable, strict=True)]
+    # fsum, so that the order of the ballots leaves no trace.
+    shares = [math.fsum(column) / len(usable) for column in zip(*usable, strict=True)]
     winner = first_choice(shares)
     agreeing = sum(first_choice(distribution) == winner for distribution in usable)
     return Verdict(

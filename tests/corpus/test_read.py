@@ -122,7 +122,7 @@ def test_gensec_as_the_baseline_cuts_it(tmp_path):
 
 
 def test_only_gensec_has_the_baseline_segmentation(tmp_path):
-    with pytest.raises(SettingsError, match="baseline.*gensec"):
+    with pytest.raises(SettingsError, match=r"baseline.*gensec"):
         read_corpus(put_sound(tmp_path, "meld"), segmentation="baseline")
     with pytest.raises(SettingsError, match="unknown segmentation 'scenes'"):
         read_corpus(put_sound(tmp_path, "gensec"), segmentation="scenes")
@@ -326,14 +326,16 @@ DAMAGED = {
     "id missing": ("a.json", gensec(id="GONE"), SECOND_LINE, None, "id", "missing"),
     "id blank": ("a.json", gensec(id="  "), SECOND_LINE, None, "id", "empty"),
     "id of another shape": ("a.json", gensec(id="M000"), SECOND_LINE, "M000", "id", "Ses01F_scr"),
-    "id twice": ("a.json", gensec(id=GENSEC[0]["id"]), SECOND_LINE, GENSEC[0]["id"], "id", "line 2"),
+    "id twice": ("a.json", gensec(id=GENSEC[0]["id"]), SECOND_LINE, GENSEC[0]["id"], "id",
+                 "line 2"),
     "id twice on one line": ("a.json", json.dumps([GENSEC[0]] * 2), 1, GENSEC[0]["id"], "id",
                              "line 1"),
     "flag": ("a.json", gensec(need_prediction="maybe"), SECOND_LINE, SECOND, "need_prediction",
              "yes or no, found 'maybe'"),
     "flag missing": ("a.json", gensec(need_prediction="GONE"), SECOND_LINE, SECOND,
                      "need_prediction", "yes or no"),
-    "speaker missing": ("a.json", gensec(speaker="GONE"), SECOND_LINE, SECOND, "speaker", "missing"),
+    "speaker missing": ("a.json", gensec(speaker="GONE"), SECOND_LINE, SECOND, "speaker",
+                        "missing"),
     "speaker null": ("a.json", gensec(speaker=None), SECOND_LINE, SECOND, "speaker", "found None"),
     "hypothesis number": ("a.json", gensec(whispertiny=3), SECOND_LINE, SECOND, "whispertiny",
                           "string, found 3"),
@@ -377,7 +379,8 @@ DAMAGED = {
     "plain turn true": ("a.jsonl", plain(turn=True), 2, "a1", "turn", "whole number"),
     "plain turn float": ("a.jsonl", plain(turn=1.0), 2, "a1", "turn", "whole number"),
     "plain turn huge": ("a.jsonl", plain(turn=10**4000), 2, "a1", "turn", "whole number"),
-    "plain turn twice": ("a.jsonl", plain(turn=0), 2, "a1", "turn", "turn 0 of dialogue 'a'.*line 1"),
+    "plain turn twice": ("a.jsonl", plain(turn=0), 2, "a1", "turn",
+                         "turn 0 of dialogue 'a'.*line 1"),
     "plain dialogue blank": ("a.jsonl", plain(dialogue_id=""), 2, "a1", "dialogue_id", "empty"),
     "plain flag": ("a.jsonl", plain(needs_prediction=1), 2, "a1", "needs_prediction", "yes or no"),
     "plain label": ("a.jsonl", plain(needs_prediction="yes", emotion="?!"), 2, "a1", "emotion",

@@ -88,7 +88,12 @@ def test_unusual_text_is_chosen_unchanged(strategy, texts):
 def test_importing_is_fast():
     heavy = {"numpy", "pydantic", "rapidfuzz", "sacrebleu", "jiwer", "yaml"}
     code = f"import sys, ragemo.corpus.windows; sys.exit(str({heavy} & set(sys.modules) or ''))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).stderr.strip() == b""
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=False
+        ).stderr.strip()
+        == b""
+    )
 
 
 def test_every_strategy_is_in_the_table_of_the_documentation():
@@ -129,6 +134,10 @@ def test_surrounding_space_adds_no_length():
     assert choose({"a": "short      ", "b": "longer"}, "longest").text == "longer"
 
 
+def test_apostrophes_are_no_punctuation():
+    assert choose({"a": "don't you", "b": "Oh, you"}, "most-punctuation").source == "b"
+
+
 def test_random_depends_on_seed_and_utterance_and_reaches_every_system():
     hypotheses = {"a": "one", "b": "two", "c": "three"}
 
@@ -140,6 +149,10 @@ def test_random_depends_on_seed_and_utterance_and_reaches_every_system():
     assert set(draws(1)) == set(hypotheses)
     # The same in every process, which Python's own hash is not.
     assert "".join(draws(0)[:12]) == "cbaabcbacaaa"
+
+
+def test_random_takes_ids_that_are_no_valid_unicode():
+    assert choose({"a": "one", "b": "two"}, "random", name="\ud800").source in {"a", "b"}
 
 
 def test_random_does_not_depend_on_the_other_utterances():
@@ -251,6 +264,7 @@ ORACLES = {
     "ratio": Levenshtein.normalized_similarity,
 }
 
+LONG = [f"w{n}" for n in range(70)]
 SPOKEN = st.lists(
     st.sampled_from(["a", "b", "ab", "ba", "abc", "cab", "the"]), min_size=1, max_size=40
 )
@@ -275,10 +289,11 @@ def assert_equal_to_the_published_tools(texts, metric):
 
 
 @pytest.mark.parametrize("metric", ORACLES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(texts=rival_texts())
 @example(texts=["a b c d e f g h", "e f g h a b c d", "h g f e d c b a"])
-@example(texts=["a", " ".join(str(n) for n in range(90)), "b a"])
+@example(texts=["a", " ".join(LONG), "b a"])
+@example(texts=[" ".join(LONG[35:]), " ".join(LONG), " ".join(LONG[10:] + LONG[:10])])
 def test_scores_of_speech_equal_the_published_tools(metric, texts):
     assert_equal_to_the_published_tools(texts, metric)
 

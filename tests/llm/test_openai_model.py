@@ -136,6 +136,26 @@ class TestAnswers:
         (ballot,), _ = ask(scenario, constraint="none")
         assert ballot.answer == "Bearer [secret]"
 
+    def test_half_a_character_can_be_saved(self, scenario):
+        scenario.script(answers=["joy\ud83d"])
+        (ballot,), _ = ask(scenario, constraint="none")
+        assert ballot.answer == "joy?"
+        assert ballot.answer.encode("utf-8")
+
+    def test_a_prompt_that_cannot_be_sent_is_a_failure(self, scenario):
+        broken = Prompt("u2", (Message("user", "half \ud83d a character"),), tokens=9)
+        model = OpenAIModel("some-model", base_url=scenario.url)
+
+        async def work():
+            try:
+                return await model.ask(broken, LABELS, (0,))
+            finally:
+                await model.close()
+
+        (ballot,) = asyncio.run(work())
+        assert "cannot be sent" in ballot.error
+        assert scenario.seen == []
+
 
 class TestSeveralAnswers:
     def test_they_are_asked_for_in_one_call(self, scenario):
@@ -221,7 +241,7 @@ class TestPassingFaults:
         (ballot,), model = ask(scenario)
         assert ballot.distribution == JOY
         assert len(scenario.seen) == 3
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 5
         assert model.capabilities.constraint == "grammar", "a passing fault teaches nothing"
 
     @pytest.mark.parametrize(
@@ -241,7 +261,8 @@ class TestPassingFaults:
     def test_after_some_attempts_the_ballot_fails(self, scenario, fault, says):
         scenario.script({"ok": True}, *[fault] * 9)
         ask(scenario)  # the endpoint has answered before
-        (ballot, other), _ = ask(scenario, (3, 4), timeout=0.2, attempts=2)
+        late = {"sleep", "trickle"} & set(fault)
+        (ballot, other), _ = ask(scenario, (3, 4), timeout=0.2 if late else 5.0, attempts=2)
         assert ballot.failed
         assert not ballot.invalid
         assert ballot.distribution is None
@@ -255,23 +276,22 @@ class TestPassingFaults:
     def test_a_slow_answer_is_given_up_and_asked_for_again(self, scenario):
         scenario.script({"sleep": 1.0}, {"trickle": 1.0})
         started = time.monotonic()
-        (ballot,), _ = ask(scenario, timeout=0.2)
+        (ballot,), _ = ask(scenario, timeout=0.4)
         assert ballot.distribution == JOY
         assert len(scenario.seen) == 3
-        assert 0.4 < time.monotonic() - started < 0.9
+        assert 0.8 < time.monotonic() - started < 3
 
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_retry_after_is_waited_for(self, scenario, form):
+        started = time.monotonic()
         # A date has no fractions of a second: 2 s ahead is at least 1 s from now.
-        seconds = (
-            "0.5" if form == "seconds" else email.utils.formatdate(time.time() + 2, usegmt=True)
-        )
+        date = email.utils.formatdate(time.time() + 2, usegmt=True)
+        seconds = "0.5" if form == "seconds" else date
         fault = {"status": 429, "body": OPENAI_429, "headers": {"retry-after": seconds}}
         scenario.script(fault)
-        started = time.monotonic()
         (ballot,), _ = ask(scenario)
         assert ballot.distribution == JOY
-        assert 0.5 <= time.monotonic() - started < 3
+        assert 0.5 <= time.monotonic() - started < 5
         assert len(scenario.seen) == 2
 
     def test_nobody_waits_for_an_hour(self, scenario):
@@ -428,7 +448,7 @@ class TestLearning:
         scenario.script(refuse=refuse, answers=["anger"])
         started = time.monotonic()
         (ballot,), model = ask(scenario, backoff=30.0)
-        assert time.monotonic() - started < 3, "a refusal is answered at once, without a wait"
+        assert time.monotonic() - started < 5, "a refusal is answered at once, without a wait"
         assert ballot.distribution == ANGER
         assert len(scenario.seen) == 3
         assert not {"response_format", "grammar"} & set(scenario.seen[-1])
