@@ -15,7 +15,7 @@ import yaml
 
 from ragemo.errors import SettingsError
 
-DEFAULT_TRANSCRIPT = "consensus-wer"
+DEFAULT_TRANSCRIPT = "consensus-ratio"
 """The transcript strategy where neither the settings nor an index name one."""
 
 

@@ -23,7 +23,9 @@ Besides these, an ASR system's name takes that system's text as it is, and `refe
 human transcript; it is used under no other name.
 
 The heuristics and the consensus are those of Stepachev, Chen and Haddow (2024),
-https://arxiv.org/abs/2410.03312; see `ragemo.corpus.consensus` for the metrics.
+https://arxiv.org/abs/2410.03312; see `ragemo.corpus.consensus` for the metrics. All take
+seconds for thousands of utterances but `consensus-ter`, which searches for moved phrases: a
+few minutes where many systems heard long utterances.
 
 Blank hypotheses are dropped first. Length is counted in characters, surrounding space aside:
 words would be useless for scripts that do not separate them. Punctuation is every character

@@ -52,9 +52,7 @@ THINKING_TOKENS = 4_096
 """Room for the thoughts of a reasoning model; a limit, of which only what is used is paid."""
 
 _NEXT_CONSTRAINT = {"grammar": "json_schema", "json_schema": "none"}
-_CONSTRAINT_FIELD = re.compile(
-    r"grammar|structured[ _]output|guided|response_?format|json_?schema", re.IGNORECASE
-)
+_CONSTRAINT_FIELD = r"(?i:grammar|structured[ _]output|guided|response_?format|json_?schema)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +82,27 @@ class Capabilities:
             n: how many answers were asked for.
         """
 
-        def named(field: str) -> bool:
-            # Not the "n" of an escaped line break.
-            return re.search(rf"(?<![\\\w]){field}(?!\w)", complaint) is not None
-
-        if self.answer_limit == "max_tokens" and named("max_completion_tokens"):
-            return replace(self, answer_limit="max_completion_tokens")
-        if self.temperature and named("temperature"):
-            return replace(self, temperature=False)
-        if self.seed and named("seed"):
-            return replace(self, seed=False)
-        if self.constraint != "none" and _CONSTRAINT_FIELD.search(complaint):
-            return replace(self, constraint=_NEXT_CONSTRAINT[self.constraint])
-        if n > 1 and named("n"):
-            return replace(self, largest_n=n // 2)
-        return None
+        # A field's name as a word: "n" is not the end of an escaped line break.
+        field = r"(?<![\\\w]){}(?!\w)"
+        choices = [(field.format("n"), replace(self, largest_n=n // 2))] if n > 1 else []
+        if self.answer_limit == "max_tokens":
+            other = "max_completion_tokens"
+            pattern = rf"(?i:use\W+{other}|{other}\W+instead)"
+            choices.append((pattern, replace(self, answer_limit=other)))
+        if self.temperature:
+            choices.append((field.format("temperature"), replace(self, temperature=False)))
+        if self.seed:
+            choices.append((field.format("seed"), replace(self, seed=False)))
+        if self.constraint != "none":
+            following = _NEXT_CONSTRAINT[self.constraint]
+            choices.append((_CONSTRAINT_FIELD, replace(self, constraint=following)))
+        # "n must be 1 if temperature is 0" is about n: what is named first is meant.
+        found = [
+            (match.start(), learned)
+            for pattern, learned in choices
+            if (match := re.search(pattern, complaint))
+        ]
+        return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 class _CallError(Exception):
@@ -243,8 +247,6 @@ class OpenAIModel:
                 "OPENAI_API_KEY has characters that cannot be part of a key; copy it again"
             )
 
-        import openai
-
         self.name = name
         self.concurrency = concurrency
         self._url = urlunsplit((url.scheme, url.netloc.rpartition("@")[2], url.path, "", ""))
@@ -263,9 +265,9 @@ class OpenAIModel:
         first = "json_schema" if is_openai else "grammar"
         self._capabilities = Capabilities(first if constraint == "auto" else constraint)
         self._reached = False
-        self._client = openai.AsyncOpenAI(
-            api_key=key or "none", base_url=base_url, max_retries=0, timeout=timeout
-        )
+        self._key = key or "none"
+        self._base_url = base_url
+        self._client: openai.AsyncOpenAI | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -312,12 +314,12 @@ class OpenAIModel:
         ballots: list[Ballot] = []
         waiting = list(samples)
         while waiting:
-            row = 1
-            while row < len(waiting) and waiting[row] == waiting[0] + row:
-                row += 1
+            together = 1
+            while together < len(waiting) and waiting[together] == waiting[0] + together:
+                together += 1
             started = time.perf_counter()
             try:
-                reply = await self._complete(prompt, labels, waiting[0], row)
+                reply = await self._complete(prompt, labels, waiting[0], together)
             except _CallError as error:
                 if error.unreachable and not self._reached:
                     raise EndpointError(str(error), retryable=True) from None
@@ -347,8 +349,14 @@ class OpenAIModel:
         return ballots
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
+        """Close the connections, which belong to the running event loop.
+
+        The next question opens new ones, so that a model may serve one event loop after another
+        if each closes it.
+        """
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
 
     async def describe(self) -> dict[str, Any]:
         """What the endpoint is and does, measured with a few tiny calls; never raises.
@@ -374,7 +382,7 @@ class OpenAIModel:
             "errors": [],
         }
         try:
-            page = await self._guard(self._client.models.list)
+            page = await self._guard(lambda client: client.models.list())
             names = [str(model.id) for model in page.data]
             report |= {"models": names[:20], "model_listed": self.name in names}
         except Exception as error:  # a doctor reports whatever it finds
@@ -408,7 +416,7 @@ class OpenAIModel:
         body = self._body(prompt, labels, 0, 1, replace(able, constraint="none"))
         try:
             completion = await self._guard(
-                lambda: self._client.chat.completions.create(**body, logprobs=True, top_logprobs=2)
+                lambda client: client.chat.completions.create(**body, logprobs=True, top_logprobs=2)
             )
             report["logprobs"] = bool(completion.choices[0].logprobs)
         except _CallError as error:
@@ -506,7 +514,7 @@ class OpenAIModel:
 
         async def once() -> _Reply:
             completion = await self._guard(
-                lambda: self._client.chat.completions.create(**body),
+                lambda client: client.chat.completions.create(**body),
                 constrained="response_format" in body or "extra_body" in body,
             )
             return self._reply(completion, prompt, n)
@@ -577,7 +585,9 @@ class OpenAIModel:
 
     # -- faults ------------------------------------------------------------------------------
 
-    async def _guard(self, call: Callable[[], Awaitable[Any]], *, constrained: bool = False) -> Any:
+    async def _guard(
+        self, call: Callable[[openai.AsyncOpenAI], Awaitable[Any]], *, constrained: bool = False
+    ) -> Any:
         """The outcome of one request, or the reason why there is none, in our words.
 
         Raises:
@@ -587,27 +597,34 @@ class OpenAIModel:
         import httpx2
         import openai
 
+        if self._client is None:
+            patience = httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2))
+            self._client = openai.AsyncOpenAI(
+                api_key=self._key, base_url=self._base_url, max_retries=0, timeout=patience
+            )
+        client = self._client
+        late = f"{self._url} did not answer within {self._timeout:g} s (llm.timeout)"
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
-                outcome = await call()
+                outcome = await call(client)
             self._reached = True
             return outcome
-        except (TimeoutError, openai.APITimeoutError):
-            raise _CallError(
-                f"{self._url} did not answer within {self._timeout:g} s (llm.timeout)",
-                transient=True,
-            ) from None
+        except TimeoutError:
+            raise _CallError(late, transient=True) from None
         except openai.APIConnectionError as error:
-            cause = self._brief(error.__cause__ or error)
-            if isinstance(error.__cause__, httpx2.ConnectError):
+            cause = error.__cause__
+            if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
                 raise _CallError(
-                    f"cannot connect to {self._url}: {cause}; does the server run?",
+                    f"cannot connect to {self._url}: {self._brief(cause)}; does the server run?",
                     transient=True,
                     unreachable=True,
                 ) from None
+            if isinstance(error, openai.APITimeoutError):
+                raise _CallError(late, transient=True) from None
             raise _CallError(
-                f"the connection to {self._url} broke: {cause}", transient=True
+                f"the connection to {self._url} broke: {self._brief(cause or error)}",
+                transient=True,
             ) from None
         except openai.APIStatusError as error:
             self._reached = True
@@ -646,7 +663,11 @@ class OpenAIModel:
         if status in (400, 422):
             return _CallError(message, complaint=complaint)
         if status in (408, 409, 425, 429) or status >= 500:
-            if constrained and isinstance(error.body, dict) and _CONSTRAINT_FIELD.search(complaint):
+            if (
+                constrained
+                and isinstance(error.body, dict)
+                and re.search(_CONSTRAINT_FIELD, complaint)
+            ):
                 # llama_cpp.server says so by status 500.
                 return _CallError(message, complaint=complaint)
             wait = _retry_after(error)

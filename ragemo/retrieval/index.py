@@ -52,7 +52,7 @@ from ragemo.types import Corpus, Demonstration, Turn, Window
 FORMAT = 1
 """Version of the folder's layout."""
 
-FITTING_WINDOWS = 2500
+FITTING_WINDOWS = 1500
 """At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
 
 FETCH_MARGIN = 1e-5

@@ -186,6 +186,13 @@ class TestSeveralAnswers:
         assert model.capabilities.largest_n == 1
         assert sum(ballot.usage.prompt_tokens for ballot in ballots) == 400
 
+    def test_a_refused_n_costs_no_temperature(self, scenario):
+        words = "n must be 1 if the temperature is 0"
+        scenario.script({"status": 400, "body": {"error": {"message": words}}})
+        ask(scenario, (0, 1), temperature=0)
+        assert [request.get("n") for request in scenario.seen] == [2, None, None]
+        assert [request["temperature"] for request in scenario.seen] == [0, 0, 0]
+
     def test_a_refused_n_is_halved(self, scenario):
         words = "Field 'n': Value must be between 1 <= value <= 2, but got 5"
         body = {"error": {"code": 400, "message": words, "type": "invalid_request_error"}}
@@ -348,6 +355,18 @@ class TestHopelessFaults:
                 ask(None, base_url=address, attempts=2)
         assert caught.value.retryable
         assert address in str(caught.value)
+
+    def test_a_server_that_does_not_accept(self):
+        """As behind a firewall that drops what comes: the queue of connections is full."""
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for other in (first, second):
+                other.setblocking(False)
+                other.connect_ex(full.getsockname())
+            address = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+            with pytest.raises(EndpointError, match="cannot connect"):
+                ask(None, base_url=address, attempts=2, timeout=0.6)
 
 
 def refusal(field, message, status=400):

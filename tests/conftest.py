@@ -1,0 +1,97 @@
+"""Small inputs shared by the rooms' tests, and the real models, loaded once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ragemo.labels import LabelSet
+from ragemo.models import MINILM, SMOLLM2, EmbeddedModel, is_ready, model_folder
+from ragemo.retrieval.embedder import OnnxEmbedder, Vectors
+from ragemo.types import Corpus, Dialogue, Turn, Utterance
+
+LABELS = LabelSet.from_dict(
+    {
+        "name": "three",
+        "labels": [
+            {"name": "neu", "word": "neutral", "definition": "no visible feeling"},
+            {"name": "hap", "word": "happy", "aliases": ["joy"], "definition": "pleased"},
+            {"name": "ang", "word": "angry", "definition": "furious"},
+        ],
+    }
+)
+
+
+def make_turn(text: str = "hello", number: int = 0, **fields: Any) -> Turn:
+    """A turn of dialogue "d", unless told otherwise."""
+    known = {"dialogue_id": "d", "speaker": "A", "session": None, "source": "asr"} | fields
+    known.setdefault("utterance_id", f"{known['dialogue_id']}_{number}")
+    return Turn(turn=number, text=text, **known)
+
+
+def make_corpus(rows: Sequence[dict[str, Any]], labels: LabelSet = LABELS) -> Corpus:
+    """A corpus of rows in order; a row has `dialogue` and `text`, and fields of `Utterance`."""
+    grouped: dict[str, list[Utterance]] = {}
+    for row in rows:
+        fields = {"speaker": "A", "emotion": "neu"} | row
+        name, text = fields.pop("dialogue"), fields.pop("text")
+        own = grouped.setdefault(name, [])
+        own.append(
+            Utterance(
+                id=f"{name}_{len(own)}",
+                dialogue_id=name,
+                turn=len(own),
+                hypotheses={"asr": text},
+                **fields,
+            )
+        )
+    dialogues = tuple(Dialogue(name, tuple(own)) for name, own in grouped.items())
+    return Corpus(dialogues, labels, "plain", Path("corpus.csv"), "0" * 64)
+
+
+class FakeEmbedder:
+    """A random unit vector for each text, always the same; counts the texts it was given."""
+
+    def __init__(self, name: str = "fake", dimension: int = 8, salt: str = "") -> None:
+        self.identity: dict[str, Any] = {"name": name, "precision": "fp32", "max_tokens": 9}
+        self.dimension = dimension
+        self.salt = salt
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+    ) -> Vectors:
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        for row, text in enumerate(texts):
+            if text.strip():
+                seed = hashlib.sha256((self.salt + text).encode()).digest()
+                drawn = np.random.default_rng(list(seed)).normal(size=self.dimension)
+                vectors[row] = drawn / np.linalg.norm(drawn)
+        return vectors
+
+
+def folder_of(model: EmbeddedModel) -> Path:
+    """The model's folder in this machine's cache; a test without it is skipped."""
+    if not is_ready(model):
+        pytest.skip(f"{model.name} is not in the cache: run `ragemo models pull {model.name}`")
+    return model_folder(model.name)
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    return folder_of(MINILM)
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder() -> Path:
+    return folder_of(SMOLLM2)
+
+
+@pytest.fixture(scope="session")
+def embedder(minilm_folder: Path) -> OnnxEmbedder:
+    """The real embedder in its default precision."""
+    return OnnxEmbedder.load()

@@ -1,0 +1,159 @@
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragemo.errors import ModelError, SettingsError
+from ragemo.models import MINILM
+from ragemo.retrieval.embedder import (
+    MAX_TOKENS,
+    OnnxEmbedder,
+    SentenceTransformerEmbedder,
+    load_embedder,
+    load_index_embedder,
+)
+
+TEXTS = [
+    "I can't believe you did that!",
+    "okay so it maes this noise like a goose being folded",
+    "Yeah.",
+    "no no no no no no no no no no no no no no no no no no no no no no no no no no",
+    "Ça va très bien, merci 🙂",
+    "I am so happy for you, really, I could not have wished for anything better today.",
+]
+
+
+@pytest.fixture(scope="module")
+def fp32(minilm_folder):
+    return OnnxEmbedder.load("fp32")
+
+
+@pytest.fixture(scope="module")
+def sentence_transformer(minilm_folder):
+    return load_embedder(str(minilm_folder))
+
+
+class CountingSession:
+    def __init__(self, session):
+        self.session = session
+        self.calls = 0
+
+    def run(self, outputs, inputs):
+        assert inputs["input_ids"].shape[0] == 1, "texts must not be batched"
+        self.calls += 1
+        return self.session.run(outputs, inputs)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([*TEXTS, "", "  ", "Yes."]), max_size=8))
+def test_a_vector_depends_on_its_own_text_alone(embedder, texts):
+    together = embedder.embed(texts)
+    assert together.shape == (len(texts), 384)
+    for text, vector in zip(texts, together, strict=True):
+        assert np.array_equal(embedder.embed([text])[0], vector)
+
+
+@pytest.mark.parametrize("which", ["fp32", "sentence_transformer"])
+def test_so_do_the_other_embedders_vectors(which, request):
+    model = request.getfixturevalue(which)
+    together = model.embed(TEXTS)
+    assert np.array_equal(model.embed(TEXTS[::-1])[::-1], together)
+    assert np.array_equal(model.embed(TEXTS[2:3])[0], together[2])
+
+
+def test_more_than_a_block_of_texts_comes_in_order(embedder):
+    texts = [f"{TEXTS[0]} {number}" for number in range(520)]
+    vectors = embedder.embed(texts)
+    for row in (0, 511, 512, 519):
+        assert np.array_equal(vectors[row], embedder.embed([texts[row]])[0])
+
+
+@pytest.mark.parametrize("which", ["embedder", "fp32", "sentence_transformer"])
+def test_vectors_have_length_one_and_blank_texts_are_zero(which, request):
+    model = request.getfixturevalue(which)
+    vectors = model.embed([*TEXTS, "", " \n\t"])
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS) + 2, model.dimension)
+    assert np.allclose(np.linalg.norm(vectors[:-2], axis=1), 1, atol=1e-5)
+    assert not vectors[-2:].any()
+    assert model.embed([]).shape == (0, model.dimension)
+    assert not model.embed([""]).any()
+
+
+def test_each_distinct_text_is_embedded_once(embedder):
+    session = CountingSession(embedder.session)
+    done = []
+    vectors = replace(embedder, session=session).embed(
+        ["Yes.", "No.", "Yes.", "", "No.", "Yes.", " "], done.append
+    )
+    assert session.calls == 2
+    assert sum(done) == 2
+    assert np.array_equal(vectors[0], vectors[2])
+    assert np.array_equal(vectors[0], vectors[5])
+    assert not np.array_equal(vectors[0], vectors[1])
+
+
+def test_long_texts_are_cut(embedder):
+    long = "word " * MAX_TOKENS
+    assert np.array_equal(*embedder.embed([long, long + "and nobody hears the end of it"]))
+    assert not np.array_equal(*embedder.embed(["word " * 50, "word " * 50 + "and its end"]))
+
+
+def test_the_quantised_vectors_are_close_to_the_full_ones(embedder, fp32):
+    cosines = (embedder.embed(TEXTS) * fp32.embed(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.97
+
+
+def test_the_full_vectors_are_those_of_sentence_transformers(fp32, sentence_transformer):
+    assert isinstance(sentence_transformer, SentenceTransformerEmbedder)
+    cosines = (fp32.embed(TEXTS) * sentence_transformer.embed(TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.999
+
+
+def test_similar_texts_are_similar(embedder):
+    glad, happy, cold = embedder.embed(["I am so glad!", "I'm really happy.", "The soup is cold."])
+    assert glad @ happy > glad @ cold + 0.2
+
+
+def test_an_identity_names_what_determines_a_vector(embedder, fp32, sentence_transformer):
+    assert embedder.identity == {
+        "name": "minilm",
+        "weights_sha256": MINILM.weights_sha256,
+        "precision": "int8",
+        "max_tokens": 256,
+    }
+    assert fp32.identity != embedder.identity
+    again = load_index_embedder(fp32.identity)
+    assert isinstance(again, OnnxEmbedder)
+    assert again.identity == fp32.identity
+    assert load_index_embedder(sentence_transformer.identity).identity["max_tokens"] == 256
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "said"),
+    [
+        ("minilm", "int4", "precision 'int4': expected int8 or fp32"),
+        ("smollm2", "int8", "'smollm2' is a language model"),
+    ],
+)
+def test_an_impossible_embedder_is_refused(name, precision, said):
+    with pytest.raises(SettingsError, match=said):
+        load_embedder(name, precision)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"none: no such folder"):
+        load_embedder(str(tmp_path / "none"))
+
+
+def test_a_damaged_cache_says_how_to_mend_it(tmp_path, monkeypatch, minilm_folder):
+    monkeypatch.setenv("RAGEMO_CACHE", str(tmp_path))
+    folder = tmp_path / "models" / "minilm"
+    folder.mkdir(parents=True)
+    (folder / "model-int8.onnx").write_bytes(b"damaged")
+    shutil.copy(minilm_folder / "ragemo.json", folder)
+    with pytest.raises(ModelError, match="ragemo models pull minilm --again"):
+        load_embedder()

@@ -1,0 +1,140 @@
+import hashlib
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ragemo.files import (
+    canonical_json,
+    sha256_bytes,
+    sha256_file,
+    whole_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
+
+
+@pytest.fixture
+def usual_mask():
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
+
+
+def no_room(*arguments):
+    raise OSError(28, "No space left on device")
+
+
+def tree(folder):
+    """Every file under a folder, with its content."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_hashes_are_sha256(tmp_path):
+    data = bytes(range(256)) * 5000
+    (tmp_path / "file").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert sha256_bytes(data) == sha256_file(tmp_path / "file") == expected
+
+
+def test_equal_data_has_one_canonical_text():
+    assert canonical_json({"b": [1, "é"], "a": None}) == '{"a":null,"b":[1,"é"]}'
+    assert canonical_json({"a": None, "b": [1, "é"]}) == canonical_json({"b": [1, "é"], "a": None})
+
+
+def test_files_are_written_as_asked(tmp_path, usual_mask):
+    path = tmp_path / "new" / "folder" / "file"
+    write_text(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    assert mode(path) == 0o640
+    write_bytes(path, b"other")
+    assert tree(tmp_path) == {"new/folder/file": b"other"}
+    write_json(path, {"b": 1, "a": ["é"]})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"b": 1, "a": ["é"]}
+    assert path.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, failing):
+    (tmp_path / "file").write_bytes(b"old")
+    monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), no_room)
+    with pytest.raises(OSError, match="No space"):
+        write_bytes(tmp_path / "file", b"new")
+    assert tree(tmp_path) == {"file": b"old"}
+
+
+def test_a_folder_appears_only_when_it_is_whole(tmp_path, usual_mask):
+    with whole_folder(tmp_path / "new" / "folder") as folder:
+        (folder / "file").write_bytes(b"content")
+        assert not (tmp_path / "new" / "folder").exists()
+    assert tree(tmp_path) == {"new/folder/file": b"content"}
+    assert mode(tmp_path / "new" / "folder") == 0o750
+
+
+def test_a_folder_takes_the_old_one_s_place(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_bytes(b"old")
+    with whole_folder(tmp_path / "folder") as folder:
+        (folder / "new").write_bytes(b"new")
+        assert tree(tmp_path / "folder") == {"old": b"old"}
+    assert tree(tmp_path) == {"folder/new": b"new"}
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_failing_block_leaves_everything_as_it_was(tmp_path, error, there):
+    if there:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "old").write_bytes(b"old")
+    with pytest.raises(error), whole_folder(tmp_path / "folder") as folder:
+        (folder / "half").write_bytes(b"half")
+        raise error
+    assert tree(tmp_path) == ({"folder/old": b"old"} if there else {})
+    assert os.listdir(tmp_path) == (["folder"] if there else [])
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_the_old_folder_is_put_back_when_the_new_one_cannot_take_its_place(
+    tmp_path, monkeypatch, nth
+):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_bytes(b"old")
+    replace, calls = Path.replace, []
+
+    def failing(self, target):
+        calls.append(target)
+        return no_room() if len(calls) == nth else replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with (
+        pytest.raises(OSError, match="No space"),
+        whole_folder(tmp_path / "folder") as folder,
+    ):
+        (folder / "new").write_bytes(b"new")
+    assert tree(tmp_path) == {"folder/old": b"old"}
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_file_in_the_folder_s_place_is_not_replaced(tmp_path):
+    (tmp_path / "folder").write_bytes(b"a file")
+    with pytest.raises(OSError), whole_folder(tmp_path / "folder"):  # noqa: PT011
+        pass
+    assert tree(tmp_path) == {"folder": b"a file"}
+
+
+def test_a_link_to_a_folder_stays_a_link(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to("far")
+    with whole_folder(tmp_path / "link") as folder:
+        (folder / "new").write_bytes(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert tree(tmp_path / "far") == {"new": b"new"}
