@@ -76,4 +76,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public surface."""
-    return sorted([*globals(), *__all__])
+    return [*__all__, "__version__"]

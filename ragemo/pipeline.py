@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from ragemo import __version__
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import cut_windows, turns_of
-from ragemo.errors import SettingsError
+from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent
@@ -256,11 +257,13 @@ def carry_out(
 
     Raises:
         RunFolderError: if `out` cannot be used (see `Run.create` and `Run.resume`).
-        EndpointError: if no call can succeed; what was answered is kept.
+        EndpointError: if no call can succeed; what was answered is kept, and where nothing
+            was, no new folder is left.
     """
     progress = progress or Silent()
     out = Path(out)
-    if resume and out.exists() and any(out.iterdir()):
+    resume = resume and out.is_dir() and any(out.iterdir())
+    if resume:
         run = Run.resume(out, plan.manifest)
     else:
         run = Run.create(out, plan.manifest, plan.utterances)
@@ -292,7 +295,12 @@ def carry_out(
             ]
             with progress.stage(f"asking {llm.name}", len(plan.prompts)) as advance:
                 advance(len(plan.prompts) - len(pending))
-                asyncio.run(_ask_all(llm, pending, plan.labels, run, advance))
+                try:
+                    _run_to_end(_ask_all(llm, pending, plan.labels, run, advance))
+                except EndpointError:
+                    if not resume and all(b.voter == NEIGHBOURS for b in run.ballots()):
+                        _remove(out)  # or a corrected address could not use the folder
+                    raise
         voter = llm.name if llm else NEIGHBOURS
         ballots = [ballot for ballot in run.ballots() if ballot.voter == voter]
         run.finish(decide(plan, ballots, settings), plan.demonstrations)
@@ -302,7 +310,7 @@ def carry_out(
 def decide(plan: Plan, ballots: Sequence[Ballot], settings: Settings) -> list[Verdict]:
     """Calibrate a voter's ballots and take the majority, per target in corpus order."""
     if settings.voting.calibration == "batch":
-        # In corpus order, so that the order in which answers came in leaves no trace.
+        # In a fixed order, so that the order in which answers came in leaves no trace.
         ballots = sorted(ballots, key=lambda ballot: (ballot.utterance_id, ballot.sample))
         ballots = batch_calibrate(ballots)
     own: dict[str, list[Ballot]] = defaultdict(list)
@@ -328,6 +336,7 @@ async def _ask_all(
         for prompt, samples in waiting:
             run.append(await llm.ask(prompt, labels, samples))
             advance(1)
+            await asyncio.sleep(0)  # a local model never waits: here Ctrl-C gets through
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -337,6 +346,23 @@ async def _ask_all(
         raise group_error.exceptions[0] from None
     finally:
         await llm.close()
+
+
+def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine, in a notebook too, where this thread already has an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    with ThreadPoolExecutor(1) as other_thread:
+        other_thread.submit(asyncio.run, work).result()
+
+
+def _remove(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
 
 
 def _samples(settings: Settings, llm: LanguageModel | None) -> int:

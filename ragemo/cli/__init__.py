@@ -8,9 +8,11 @@ input or usage, 3 finished with failed utterances, 130 interrupted.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
+from ragemo import __version__
 from ragemo.cli import data, doctor, index, models, predict, score, submit
 from ragemo.errors import RagemoError
 
@@ -29,6 +31,24 @@ app.command("predict", help="Label a corpus's utterances.")(predict.predict)
 app.command("score", help="Score finished runs.")(score.score)
 app.command("submit", help="Write a run as a GenSEC submission.")(submit.submit)
 app.command("doctor", help="Show what is installed and which endpoint answers.")(doctor.doctor)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"ragemo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_show_version, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What may stand before a command's name."""
 
 
 def main() -> None:

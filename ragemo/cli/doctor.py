@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,11 +49,30 @@ def doctor(
     table.add_row("OPENAI_API_KEY", key)
     table.add_row("OPENAI_BASE_URL", os.environ.get("OPENAI_BASE_URL", "not set"))
     if llm or base_url or os.environ.get("OPENAI_BASE_URL"):
+        from ragemo.errors import SettingsError
         from ragemo.llm import load_openai
-        from ragemo.settings import LLMSettings
+        from ragemo.settings import resolve_settings
 
-        model_name = llm or "default"
-        endpoint = load_openai(LLMSettings(model=model_name, base_url=base_url), seed=0)
-        for name, found in asyncio.run(endpoint.describe()).items():
-            table.add_row(name, str(found))
+        asked = {"llm.model": llm or "default", "llm.base_url": base_url}
+        settings = resolve_settings(overrides=asked)
+        try:
+            endpoint = load_openai(settings.llm, seed=settings.seed)
+        except SettingsError as error:
+            table.add_row("endpoint", str(error))
+        else:
+            for name, found in asyncio.run(endpoint.describe()).items():
+                table.add_row(name, _in_words(found))
     Console(markup=False, highlight=False).print(table)
+
+
+def _in_words(found: Any) -> str:
+    """A finding of `OpenAIModel.describe` for people."""
+    if found is None:
+        return "unknown"
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, list):
+        return "\n".join(found) or "none"
+    if isinstance(found, dict):
+        return ", ".join(f"{name} {value:g}" for name, value in found.items())
+    return str(found)

@@ -108,8 +108,11 @@ def search(
     from rich.table import Table
 
     from ragemo.cli.console import note
+    from ragemo.errors import SettingsError
     from ragemo.retrieval.index import Index, search_text
 
+    if not text.strip():
+        raise SettingsError("TEXT is empty, and nothing is similar to it; give some words")
     index = Index.load(folder)
     found = search_text(index, text, k, say=note)
     table = Table("similarity", "label", "id", "text", box=None)

@@ -18,7 +18,8 @@ def list_() -> None:
 
     from ragemo.models import EMBEDDED_MODELS, is_ready, model_folder
 
-    table = Table("name", "for", "what", "licence", "where", box=None)
+    table = Table("name", "for", "what", "licence", box=None)
+    table.add_column("where", overflow="fold")
     for model in EMBEDDED_MODELS.values():
         where = str(model_folder(model.name)) if is_ready(model) else "not fetched yet"
         table.add_row(model.name, model.purpose, model.description, model.licence, where)

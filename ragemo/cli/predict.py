@@ -131,13 +131,20 @@ def predict(
 
 def _describe(expected: Estimate) -> str:
     """The estimate in words."""
-    about = "" if expected.exact else "about "
-    cost = "price unknown" if expected.cost is None else f"at most ${expected.cost:.2f}"
-    lines = [
-        f"{expected.utterances} utterances, {expected.answers} answers, "
-        f"{about}{expected.prompt_tokens} prompt tokens, "
-        f"at most {expected.answer_tokens} answer tokens, {cost}"
-    ]
+    parts = [f"{expected.utterances:,} utterances"]
+    if expected.answers:
+        about = "" if expected.exact else "about "
+        parts.append(f"{expected.answers:,} answers")
+        parts.append(f"{about}{expected.prompt_tokens:,} prompt tokens")
+        if expected.answer_tokens:
+            parts.append(f"at most {expected.answer_tokens:,} answer tokens")
+        if expected.cost is None:
+            parts.append("price unknown")
+        else:
+            parts.append(f"at most ${expected.cost:.4f}" if expected.cost else "free")
+    else:
+        parts.append("no language model is asked")
+    lines = [", ".join(parts)]
     if expected.dropped_demonstrations or expected.dropped_context:
         lines.append(
             f"the token budget left out {expected.dropped_demonstrations} demonstrations and "

@@ -34,10 +34,14 @@ def settings_and_paths(
         name, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"--set {assignment}: expected SECTION.NAME=VALUE")
-        assigned[name.strip()] = yaml.safe_load(value)
+        try:
+            assigned[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise SettingsError(f"--set {assignment}: the value is not valid YAML") from None
     flags = {name: value for name, value in overrides.items() if value is not None}
-    settings = resolve_settings(data, assigned | flags, source=str(config or "settings"))
-    return settings, {name: Path(str(value)) for name, value in paths.items()}
+    source = "settings" if config is None else f"{config} with flags" if flags else str(config)
+    settings = resolve_settings(data, assigned | flags, source=source)
+    return settings, {name: Path(str(path)) for name, path in paths.items() if path is not None}
 
 
 def pick_path(flag: Path | None, configured: Path | None, name: str, key: str) -> Path:

@@ -108,12 +108,12 @@ def _with_labels(
         emotion = counterparts.get(utterance.emotion or "")
         if utterance.emotion is None:
             converted.append(utterance)
-        elif format_name == "gensec" and not (utterance.needs_prediction and emotion):
-            converted.append(replace(utterance, needs_prediction=False))
-        elif emotion is None:
-            missing.setdefault(utterance.emotion, utterance)
-        else:
+        elif emotion is not None:
             converted.append(replace(utterance, emotion=emotion))
+        elif format_name == "gensec":
+            converted.append(replace(utterance, needs_prediction=False))
+        else:
+            missing.setdefault(utterance.emotion, utterance)
     if missing:
         raise DataError(
             f"no counterpart in {format_name} for {listed(missing)}; its labels are "

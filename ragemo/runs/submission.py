@@ -27,7 +27,8 @@ def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[i
         How many utterances were filled in, and how many labels the file holds.
 
     Raises:
-        SettingsError: if `fill` is unknown or the run's labels are not the challenge's.
+        SettingsError: if `fill` is unknown, the run's labels are not the challenge's, or `out`
+            cannot be written.
         RunFolderError: if utterances lack a label and nothing fills them in, or the run is not
             finished or was limited.
     """
@@ -62,5 +63,8 @@ def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[i
         if utterance.predicted:
             order.setdefault(name[:6], []).append(str(labels[name]))
     row = [label for session in order.values() for label in session]
-    write_text(out, ",".join(row) + "\n")
+    try:
+        write_text(out, ",".join(row) + "\n")
+    except OSError as error:
+        raise SettingsError(f"{out}: cannot be written: {error.strerror}") from None
     return len(missing), len(row)

@@ -58,6 +58,14 @@ def test_all_problems_are_listed_by_line_and_the_rest_is_counted(tmp_path):
     assert report.dialogues == 2
 
 
+def test_a_broken_json_line_does_not_hide_the_next_ones(tmp_path):
+    first, second, third = json_lines(PLAIN).splitlines()
+    text = "\n".join((first, second[:-1], third.replace("glad", "")[:-1] + ', "x": 1}'))
+    report = check_corpus(put(tmp_path, "x.jsonl", text))
+    assert [problem.line for problem in report.problems] == [2, 3]
+    assert report.utterances == 1
+
+
 @pytest.mark.parametrize(("name", "data"), [("x.csv", b"\xff"), ("x.csv", b""), ("none", None)])
 def test_files_of_which_nothing_can_be_read(tmp_path, name, data):
     path = tmp_path / name if data is None else put(tmp_path, name, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from ragemo.corpus import FORMATS, convert_corpus, read_corpus
 from ragemo.errors import DataError, SettingsError
 from ragemo.labels import load_labels
-from tests.corpus.examples import GENSEC, MELD, PLAIN, SOUND, json_lines, put, put_sound
+from ragemo.types import Dialogue
+from tests.corpus.examples import EMORYNLP, GENSEC, MELD, PLAIN, SOUND, json_lines, put, put_sound
 
 # Read once: this is what takes most of the time otherwise.
 LABELS = {
@@ -64,12 +66,12 @@ def plain_rows(draw, labels, *, several: bool):
                 "speaker": draw(texts),
                 "needs_prediction": draw(st.booleans()),
                 "emotion": draw(st.none() | emotions),
+                "session": draw(st.none() | names),
+                "reference": draw(st.none() | texts),
             }
             if several:
                 heard = draw(st.lists(st.sampled_from(found), unique=True))
                 row["hypotheses"] = {name: draw(texts) for name in heard}
-                row["session"] = draw(st.none() | names)
-                row["reference"] = draw(st.none() | texts)
             else:
                 row["text"] = draw(texts)
             rows.append(row)
@@ -101,6 +103,11 @@ def test_round_trips(tmp_path, what, several, data):
     ]
     if what == "plain":
         assert notes == []
+    if not known.ONE_TEXT:
+        assert [u.reference for u in there.utterances] == [u.reference for u in plain.utterances]
+        assert [
+            sorted(text for text in u.hypotheses.values() if text) for u in there.utterances
+        ] == [sorted(text for text in u.hypotheses.values() if text) for u in plain.utterances]
 
     back, notes = convert(there, tmp_path, "plain")
     assert (back.utterances, notes) == (there.utterances, [])
@@ -225,6 +232,63 @@ def test_a_hypothesis_named_like_a_field_is_lost_and_said(tmp_path):
     assert found.utterances[0].speaker == "Ann"
     assert found.utterances[0].hypotheses == {"tiny": "ah"}
     assert "hypotheses are 'tiny' and were 'speaker', 'tiny'" in notes
+
+
+@pytest.mark.parametrize(
+    ("what", "dialogues"),
+    [
+        ("meld", ["x", "dia0"]),
+        ("meld", ["dia00", "dia0"]),
+        ("emorynlp", ["x", "s01_e01_c01"]),
+        ("emorynlp", ["s01_e01_c02", "s01_e01_c002", "s1_e1_c2"]),
+        ("gensec", ["y", "x"]),
+    ],
+)
+def test_dialogues_stay_apart_whatever_they_are_called(tmp_path, what, dialogues):
+    rows = [
+        {"id": f"x_U{i}", "dialogue_id": name, "turn": 0, "speaker": "", "text": name}
+        for i, name in enumerate(dialogues)
+    ]
+    corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="meld")
+    found, _ = convert(corpus, tmp_path, what)
+    assert [
+        [u.hypotheses["text"] for u in dialogue.utterances] for dialogue in found.dialogues
+    ] == [[name] for name in dialogues]
+
+
+def test_ids_of_the_format_are_kept(tmp_path):
+    for what in ("gensec", "meld", "emorynlp"):
+        corpus = read_corpus(put_sound(tmp_path, what))
+        plain, _ = convert(corpus, tmp_path, "plain")
+        again, _ = convert(plain, tmp_path, what)
+        assert [u.id for u in again.utterances] == [u.id for u in corpus.utterances]
+
+
+def test_emorynlp_speakers_are_written_as_they_were(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "emorynlp"))
+    convert_corpus(corpus, tmp_path / "out.csv", "emorynlp")
+    written = (tmp_path / "out.csv").read_text()
+    for cell in ("['Ann Lee']", '"[""Ann\'s Boss"", \'Ben Roe\']"', "[]"):
+        assert f",{cell}," in EMORYNLP
+        assert f",{cell}," in written
+
+
+def test_changed_texts_are_said(tmp_path):
+    rows = [{**PLAIN[0], "hypotheses": {"text": "it\x92s"}, "emotion": "sad"}]
+    corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="meld")
+    found, notes = convert(corpus, tmp_path, "meld")
+    assert found.utterances[0].hypotheses == {"text": "it’s"}
+    assert "texts of text are changed in 1 utterances" in notes
+
+
+def test_what_the_reader_would_refuse_is_not_written(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "meld"))
+    long = replace(corpus.utterances[0], hypotheses={"text": "x" * 20_001})
+    corpus = replace(corpus, dialogues=(Dialogue(long.dialogue_id, (long,)),))
+    for what, file in FILES.items():
+        with pytest.raises(DataError, match="20,001"):
+            convert_corpus(corpus, tmp_path / file, what.split()[0])
+        assert not (tmp_path / file).exists()
 
 
 def test_places_that_cannot_be_written(tmp_path):

@@ -274,6 +274,7 @@ SECOND_LINE = 11
 
 DAMAGED = {
     "not UTF-8": ("a.csv", MELD.encode().replace(b"It is", b"It \xe9s"), 3, None, None, "0xe9"),
+    "not UTF-8 after a mark": ("a.csv", b"\xef\xbb\xbfab\n\xff", 2, None, None, "at offset 6"),
     "utf-16": ("a.csv", MELD.encode("utf-16"), 1, None, None, "offset 0"),
     "empty": ("a.csv", "", None, None, None, "empty"),
     "blank": ("a.csv", "\ufeff \n\n", None, None, None, "empty"),
@@ -387,6 +388,10 @@ DAMAGED = {
                     "'\\?!'"),
     "conversation": ("a.json", json.dumps({**TOPICALCHAT, "t_3": {}}, indent=0), 33, None, None,
                      "'t_3' has no list"),
+    "conversation NUL": ("a.json", json.dumps({"t\0": TOPICALCHAT["t_2"]}), 1, None,
+                         "conversation id", "NUL"),
+    "conversation blank": ("a.json", json.dumps({" ": TOPICALCHAT["t_2"]}), 1, " _000",
+                           "conversation id", "empty"),
     "message": ("a.json", json.dumps(TOPICALCHAT, indent=0).replace('"message": "I do.",', ""), 15,
                 "t_1_001", "message", "missing"),
     "sentiment": ("a.json", json.dumps(TOPICALCHAT, indent=0).replace("Happy", "Bouncy"), 15,

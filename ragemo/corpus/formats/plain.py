@@ -49,8 +49,7 @@ def recognises(source: Source) -> bool:
 
 def parse(source: Source) -> Iterator[tuple[Record, Utterance]]:
     """See `ragemo.corpus.formats.Format`."""
-    suffix = source.path.suffix.lower()
-    if suffix == ".jsonl" or (suffix != ".csv" and source.opening == "{"):
+    if source.path.suffix.lower() == ".jsonl" or source.opening == "{":
         for record in source.json_lines():
             yield record, _from_json(record)
     else:

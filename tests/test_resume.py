@@ -1,0 +1,199 @@
+"""A run that was stopped, however, and taken up again is the run that was not stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ragemo
+from ragemo.errors import RunFolderError
+from ragemo.llm import load_llm
+from ragemo.pipeline import make_plan, predict
+from ragemo.runs.run import Run
+from ragemo.settings import resolve_settings
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
+from tests.fake_llm import FakeLLM
+
+SAMPLE = Path(ragemo.__file__).parent / "sample" / "test.json"
+DERIVED = ("predictions.csv", "verdicts.jsonl", "manifest.json", "utterances.jsonl")
+COUNT = 12
+
+
+def answered(folder):
+    """(utterance, voter, sample) of every whole line."""
+    lines = (folder / "ballots.jsonl").read_bytes().split(b"\n")[:-1]
+    ballots = [json.loads(line) for line in lines]
+    return [(ballot["utterance_id"], ballot["voter"], ballot["sample"]) for ballot in ballots]
+
+
+def derived(folder):
+    return {name: (folder / name).read_bytes() for name in DERIVED}
+
+
+def start(*arguments):
+    """The command line in a process of its own."""
+    program = "from ragemo.cli import main; main()"
+    # Threads that spin while they wait would slow down everything else on a small machine.
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def stop_after(process, folder, count, how):
+    """Send a signal as soon as so many answers are there; what the process then said."""
+    file = folder / "ballots.jsonl"
+    end = time.monotonic() + 60
+    try:
+        while not file.exists() or file.read_bytes().count(b"\n") < count:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < end, "no answers came"
+            time.sleep(0.005)
+        process.send_signal(how)
+        return process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_real_model_killed_and_interrupted_goes_on_where_it_stopped(tmp_path, smollm2_folder):
+    folder = tmp_path / "run"
+    command = ["predict", SAMPLE, "--out", folder, "--llm", smollm2_folder, "--limit", COUNT]
+    command += ["--k", 0, "--context", 1, "--template", "zero-shot"]
+
+    stop_after(start(*command), folder, 2, signal.SIGKILL)
+    first = answered(folder)
+    assert 2 <= len(first) < COUNT
+
+    process = start(*command, "--resume")
+    _, said = stop_after(process, folder, len(first) + 2, signal.SIGINT)
+    assert process.returncode == 130
+    assert "interrupted; go on with the same command and --resume" in said
+    assert "Traceback" not in said
+    second = answered(folder)
+    assert second[: len(first)] == first
+    assert len(first) < len(second) < COUNT
+    assert not (folder / "verdicts.jsonl").exists()
+
+    with (folder / "ballots.jsonl").open("ab") as file:
+        file.write(b'{"utterance_id": "Ses01')  # as a kill in the middle of a line leaves it
+    chosen = resolve_settings(
+        json.loads((folder / "manifest.json").read_text())["settings"],
+    )
+    llm = load_llm(chosen.llm)
+    corpus = ragemo.read_corpus(SAMPLE)
+    predict(corpus, chosen, folder, llm=llm, resume=True)
+    assert answered(folder)[: len(second)] == second
+    assert len(answered(folder)) == len(set(answered(folder))) == COUNT
+
+    predict(corpus, chosen, tmp_path / "whole", llm=llm)
+    assert derived(folder) == derived(tmp_path / "whole")
+
+
+CORPUS = make_corpus([{"dialogue": "ab"[n // 5], "text": f"word {n}"} for n in range(10)])
+SETTINGS = resolve_settings({}, {"retrieval.k": 0, "llm.samples": 3})
+
+
+def say(prompt, sample):
+    return LABELS.words[(int(prompt.utterance_id[2:]) + sample * sample) % 3]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    predict(CORPUS, SETTINGS, folder, llm=FakeLLM(say))
+    return folder
+
+
+@settings(max_examples=40, deadline=None)
+@given(share=st.floats(0, 1))
+def test_killed_at_any_byte_a_run_ends_the_same(tmp_path_factory, whole, share):
+    folder = tmp_path_factory.mktemp("cut")
+    for name in ("manifest.json", "utterances.jsonl"):
+        (folder / name).write_bytes((whole / name).read_bytes())
+    ballots = (whole / "ballots.jsonl").read_bytes()
+    (folder / "ballots.jsonl").write_bytes(ballots[: round(share * len(ballots))])
+    before = answered(folder)
+
+    llm = FakeLLM(say)
+    predict(CORPUS, SETTINGS, folder, llm=llm, resume=True)
+    assert derived(folder) == derived(whole)
+    assert len(set(answered(folder))) == len(answered(folder)) == 30
+    assert len(llm.asked) == 30 - len(before)
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"llm.samples": 4}, "settings.llm.samples was 3, now 4"),
+        ({"prompt.context": 2}, "settings.prompt.context was 4, now 2"),
+        ({"seed": 1}, "settings.seed was 0, now 1"),
+        ({"limit": 5}, "settings.limit was None, now 5"),
+        ({"corpus.transcript": "longest"}, "transcript was 'consensus-wer', now 'longest'"),
+        ({"prompt.template": "zero-shot"}, "settings.prompt.template was 'few-shot'"),
+    ],
+)
+def test_other_settings_are_refused_by_name(whole, changed, named):
+    before = derived(whole)
+    other = resolve_settings(SETTINGS.model_dump(), changed)
+    llm = FakeLLM(say)
+    with pytest.raises(RunFolderError) as caught:
+        predict(CORPUS, other, whole, llm=llm, resume=True)
+    assert named in str(caught.value)
+    assert llm.asked == []
+    assert derived(whole) == before
+
+
+def test_another_corpus_or_model_is_refused_by_name(whole):
+    other = make_corpus([{"dialogue": "a", "text": "else"}])
+    with pytest.raises(RunFolderError, match="file|sha256|labels") as caught:
+        predict(
+            type(other)(other.dialogues, LABELS, "plain", other.path, "1" * 64),
+            SETTINGS,
+            whole,
+            llm=FakeLLM(say),
+            resume=True,
+        )
+    assert "corpus.sha256" in str(caught.value)
+    llm = FakeLLM(say)
+    llm.name = "other"
+    with pytest.raises(RunFolderError, match=r"llm\.model was 'fake', now 'other'"):
+        predict(CORPUS, SETTINGS, whole, llm=llm, resume=True)
+
+
+def test_how_fast_it_is_asked_may_change(whole):
+    faster = resolve_settings(
+        SETTINGS.model_dump(), {"llm.concurrency": 2, "llm.timeout": 5, "llm.attempts": 1}
+    )
+    before = derived(whole)
+    predict(CORPUS, faster, whole, llm=FakeLLM(say), resume=True)
+    assert derived(whole) == before
+
+
+def test_two_at_once_in_one_folder_are_refused(tmp_path):
+    plan = make_plan(CORPUS, SETTINGS, llm=FakeLLM(say), embedder=FakeEmbedder())
+    with Run.create(tmp_path / "run", plan.manifest, plan.utterances):
+        llm = FakeLLM(say)
+        with pytest.raises(RunFolderError, match="another process is writing"):
+            predict(CORPUS, SETTINGS, tmp_path / "run", llm=llm, resume=True)
+        assert llm.asked == []
+    assert predict(CORPUS, SETTINGS, tmp_path / "run", llm=FakeLLM(say), resume=True).verdicts()
+
+
+def test_resume_of_nothing_is_a_new_run(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        predict(CORPUS, SETTINGS, folder, llm=FakeLLM(say), resume=True)
+        assert len(answered(folder)) == 30
