@@ -37,7 +37,7 @@ def test_order_is_kept():
     assert [label.name for label in LABELS] == ["neu", "hap", "ang"]
     assert len(LABELS) == 3
     assert LABELS.index("ang") == 2
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         LABELS.index("angry")
     assert LABELS.one_hot("hap") == (0.0, 1.0, 0.0)
 
@@ -48,7 +48,9 @@ def test_shipped_sets_load_and_are_complete(name):
     assert labels.name == name
     assert all(label.definition for label in labels)
     assert len({label.colour for label in labels}) == len(labels)
-    assert all(labels.find(word) == label for label, word in zip(labels.names, labels.words))
+    assert all(
+        labels.find(word) == label for label, word in zip(labels.names, labels.words, strict=True)
+    )
 
 
 def test_the_challenge_s_codes_are_a_shipped_set():

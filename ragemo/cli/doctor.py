@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ragemo.llm.openai_model import OpenAIModel
 
 PACKAGES = (
     "ragemo",
@@ -60,9 +63,16 @@ def doctor(
         except SettingsError as error:
             table.add_row("endpoint", str(error))
         else:
-            for name, found in asyncio.run(endpoint.describe()).items():
+            for name, found in asyncio.run(_describe(endpoint)).items():
                 table.add_row(name, _in_words(found))
     Console(markup=False, highlight=False).print(table)
+
+
+async def _describe(endpoint: OpenAIModel) -> dict[str, Any]:
+    try:
+        return await endpoint.describe()
+    finally:
+        await endpoint.close()
 
 
 def _in_words(found: Any) -> str:

@@ -16,14 +16,14 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ragemo.models import EMBEDDED_MODELS, is_ready, model_folder
+    from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
 
-    table = Table("name", "for", "what", "licence", box=None)
-    table.add_column("where", overflow="fold")
+    table = Table("name", "for", "what", "licence", "state", box=None)
     for model in EMBEDDED_MODELS.values():
-        where = str(model_folder(model.name)) if is_ready(model) else "not fetched yet"
-        table.add_row(model.name, model.purpose, model.description, model.licence, where)
+        state = "ready" if is_ready(model) else "not fetched yet"
+        table.add_row(model.name, model.purpose, model.description, model.licence, state)
     Console(markup=False, highlight=False).print(table)
+    print(f"cache: {cache_folder()}")
 
 
 @app.command()

@@ -84,7 +84,7 @@ def plain_rows(draw, labels, *, several: bool):
     + [(what, True) for what in FILES if not FORMATS[what.split()[0]].ONE_TEXT],
 )
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -240,7 +240,7 @@ def test_a_hypothesis_named_like_a_field_is_lost_and_said(tmp_path):
         ("meld", ["x", "dia0"]),
         ("meld", ["dia00", "dia0"]),
         ("emorynlp", ["x", "s01_e01_c01"]),
-        ("emorynlp", ["s01_e01_c02", "s01_e01_c002", "s1_e1_c2"]),
+        ("emorynlp", ["s01_e01_c02", "s01_e01_c002"]),
         ("gensec", ["y", "x"]),
     ],
 )

@@ -28,7 +28,7 @@ from tests.corpus.examples import (
 )
 
 MANY = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

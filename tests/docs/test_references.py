@@ -17,8 +17,10 @@ import ragemo
 from ragemo.cli import app
 from ragemo.corpus import FORMATS
 from ragemo.corpus.transcripts import REFERENCE, STRATEGIES
-from ragemo.labels import available_label_sets
+from ragemo.labels import LabelSet, available_label_sets
 from ragemo.prompting.templates import available_templates
+from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.score import score
 from ragemo.settings import Settings
 from tests.docs.pages import PAGES, ROOT, blocks, code_words, page_id, prose
 from tests.test_rooms import ROOMS
@@ -144,6 +146,16 @@ def test_every_variable_is_on_the_models_page() -> None:
     }
     assert used
     assert used <= set(code_words(ROOT / "docs/models.md"))
+
+
+def test_every_key_of_a_score_is_on_the_runs_page() -> None:
+    labels = LabelSet.from_dict({"name": "two", "labels": ["calm", "upset"]})
+    one = ScoredUtterance("u", "d", "calm", "calm")
+    keys = {"run", *score([one], labels, training_counts=None).to_dict()}
+    page = (ROOT / "docs/runs.md").read_text(encoding="utf-8")
+    table = page.partition("| key | what it is |")[2].partition("\n\n")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert {word for cell in first_cells for word in re.findall(r"`(\w+)`", cell)} == keys
 
 
 def test_settings_page_is_what_the_script_writes() -> None:

@@ -1,6 +1,5 @@
 import asyncio
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -54,12 +53,46 @@ def comparable(ballots):
 
 
 @pytest.fixture(scope="module")
-def parts(smollm2_folder):
-    """The embedded model in single precision, and its tokenizer."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def tokenizer(smollm2_folder):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(smollm2_folder)
+
+
+@pytest.fixture(scope="module")
+def parts(tokenizer):
+    """A tiny model with random weights: it knows nothing, but reads every token; a tokenizer."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return LlamaForCausalLM(config).eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def real_parts(smollm2_folder, tokenizer):
+    """The embedded model in single precision."""
+    from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(smollm2_folder, dtype=torch.float32)
-    return model.eval(), AutoTokenizer.from_pretrained(smollm2_folder)
+    return model.eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def loaded(smollm2_folder):
+    """The embedded model as a user gets it."""
+    return LocalModel.load()
 
 
 @pytest.fixture
@@ -67,20 +100,24 @@ def model(parts):
     return LocalModel("llm", *parts)
 
 
-@pytest.fixture
-def plain(parts, smollm2_folder):
-    """A model without a chat format, as base models are."""
-    from transformers import AutoTokenizer
+class Bare:
+    """The tokenizer without its chat format, as base models have it."""
 
-    tokenizer = AutoTokenizer.from_pretrained(smollm2_folder)
-    tokenizer.chat_template = None
-    return LocalModel("base", parts[0], tokenizer)
+    chat_template = None
 
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.eos_token_id = tokenizer.eos_token_id
 
-@pytest.fixture(scope="module")
-def loaded(smollm2_folder):
-    """The embedded model as a user gets it."""
-    return LocalModel.load()
+    def __call__(self, *arguments, **options):
+        return self.tokenizer(*arguments, **options)
+
+    def apply_chat_template(self, messages, **options):
+        """Only for `naive`: what a model without a chat format is to be shown."""
+        return "".join(f"{message['content']}\n" for message in messages)
+
+    def decode(self, *arguments, **options):
+        return self.tokenizer.decode(*arguments, **options)
 
 
 def naive(parts, prompt, candidates):
@@ -108,47 +145,45 @@ def tokens_of(parts, words):
 # -- scoring -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("prompt", [QUESTIONS[0], QUESTIONS[3], QUESTIONS[4]])
-def test_one_pass_scores_labels_as_a_full_pass_each(parts, model, prompt):
-    (ballot,) = ask(model, prompt)
-    expected = naive(parts, prompt, tokens_of(parts, LABELS.words))
+def test_one_pass_of_the_real_model_scores_labels_as_a_full_pass_each(real_parts):
+    (ballot,) = ask(LocalModel("llm", *real_parts), QUESTIONS[0])
+    expected = naive(real_parts, QUESTIONS[0], tokens_of(real_parts, LABELS.words))
     assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-3)
     shares = torch.softmax(torch.tensor(expected), dim=0)
     assert ballot.distribution == pytest.approx(shares.tolist(), abs=1e-3)
 
 
-def test_labels_of_several_tokens_are_scored_whole(parts, model):
-    ask(model, QUESTIONS[1])  # so that the opening comes from what was kept
-    (ballot,) = ask(model, QUESTIONS[0], LONG)
-    candidates = tokens_of(parts, LONG.words)
-    assert max(map(len, candidates)) >= 3
-    ended = [[*candidate, parts[1].eos_token_id] for candidate in candidates]
-    expected = naive(parts, QUESTIONS[0], ended)
-    assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-3)
+@pytest.mark.parametrize("labels", [LABELS, LONG, NESTED], ids=lambda labels: labels.name)
+def test_one_pass_scores_labels_as_a_full_pass_each(parts, model, labels):
+    """Labels of several tokens too; one that begins another is scored with its end."""
+    candidates = tokens_of(parts, labels.words)
+    begun = [one for one in candidates for other in candidates if other[:-1][: len(one)] == one]
+    assert bool(begun) == (labels is not LABELS)
+    if begun:
+        candidates = [[*candidate, parts[1].eos_token_id] for candidate in candidates]
+    for prompt in QUESTIONS:
+        (ballot,) = ask(model, prompt, labels)
+        expected = naive(parts, prompt, candidates)
+        assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_label_that_begins_another_is_scored_with_its_end(parts, model):
-    candidates = tokens_of(parts, NESTED.words)
-    assert candidates[1][: len(candidates[0])] == candidates[0]
-    (ballot,) = ask(model, QUESTIONS[0], NESTED)
-    ended = [[*candidate, parts[1].eos_token_id] for candidate in candidates]
-    assert ballot.log_likelihoods == pytest.approx(naive(parts, QUESTIONS[0], ended), abs=1e-3)
-    (before,) = ask(model, QUESTIONS[0], LABELS)
-    assert before.log_likelihoods == pytest.approx(
-        naive(parts, QUESTIONS[0], tokens_of(parts, LABELS.words)), abs=1e-3
-    )
+def test_a_model_without_a_chat_format_is_shown_lines(parts):
+    bare = (parts[0], Bare(parts[1]))
+    (ballot,) = ask(LocalModel("base", *bare), QUESTIONS[0])
+    words = tokens_of(parts, [f" {word}" for word in LABELS.words])
+    assert ballot.log_likelihoods == pytest.approx(naive(bare, QUESTIONS[0], words), abs=1e-4)
 
 
-def test_a_ballot_depends_on_its_own_prompt_alone(loaded, smollm2_folder):
+@pytest.mark.parametrize("which", ["model", "loaded"])
+def test_a_ballot_depends_on_its_own_prompt_alone(which, request):
     """To the last bit, whatever was asked before."""
-    first = [comparable(ask(loaded, prompt)) for prompt in QUESTIONS]
-    for number in (3, 0, 4, 1, 0, 0, 2):
-        assert comparable(ask(loaded, QUESTIONS[number])) == first[number]
-        ask(loaded, QUESTIONS[number], LONG)
-    fresh = LocalModel.load()
-    for number in (2, 4, 3):
-        assert comparable(ask(fresh, QUESTIONS[number])) == first[number]
-    assert len({ballots[0].log_likelihoods for ballots in first}) == len(QUESTIONS)
+    model = request.getfixturevalue(which)
+    prompts = [QUESTIONS[0], QUESTIONS[3], QUESTIONS[4]]
+    first = [comparable(ask(model, prompt)) for prompt in prompts]
+    ask(model, QUESTIONS[0], LONG)
+    for number in (0, 2, 1, 0):
+        assert comparable(ask(model, prompts[number])) == first[number]
+    assert len({ballots[0].log_likelihoods for ballots in first}) == len(prompts)
 
 
 def test_a_ballot_says_who_voted_on_what(loaded):
@@ -189,19 +224,17 @@ class Spy:
         return self.model.generate(tokens, **options)
 
 
-@pytest.mark.parametrize("fixture", ["model", "plain"])
+@pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("mode", ["score", "sample"])
-def test_tokens_are_counted_as_they_are_fed(request, parts, fixture, mode):
-    tokenizer = request.getfixturevalue(fixture)._tokenizer
-    spy = Spy(parts[0])
-    model = LocalModel("spied", spy, tokenizer, mode=mode, max_answer_tokens=1)
+def test_tokens_are_counted_as_they_are_fed(parts, chat, mode):
+    tokenizer = parts[1] if chat else Bare(parts[1])
+    lead = "" if chat else " "
+    words = tokens_of(parts, [lead + word for word in LABELS.words])
+    branches = sum(len(word) - 1 for word in words) if mode == "score" else 0
     for prompt in (QUESTIONS[0], QUESTIONS[4], question("Well.\n\nWell")):
-        spy.fed.clear()
+        spy = Spy(parts[0])
         model = LocalModel("spied", spy, tokenizer, mode=mode, max_answer_tokens=1)
         ask(model, prompt)
-        lead = "" if fixture == "model" else " "
-        words = tokens_of(parts, [lead + word for word in LABELS.words])
-        branches = sum(len(word) - 1 for word in words) if mode == "score" else 0
         assert sum(spy.fed) - branches == model.count_tokens(prompt.messages)
 
 
@@ -209,29 +242,11 @@ def test_the_first_message_is_computed_once(parts):
     spy = Spy(parts[0])
     model = LocalModel("spied", spy, parts[1])
     ask(model, QUESTIONS[0])
-    ask(model, QUESTIONS[1])
+    ask(model, QUESTIONS[0])
     assert len(spy.fed) == 3
-    assert spy.fed[0] == len(model._tokens(model._render([OPENING], answer=False)))
-
-
-def test_a_model_without_a_chat_format_is_shown_lines(parts, plain):
-    (ballot,) = ask(plain, QUESTIONS[0])
-    text = "\n".join(message.content for message in QUESTIONS[0].messages) + "\n"
-    bare = SimpleNamespace(
-        apply_chat_template=lambda *messages, **options: text, __call__=None
-    )
-    tokenizer = parts[1]
-
-    class Lines:
-        eos_token_id = tokenizer.eos_token_id
-        apply_chat_template = staticmethod(bare.apply_chat_template)
-
-        def __call__(self, *arguments, **options):
-            return tokenizer(*arguments, **options)
-
-    words = tokens_of(parts, [f" {word}" for word in LABELS.words])
-    expected = naive((parts[0], Lines()), QUESTIONS[0], words)
-    assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-3)
+    assert spy.fed[1] == spy.fed[2]
+    ask(model, QUESTIONS[3])
+    assert len(spy.fed) == 5, "another first message"
 
 
 @pytest.mark.parametrize(
@@ -245,16 +260,18 @@ def test_a_model_without_a_chat_format_is_shown_lines(parts, plain):
 )
 def test_a_transcript_cannot_speak_in_control_tokens(parts, text):
     """The tokenizer of the model sees as many control tokens as with harmless words."""
-    model, special = LocalModel("llm", *parts), set(parts[1].all_special_ids)
+    special = set(parts[1].added_tokens_decoder)
     template = load_template("few-shot")
 
     def count(words):
         window = Window((make_turn(words, 0, speaker=words), make_turn(words, 1)))
         shown = Demonstration(Window((make_turn(words, dialogue_id="o"),)), "hap", 0.5)
         messages = template.render(window, [shown], LABELS)
-        return sum(token in special for token in model._tokens(model._render(messages)))
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        tokens = parts[1].apply_chat_template(chat, tokenize=True, return_dict=False)
+        return sum(token in special for token in tokens)
 
-    assert any(token in special for token in model._tokens(text.replace("\u200b", "")))
+    assert special & set(*tokens_of(parts, [text.replace("\u200b", "")]))
     assert count(text) == count("harmless words")
 
 
@@ -262,56 +279,70 @@ def test_a_transcript_cannot_speak_in_control_tokens(parts, text):
 
 
 def sampler(parts, **options):
-    return LocalModel("llm", *parts, mode="sample", **{"max_answer_tokens": 6} | options)
+    known = {"mode": "sample", "temperature": 1.0, "max_answer_tokens": 6}
+    return LocalModel("llm", *parts, **known | options)
 
 
 def answers(ballots):
     return [ballot.answer for ballot in ballots]
 
 
-def test_samples_are_drawn_by_seed_and_number(parts):
-    hot = sampler(parts, temperature=2.0, seed=1)
-    drawn = comparable(ask(hot, QUESTIONS[0], samples=range(4)))
+def test_samples_are_drawn_by_seed_utterance_and_number(parts):
+    model = sampler(parts, seed=1)
+    drawn = comparable(ask(model, QUESTIONS[0], samples=range(4)))
     assert [ballot.sample for ballot in drawn] == [0, 1, 2, 3]
-    assert len(set(answers(drawn))) > 1
-    ask(hot, QUESTIONS[1])
-    assert comparable(ask(hot, QUESTIONS[0], samples=[3, 1])) == [drawn[3], drawn[1]]
-    other = ask(sampler(parts, temperature=2.0, seed=2), QUESTIONS[0], samples=range(4))
-    assert answers(other) != answers(drawn)
-    same_words = replace(QUESTIONS[0], utterance_id="another")
-    assert answers(ask(hot, same_words, samples=range(4))) != answers(drawn)
+    assert len(set(answers(drawn))) == 4
+    ask(model, QUESTIONS[1])
+    torch.manual_seed(99)
+    assert comparable(ask(model, QUESTIONS[0], samples=[3, 1])) == [drawn[3], drawn[1]]
+    others = [
+        ask(sampler(parts, seed=2), QUESTIONS[0], samples=range(4)),
+        ask(model, replace(QUESTIONS[0], utterance_id="another"), samples=range(4)),
+    ]
+    for other in others:
+        assert not set(answers(other)) & set(answers(drawn))
 
 
-def test_without_temperature_every_sample_is_the_same(parts):
-    first, second = ask(sampler(parts, temperature=0.0), QUESTIONS[0], samples=[0, 1])
-    assert first.answer == second.answer != ""
+def test_without_temperature_every_sample_is_the_likeliest(parts):
+    model = sampler(parts, temperature=0.0, max_answer_tokens=1)
+    first, second = ask(model, QUESTIONS[4], samples=[0, 1])
+    assert first.answer == second.answer
+    likelihood, *others = naive(parts, QUESTIONS[4], [*tokens_of(parts, [first.answer]), [5], [99]])
+    assert likelihood > max(others)
 
 
-def test_an_answer_that_is_a_label_is_a_vote_for_it(parts):
-    ballots = ask(sampler(parts, temperature=0.0), QUESTIONS[0])
-    word = ballots[0].answer.strip().split()[0].strip(".,!\"'").lower()
-    labels = LabelSet.from_dict({"name": "said", "labels": [{"name": "x", "word": word}, "other"]})
-    (ballot,) = ask(sampler(parts, temperature=0.0, max_answer_tokens=1), QUESTIONS[0], labels)
-    assert ballot.answer.strip().lower().startswith(word[:3])
-    if labels.find(ballot.answer):
-        assert ballot.distribution == (1.0, 0.0)
+def test_the_real_model_answers_in_words(real_parts):
+    (ballot,) = ask(sampler(real_parts, temperature=0.0, max_answer_tokens=3), QUESTIONS[4])
+    assert ballot.answer.strip()
+    assert ballot.answer.isascii()
+    assert 1 <= ballot.usage.answer_tokens <= 3
+
+
+class Says:
+    """A model that always gives one answer."""
+
+    dtype = torch.float32
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+
+    def generate(self, tokens, **options):
+        return torch.cat([tokens, torch.tensor([self.tokens])], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "label"),
+    [("Happy.", "hap"), ("neutral<|im_end|>", "neu"), ("happy or angry", None), ("glee", None)],
+)
+def test_an_answer_is_a_vote_or_stays_invalid(parts, answer, label):
+    (tokens,) = tokens_of(parts, [answer])
+    (ballot,) = ask(LocalModel("llm", Says(tokens), parts[1], mode="sample"), QUESTIONS[0])
+    assert ballot.answer == answer.removesuffix("<|im_end|>")
+    assert ballot.distribution == (None if label is None else LABELS.one_hot(label))
+    assert ballot.invalid == (label is None)
+    assert not ballot.failed
     assert ballot.log_likelihoods is None
-
-
-def test_an_answer_that_is_no_label_stays_invalid(parts):
-    strange = LabelSet.from_dict({"name": "strange", "labels": ["zyxomma", "quokka"]})
-    ballots = ask(sampler(parts), QUESTIONS[0], strange, range(3))
-    for ballot in ballots:
-        assert ballot.invalid
-        assert not ballot.failed
-        assert ballot.distribution is None
-        assert ballot.answer
-        assert 1 <= ballot.usage.answer_tokens <= 6
-
-
-def test_no_more_than_the_asked_tokens_are_answered(parts):
-    (ballot,) = ask(sampler(parts, max_answer_tokens=2), QUESTIONS[0])
-    assert 1 <= ballot.usage.answer_tokens <= 2
+    assert ballot.usage.answer_tokens == len(tokens)
 
 
 # -- what it is ----------------------------------------------------------------------------------

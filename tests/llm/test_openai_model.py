@@ -521,6 +521,30 @@ class TestLearning:
         assert [ballot.distribution for ballot in ballots] == [JOY] * 16
         assert len(scenario.seen) <= 8 * (2 + 1 + 2)
 
+    def test_a_late_refusal_undoes_nothing(self, scenario):
+        """One call learns two things while another waits to be told the first of them."""
+        scenario.script(
+            {"ok": True},
+            {"sleep": 0.5},
+            refuse={
+                "temperature": [400, {"error": OPENAI_TEMPERATURE}],
+                "max_tokens": [400, {"error": OPENAI_MAX_TOKENS}],
+            },
+        )
+        ballots, _ = ask(scenario, prompts=2)
+        assert [ballot.distribution for ballot in ballots] == [JOY, JOY]
+        said = ["max_tokens" in request for request in scenario.seen]
+        assert said == sorted(said, reverse=True), "never again once it was left out"
+
+    def test_a_late_answer_undoes_nothing(self, scenario):
+        """One call finds that grammar and schema do not work while another waits."""
+        refuse = refusal("response_format", "no response_format here")
+        scenario.script({"ok": True}, {"sleep": 0.5}, refuse=refuse, answers=["Joy."])
+        ballots, _ = ask(scenario, prompts=2)
+        assert [ballot.distribution for ballot in ballots] == [JOY, JOY]
+        held = [bool({"grammar", "response_format"} & set(request)) for request in scenario.seen]
+        assert held == sorted(held, reverse=True), "never again once it was left out"
+
     def test_thoughts_in_the_answer_get_room(self, scenario):
         thinking = {"finish_reason": "length", "message": {"content": "<think>Hm, she says"}}
         scenario.script(

@@ -6,6 +6,8 @@ import json
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -113,6 +115,15 @@ def test_describe(llama_url):
     assert (report["constraint"], report["constraint_kept"]) == ("grammar", True)
     assert report["n"] is report["seed"] is report["temperature"] is report["logprobs"] is True
     assert report["errors"] == []
+
+
+def test_no_web_page_may_use_it_and_nobody_read_along(llama_url):
+    page = "http://evil.example"
+    request = urllib.request.Request(f"{llama_url}/models", headers={"Origin": page})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        assert response.headers.get("Access-Control-Allow-Origin", "") not in ("*", page)
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(llama_url.removesuffix("/v1") + "/slots", timeout=10)
 
 
 def test_serving_needs_the_extra(monkeypatch):

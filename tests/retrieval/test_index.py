@@ -259,7 +259,7 @@ def test_a_manifest_that_is_none_is_refused(saved, content):
 
 
 def test_a_folder_without_an_index_says_how_to_make_one(tmp_path):
-    with pytest.raises(IndexFolderError, match="no index here .*ragemo index build"):
+    with pytest.raises(IndexFolderError, match=r"no index here .*ragemo index build"):
         Index.load(tmp_path / "none")
 
 

@@ -20,9 +20,7 @@ def scored(number, scores, voter="llm"):
 
 def invented(count, bias=(0.0, 0.0, 0.0), seed=0, voter="llm"):
     dice = random.Random(seed)
-    return [
-        scored(number, [dice.gauss(0, 2) + b for b in bias], voter) for number in range(count)
-    ]
+    return [scored(number, [dice.gauss(0, 2) + b for b in bias], voter) for number in range(count)]
 
 
 def log_odds(ballot):

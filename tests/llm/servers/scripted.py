@@ -13,7 +13,7 @@ is {"ok": true} for a usual answer, or any of
     {"status": 503, "body": ..., "headers": {...}, "type": "text/html"}   sent as it is
     {"reset": true}                                       the connection is reset
     {"cut": 20}                                           20 bytes come, then the end
-    {"sleep": seconds}                                    too late, then a usual answer
+    {"sleep": seconds}                                    a late answer; goes with any other
     {"trickle": seconds}                                  a byte at a time, so long
 
 Rules: "refuse": {field: [status, error body]}; "ignore": [fields] (as if they had not been
@@ -57,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         with LOCK:
             scenario["seen"].append(request | {"key": self.headers["authorization"]})
             step = scenario["steps"].pop(0) if scenario["steps"] else {"ok": True}
+        time.sleep(step.get("sleep", 0))
         if step.get("reset"):
             # Lingering for no time turns the close into a reset.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -70,7 +71,6 @@ class Handler(BaseHTTPRequestHandler):
         elif "trickle" in step:
             self.trickle(step["trickle"])
         else:
-            time.sleep(step.get("sleep", 0))
             for field, (status, body) in scenario["rules"].get("refuse", {}).items():
                 if field in request:
                     return self.send(status, body)
