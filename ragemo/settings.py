@@ -102,7 +102,9 @@ class LLMSettings(_Section):
         "model, or a model of the API",
     )
     backend: Literal["auto", "transformers", "openai"] = pydantic.Field(
-        "auto", description="auto: transformers for smollm2 and folders, openai for the rest"
+        "auto",
+        description="auto: transformers for smollm2 and folders unless a base_url is given, "
+        "openai for the rest",
     )
     base_url: str | None = pydantic.Field(
         None,
@@ -116,8 +118,10 @@ class LLMSettings(_Section):
     samples: int = pydantic.Field(
         1, ge=1, le=1000, description="answers per prompt; scoring needs one"
     )
-    temperature: float = pydantic.Field(0.7, ge=0, le=2)
-    max_answer_tokens: int = pydantic.Field(16, ge=1)
+    temperature: float = pydantic.Field(
+        0.7, ge=0, le=2, description="of sampled answers; 0: the most likely answer"
+    )
+    max_answer_tokens: int = pydantic.Field(16, ge=1, description="an answer is cut there")
     constraint: Literal["auto", "json_schema", "grammar", "none"] = pydantic.Field(
         "auto", description="how an endpoint is held to the labels"
     )
@@ -143,7 +147,7 @@ class Settings(_Section):
     prompt: PromptSettings = PromptSettings()
     llm: LLMSettings = LLMSettings()
     voting: VotingSettings = VotingSettings()
-    seed: int = pydantic.Field(0, ge=0)
+    seed: int = pydantic.Field(0, ge=0, description="of all that is drawn")
     limit: int | None = pydantic.Field(
         None, ge=1, description="predict only the first so many utterances"
     )

@@ -60,7 +60,10 @@ def convert(
     """Write a corpus in another format; notes say what that format cannot hold."""
     from ragemo.cli.console import note
     from ragemo.corpus import convert_corpus, read_corpus
+    from ragemo.errors import SettingsError
 
+    if source.exists() and target.exists() and target.samefile(source):
+        raise SettingsError(f"{target}: DST is SRC itself, which would be lost; name another file")
     corpus = read_corpus(source, format=source_format, labels=labels)
     choose = None
     if transcript is not None:

@@ -31,6 +31,10 @@ def build(
         str | None, typer.Option(help="minilm, or any sentence-transformers model.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="int8 or fp32 (minilm only).")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
     quiet: Annotated[bool, typer.Option(help="Say nothing but the result.")] = False,
 ) -> None:
@@ -52,6 +56,7 @@ def build(
             "index.embedder": embedder,
             "index.precision": precision,
         },
+        set_ or (),
     )
     source = pick_path(file, paths.get("train"), "FILE", "paths.train")
     target = pick_path(out, paths.get("index"), "--out", "paths.index")

@@ -26,6 +26,8 @@ def load_llm(
     if settings.model == "none":
         return None
     local = settings.model in EMBEDDED_MODELS or Path(settings.model).expanduser().is_dir()
+    # Whoever names a server wants it asked, even for a model that is here, too.
+    local = local and settings.base_url is None
     if settings.backend == "transformers" or (settings.backend == "auto" and local):
         from ragemo.llm.local_model import LocalModel
 

@@ -33,7 +33,10 @@ def fails(done):
         (["--transcript", "best"], "no transcript strategy or ASR system 'best'"),
         (["--labels", "nosuch"], "no label set 'nosuch'"),
         (["--format", "wav"], "unknown format 'wav'"),
-        (["--llm", "smollm2", "--template", "nosuch"], "no template 'nosuch'"),
+        (
+            ["--llm", "m", "--base-url", "http://127.0.0.1:9/v1", "--template", "nosuch"],
+            "no template 'nosuch'",
+        ),
         (["--set", "retrieval.k"], "--set retrieval.k: expected SECTION.NAME=VALUE"),
         (["--set", "retrieval.k=[1"], "--set retrieval.k=[1: the value is not valid YAML"),
         (["--set", "retrieval.kk=1"], "retrieval.kk: no such setting"),
@@ -43,9 +46,7 @@ def fails(done):
         (["--llm", "some-model"], "no API key: set OPENAI_API_KEY"),
     ],
 )
-def test_a_wrong_flag(command, test_file, index, workplace, request, flags, said):
-    if "smollm2" in flags:
-        request.getfixturevalue("smollm2_folder")
+def test_a_wrong_flag(command, test_file, index, workplace, flags, said):
     done = command("predict", test_file, "--index", index, *GOOD, *flags)
     assert said in fails(done)
     assert list(workplace.iterdir()) == []
@@ -177,6 +178,15 @@ def test_other_commands_refuse_what_they_do_not_know(command, test_file, index):
     assert "TEXT is empty" in fails(command("index", "search", index, " "))
     assert "llm.base_url" in fails(command("doctor", "--base-url", "nonsense"))
     assert "'xml'" in fails(command("data", "convert", test_file, "x", "--to", "xml"))
+
+
+def test_a_corpus_is_not_converted_onto_itself(command, test_file):
+    before = test_file.read_bytes()
+    Path("link.json").symlink_to(test_file)
+    assert "DST is SRC" in fails(
+        command("data", "convert", "link.json", test_file, "--to", "plain")
+    )
+    assert test_file.read_bytes() == before
 
 
 def test_labels_that_the_index_does_not_know(command, tmp_path, index, workplace):

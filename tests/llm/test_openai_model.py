@@ -33,8 +33,10 @@ PROMPT = Prompt("u1", (Message("system", "Label."), Message("user", 'A: "Yay!"')
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch):
+def _environment(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    # No TLS on loopback: reading the usual certificates takes longer than most of these tests.
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     for name in ("OPENAI_BASE_URL", "RAGEMO_PRICES", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -525,7 +527,7 @@ class TestLearning:
         """One call learns two things while another waits to be told the first of them."""
         scenario.script(
             {"ok": True},
-            {"sleep": 0.5},
+            {"sleep": 0.8},
             refuse={
                 "temperature": [400, {"error": OPENAI_TEMPERATURE}],
                 "max_tokens": [400, {"error": OPENAI_MAX_TOKENS}],
@@ -539,7 +541,7 @@ class TestLearning:
     def test_a_late_answer_undoes_nothing(self, scenario):
         """One call finds that grammar and schema do not work while another waits."""
         refuse = refusal("response_format", "no response_format here")
-        scenario.script({"ok": True}, {"sleep": 0.5}, refuse=refuse, answers=["Joy."])
+        scenario.script({"ok": True}, {"sleep": 0.8}, refuse=refuse, answers=["Joy."])
         ballots, _ = ask(scenario, prompts=2)
         assert [ballot.distribution for ballot in ballots] == [JOY, JOY]
         held = [bool({"grammar", "response_format"} & set(request)) for request in scenario.seen]
