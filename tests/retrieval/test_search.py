@@ -18,7 +18,7 @@ rows = st.fixed_dictionaries(
         "dialogue": st.sampled_from("abc"),
         "text": st.sampled_from(TEXTS),
         "speaker": st.sampled_from(["Ann", "Bob", ""]),
-        "session": st.sampled_from(["s1", "s2", None]),
+        "session": st.sampled_from(["s1", "s2", None, ""]),
         "emotion": st.sampled_from([*LABELS.names, "fru", None]),
         "needs_prediction": st.booleans(),
     }
