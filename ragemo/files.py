@@ -61,11 +61,15 @@ def write_json(path: Path, data: Any) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Fill a temporary sibling folder that becomes `path` when the block ends well.
 
-    A folder already at `path` is replaced; if the block raises, it stays as it was. A file at
-    `path` is an OSError.
+    A folder already at `path` is replaced, or only if it is empty where `replace` is False; if
+    the block raises, it stays as it was.
+
+    Raises:
+        OSError: if the folder cannot be written, `path` is a file, or a folder that is not
+            empty may not be replaced.
     """
     path = path.resolve()  # so that a link to a folder elsewhere stays one
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +77,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(_usual_mode(0o777))
-        if path.exists():
+        if path.exists() and replace:
             _replace_folder(path, temporary)
         else:
             temporary.replace(path)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ragemo import __version__
 from ragemo.corpus.transcripts import choose_transcripts
-from ragemo.corpus.windows import cut_windows, turns_of
+from ragemo.corpus.windows import cut_windows
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
+from ragemo.llm.ask import ask_all
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent
 from ragemo.prompting.budget import build_prompt
 from ragemo.prompting.templates import load_template
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.guards import Guard
-from ragemo.retrieval.index import Index, check_fits
-from ragemo.retrieval.vectors import Composition, compose
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.retrieve import Retrieved, retrieve
+from ragemo.retrieval.vectors import Composition
 from ragemo.runs.run import Run, RunUtterance
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
-from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Verdict
-from ragemo.voting.calibration import batch_calibrate
-from ragemo.voting.majority import majority
+from ragemo.types import Ballot, Corpus, Demonstration, Prompt
+from ragemo.voting.decide import decide
 
 NEIGHBOURS = "neighbours"
 """The name of the index as a voter."""
@@ -136,6 +134,7 @@ def make_plan(
         )
     labels = index.labels if index else corpus.labels
     _check_labels(corpus, labels)
+    template = load_template(settings.prompt.template)
 
     transcript = settings.corpus.transcript or (index.transcript if index else DEFAULT_TRANSCRIPT)
     utterances = corpus.utterances
@@ -144,55 +143,41 @@ def make_plan(
         advance(len(utterances))
     by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
     windows = cut_windows(corpus.dialogues, by_id, settings.prompt.context)
-    target_rows = [row for row, u in enumerate(utterances) if u.needs_prediction]
-    target_rows = target_rows[: settings.limit]
-    targets = [windows[row] for row in target_rows]
+    rows = [row for row, u in enumerate(utterances) if u.needs_prediction][: settings.limit]
+    targets = [utterances[row].id for row in rows]
 
-    demonstrations: dict[str, tuple[Demonstration, ...]] = {}
-    ballots: list[Ballot] = []
+    retrieved: list[Retrieved] = []
     if index is not None:
         if embedder is None:
             raise SettingsError("an index needs its embedder to be searched")
-        check_fits(index, embedder)
-        index = index.recomposed(_composition(index, settings))
-        guard = Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates)
-        seen = [turn for dialogue in corpus.dialogues for turn in turns_of(dialogue, by_id)]
-        seen = seen[: target_rows[-1] + 1] if target_rows else []
-        with progress.stage("embedding", len({turn.text for turn in seen})) as advance:
-            vectors = embedder.embed([turn.text for turn in seen], advance)
-        composed = compose(vectors, [turn.dialogue_id for turn in seen], index.composition)
-        with progress.stage("retrieval", len(targets)) as advance:
-            found = index.search(
-                composed[target_rows],
-                [window.target for window in targets],
-                max(settings.retrieval.k, index.voter.count),
-                guard,
-            )
-            votes = index.voter.distributions(found.similarities, index.label_positions[found.rows])
-            advance(len(targets))
-        for query, window in enumerate(targets):
-            target = window.target.utterance_id
-            demonstrations[target] = index.demonstrations(
-                found, query, settings.retrieval.k, settings.prompt.demonstration_context
-            )
-            shares = tuple(float(share) for share in votes[query])
-            ballots.append(Ballot(target, NEIGHBOURS, distribution=shares))
+        retrieved = retrieve(
+            index,
+            embedder,
+            [window.target for window in windows],
+            rows,
+            k=settings.retrieval.k,
+            demonstration_context=settings.prompt.demonstration_context,
+            guard=Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates),
+            composition=_composition(index, settings),
+            progress=progress,
+        )
+    demonstrations = {
+        target: found.demonstrations for target, found in zip(targets, retrieved, strict=False)
+    }
 
     prompts = []
     if llm is not None:
-        template = load_template(settings.prompt.template)
-        with progress.stage("prompts", len(targets)) as advance:
-            for window in targets:
-                prompts.append(
-                    build_prompt(
-                        window,
-                        demonstrations.get(window.target.utterance_id, ()),
-                        labels,
-                        template,
-                        count_tokens=llm.count_tokens,
-                        budget=settings.prompt.max_tokens,
-                    )
+        with progress.stage("prompts", len(rows)) as advance:
+            for target, row in zip(targets, rows, strict=True):
+                prompt = build_prompt(
+                    windows[row],
+                    demonstrations.get(target, ()),
+                    labels,
+                    template,
+                    count_tokens=llm.count_tokens,
+                    budget=settings.prompt.max_tokens,
                 )
+                prompts.append(prompt)
                 advance(1)
 
     manifest = {
@@ -207,19 +192,23 @@ def make_plan(
         "llm": llm.identity if llm else None,
         "template": {"name": template.name, "sha256": template.sha256} if llm else None,
     }
-    predicted = {window.target.utterance_id for window in targets}
+    predicted = set(targets)
     return Plan(
         utterances=tuple(
             RunUtterance(
                 turn=window.target,
                 gold=utterance.emotion if utterance.emotion in labels.names else None,
                 predicted=utterance.id in predicted,
+                row=utterance.row,
             )
             for utterance, window in zip(utterances, windows, strict=True)
         ),
-        targets=tuple(window.target.utterance_id for window in targets),
+        targets=tuple(targets),
         demonstrations=demonstrations,
-        neighbour_ballots=tuple(ballots),
+        neighbour_ballots=tuple(
+            Ballot(target, NEIGHBOURS, distribution=found.vote)
+            for target, found in zip(targets, retrieved, strict=False)
+        ),
         prompts=tuple(prompts),
         labels=labels,
         manifest=manifest,
@@ -268,101 +257,40 @@ def carry_out(
     else:
         run = Run.create(out, plan.manifest, plan.utterances)
     with run:
-        answered = {
-            (ballot.utterance_id, ballot.voter, ballot.sample)
-            for ballot in run.ballots()
-            if not ballot.failed
-        }
-        run.append(
-            [
-                b
-                for b in plan.neighbour_ballots
-                if (b.utterance_id, b.voter, b.sample) not in answered
-            ]
-        )
+        answered = {_key(ballot) for ballot in run.ballots() if not ballot.failed}
+        run.append([ballot for ballot in plan.neighbour_ballots if _key(ballot) not in answered])
         if llm is not None:
-            samples = range(_samples(settings, llm))
-            pending = [
-                (prompt, missing)
-                for prompt in plan.prompts
-                if (
-                    missing := [
-                        sample
-                        for sample in samples
-                        if (prompt.utterance_id, llm.name, sample) not in answered
-                    ]
-                )
-            ]
+            questions = []
+            for prompt in plan.prompts:
+                missing = [
+                    sample
+                    for sample in range(_samples(settings, llm))
+                    if (prompt.utterance_id, llm.name, sample) not in answered
+                ]
+                if missing:
+                    questions.append((prompt, missing))
             with progress.stage(f"asking {llm.name}", len(plan.prompts)) as advance:
-                advance(len(plan.prompts) - len(pending))
+                advance(len(plan.prompts) - len(questions))
                 try:
-                    _run_to_end(_ask_all(llm, pending, plan.labels, run, advance))
+                    ask_all(llm, questions, plan.labels, run.append, advance)
                 except EndpointError:
                     if not resume and all(b.voter == NEIGHBOURS for b in run.ballots()):
-                        _remove(out)  # or a corrected address could not use the folder
+                        run.remove()  # or a corrected address could not use the folder
                     raise
         voter = llm.name if llm else NEIGHBOURS
-        ballots = [ballot for ballot in run.ballots() if ballot.voter == voter]
-        run.finish(decide(plan, ballots, settings), plan.demonstrations)
+        verdicts = decide(
+            plan.targets,
+            [ballot for ballot in run.ballots() if ballot.voter == voter],
+            plan.demonstrations,
+            plan.labels,
+            calibration=settings.voting.calibration,
+        )
+        run.finish(verdicts, plan.demonstrations)
     return run
 
 
-def decide(plan: Plan, ballots: Sequence[Ballot], settings: Settings) -> list[Verdict]:
-    """Calibrate a voter's ballots and take the majority, per target in corpus order."""
-    if settings.voting.calibration == "batch":
-        # In a fixed order, so that the order in which answers came in leaves no trace.
-        ballots = sorted(ballots, key=lambda ballot: (ballot.utterance_id, ballot.sample))
-        ballots = batch_calibrate(ballots)
-    own: dict[str, list[Ballot]] = defaultdict(list)
-    for ballot in ballots:
-        own[ballot.utterance_id].append(ballot)
-    return [
-        majority(target, own[target], plan.demonstrations.get(target, ()), plan.labels)
-        for target in plan.targets
-    ]
-
-
-async def _ask_all(
-    llm: LanguageModel,
-    pending: Sequence[tuple[Prompt, list[int]]],
-    labels: LabelSet,
-    run: Run,
-    advance: Any,
-) -> None:
-    """Ask with as many calls in flight as the model takes, storing each answer as it comes."""
-    waiting: Iterator[tuple[Prompt, list[int]]] = iter(pending)
-
-    async def work() -> None:
-        for prompt, samples in waiting:
-            run.append(await llm.ask(prompt, labels, samples))
-            advance(1)
-            await asyncio.sleep(0)  # a local model never waits: here Ctrl-C gets through
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(llm.concurrency, len(pending))):
-                group.create_task(work())
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
-    finally:
-        await llm.close()
-
-
-def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine, in a notebook too, where this thread already has an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    with ThreadPoolExecutor(1) as other_thread:
-        other_thread.submit(asyncio.run, work).result()
-
-
-def _remove(folder: Path) -> None:
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
+def _key(ballot: Ballot) -> tuple[str, str, int]:
+    return (ballot.utterance_id, ballot.voter, ballot.sample)
 
 
 def _samples(settings: Settings, llm: LanguageModel | None) -> int:

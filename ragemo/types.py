@@ -37,6 +37,7 @@ class Utterance:
             utterance that is context only, or None where it is unknown.
         needs_prediction: whether it is to be labelled (and may serve as a demonstration);
             otherwise it is context only.
+        row: its place in the file, from 0; dialogues may interleave there.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Utterance:
     reference: str | None = None
     emotion: str | None = None
     needs_prediction: bool = True
+    row: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,9 +317,10 @@ def test_a_model_that_never_waits_can_be_interrupted(tmp_path, corpus):
             return []
 
     async def run():
-        from ragemo.pipeline import _ask_all
+        from ragemo.llm.ask import _ask_all
 
-        await _ask_all(llm, [(prompt, [0]) for prompt in plan.prompts], LABELS, store, print)
+        questions = [(prompt, [0]) for prompt in plan.prompts]
+        await _ask_all(llm, questions, LABELS, store.append, print)
 
     async def main():
         nonlocal task
@@ -342,6 +343,6 @@ def test_a_run_is_never_written_over(tmp_path, corpus):
         ask_all(corpus, tmp_path / "r", llm=llm)
     (tmp_path / "file").touch()
     for resume in (False, True):
-        with pytest.raises(RunFolderError, match="file already holds something else"):
+        with pytest.raises(RunFolderError, match="file exists and is not a run"):
             ask_all(corpus, tmp_path / "file", llm=llm, resume=resume)
     assert llm.asked == []

@@ -45,7 +45,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 def home_of(module: Path) -> str:
     """The room or word that a module belongs to; "" for the package itself."""
     parts = module.relative_to(PACKAGE).with_suffix("").parts
-    return "" if parts == ("__init__",) else parts[0]
+    return {"__init__": "", "__main__": "cli"}.get(parts[0], parts[0])
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -70,6 +70,7 @@ def predict(
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
+    from ragemo.runs.run import check_new_run
 
     settings, paths = settings_and_paths(
         config,
@@ -94,6 +95,8 @@ def predict(
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     folder = index or paths.get("index")
     progress = ConsoleProgress(quiet=quiet)
+    if not (dry_run or resume):
+        check_new_run(target)
 
     found = Index.load(folder) if folder else None
     corpus = read_corpus(
@@ -103,7 +106,7 @@ def predict(
         segmentation=settings.corpus.segmentation,
     )
     embedder = load_index_embedder(found.embedder, say=progress.say) if found else None
-    model = load_llm(settings.llm, seed=settings.seed, say=progress.say)
+    model = load_llm(settings.llm, seed=settings.seed, asks=not dry_run, say=progress.say)
     plan = make_plan(corpus, settings, index=found, embedder=embedder, llm=model, progress=progress)
     expected = estimate(plan, settings, model)
     if dry_run:
@@ -141,7 +144,7 @@ def _describe(expected: Estimate) -> str:
         if expected.cost is None:
             parts.append("price unknown")
         else:
-            parts.append(f"at most ${expected.cost:.4f}" if expected.cost else "free")
+            parts.append(f"{about}${expected.cost:.4f}" if expected.cost else "free")
     else:
         parts.append("no language model is asked")
     lines = [", ".join(parts)]

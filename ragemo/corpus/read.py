@@ -155,7 +155,7 @@ def interpret(
     utterances = []
     ids: dict[str, int] = {}
     turns: dict[tuple[str, int], int] = {}
-    for line, utterance in found:
+    for row, (line, utterance) in enumerate(found):
         problem_at = partial(source.problem, line=line, record=utterance.id)
         emotion = _canonical(utterance, labels)
         if emotion is None and utterance.emotion is not None:
@@ -175,7 +175,7 @@ def interpret(
             )
         else:
             ids[utterance.id] = turns[turn] = line
-            utterances.append(replace(utterance, emotion=emotion))
+            utterances.append(replace(utterance, emotion=emotion, row=row))
     if segmentation == "baseline":
         utterances = list(gensec.regroup_as_baseline(utterances))
     return Reading(

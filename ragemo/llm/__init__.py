@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragemo.errors import ModelError
 from ragemo.models import EMBEDDED_MODELS
 
 if TYPE_CHECKING:
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
 
 
 def load_llm(
-    settings: LLMSettings, *, seed: int = 0, say: Callable[[str], None] = lambda line: None
+    settings: LLMSettings,
+    *,
+    seed: int = 0,
+    asks: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> LanguageModel | None:
     """The language model that the settings name; None for `none`.
+
+    Args:
+        settings: which model, and how it is asked.
+        seed: of what is drawn.
+        asks: whether it will be asked; a dry run only counts, and needs no key.
+        say: told in words what takes time.
 
     Raises:
         ModelError: if a local model cannot be loaded.
@@ -28,6 +39,9 @@ def load_llm(
     local = settings.model in EMBEDDED_MODELS or Path(settings.model).expanduser().is_dir()
     # Whoever names a server wants it asked, even for a model that is here, too.
     local = local and settings.base_url is None
+    if settings.backend == "auto" and not local and settings.model.startswith((".", "/", "~")):
+        # Never send transcripts to an API because of a mistyped path.
+        raise ModelError(f"llm.model {settings.model!r} looks like a folder, but there is none")
     if settings.backend == "transformers" or (settings.backend == "auto" and local):
         from ragemo.llm.local_model import LocalModel
 
@@ -39,10 +53,10 @@ def load_llm(
             seed=seed,
             say=say,
         )
-    return load_openai(settings, seed=seed)
+    return load_openai(settings, seed=seed, asks=asks)
 
 
-def load_openai(settings: LLMSettings, *, seed: int = 0) -> OpenAIModel:
+def load_openai(settings: LLMSettings, *, seed: int = 0, asks: bool = True) -> OpenAIModel:
     """The model behind an OpenAI-compatible API that the settings name.
 
     Raises:
@@ -60,4 +74,5 @@ def load_openai(settings: LLMSettings, *, seed: int = 0) -> OpenAIModel:
         timeout=settings.timeout,
         attempts=settings.attempts,
         constraint=settings.constraint,
+        asks=asks,
     )

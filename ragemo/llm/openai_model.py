@@ -194,6 +194,7 @@ class OpenAIModel:
             without any where none of them works. A constraint chosen by name is kept to.
         backoff: seconds; the wait before attempt k+1 is drawn evenly from 0 to
             backoff * 2^(k-1), a minute at most.
+        asks: whether it will be asked; where it only counts tokens it needs no key.
 
     Raises:
         SettingsError: if a setting is out of its range, there is no key where one is needed, or
@@ -216,6 +217,7 @@ class OpenAIModel:
         attempts: int = 5,
         constraint: str = "auto",
         backoff: float = 2.0,
+        asks: bool = True,
     ) -> None:
         if constraint not in CONSTRAINTS:
             raise SettingsError(
@@ -236,9 +238,10 @@ class OpenAIModel:
         host = url.hostname or ""
         is_openai = host == "api.openai.com" or host.endswith(".api.openai.com")
         key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not key and is_openai:
+        if not key and is_openai and asks:
             raise SettingsError(
-                "no API key: set OPENAI_API_KEY (in the environment or in .env), or set "
+                f"{name!r} is taken for a model of the OpenAI API, which needs a key: set "
+                "OPENAI_API_KEY (in the environment or in .env), or set "
                 "llm.base_url or OPENAI_BASE_URL to a server that needs none, such as the one "
                 "that `ragemo models serve` starts"
             )

@@ -57,7 +57,7 @@ def clean(text: str) -> str:
 
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
-    if category in ("Cc", "Zl", "Zp", "Cs"):
+    if category in ("Cc", "Cs"):  # and str.split takes the separators of lines and paragraphs
         return " "
     return "" if category == "Cf" and character not in _JOINERS else character
 

@@ -342,6 +342,7 @@ class Index:
         np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
         faiss.write_index(self.searcher, str(folder / "windows.faiss"))
         manifest = {
+            "kind": "index",
             "format": FORMAT,
             "ragemo": __version__,
             "corpus": self.corpus,
@@ -449,7 +450,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise IndexFolderError(f"{file}: not readable as JSON ({error})") from None
-    if not isinstance(manifest, dict) or "checksum" not in manifest:
+    if not isinstance(manifest, dict) or manifest.get("kind") != "index":
         raise IndexFolderError(f"{file}: not the manifest of an index")
     content = {key: value for key, value in manifest.items() if key != "checksum"}
     checksum = sha256_bytes(canonical_json(content).encode())

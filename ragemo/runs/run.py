@@ -19,6 +19,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -28,11 +29,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ragemo.errors import RunFolderError
-from ragemo.files import write_json, write_text
+from ragemo.files import whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Demonstration, Turn, Usage, Verdict
 
 Value = TypeVar("Value")
+
+KIND = "run"
+"""Tells a run's manifest from an index's."""
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -49,11 +53,13 @@ class RunUtterance:
         turn: the turn with the transcript that was used.
         gold: the gold label, where the corpus has one of the label set.
         predicted: whether the run predicts it (otherwise it is context).
+        row: its place in the corpus file, from 0.
     """
 
     turn: Turn
     gold: str | None
     predicted: bool
+    row: int = 0
 
 
 class Run:
@@ -78,24 +84,19 @@ class Run:
         Raises:
             RunFolderError: if something is there already, or it cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "a run" if (path / "manifest.json").is_file() else "something else"
-            raise RunFolderError(
-                f"{path} already holds {what}; pass --resume to finish a run, or choose "
-                "another --out"
-            )
-        run = cls(path, {"format": FORMAT, **manifest})
+        check_new_run(path)
+        run = cls(path, {"kind": KIND, "format": FORMAT, **manifest})
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            run._lock()
-            write_text(
-                path / "utterances.jsonl",
-                "".join(
-                    _line({**asdict(u.turn), "gold": u.gold, "predicted": u.predicted})
+            with whole_folder(path, replace=False) as folder:
+                lines = (
+                    _line(
+                        {**asdict(u.turn), "gold": u.gold, "predicted": u.predicted, "row": u.row}
+                    )
                     for u in utterances
-                ),
-            )
-            write_json(path / "manifest.json", run.manifest)
+                )
+                write_text(folder / "utterances.jsonl", "".join(lines))
+                write_json(folder / "manifest.json", run.manifest)
+            run._lock()
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
@@ -119,8 +120,13 @@ class Run:
             ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{file}: not readable as JSON ({error})") from None
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise RunFolderError(f"{file}: not the manifest of a run of format {FORMAT}")
+        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
+            raise RunFolderError(f"{file}: not the manifest of a run")
+        if manifest.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{file}: run format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
+                "predict again"
+            )
         return cls(path, manifest)
 
     @classmethod
@@ -134,7 +140,9 @@ class Run:
         run = cls.open(path)
         differing = [
             f"{name} was {old!r}, now {new!r}"
-            for name, old, new in _differences(run.manifest, {"format": FORMAT, **manifest})
+            for name, old, new in _differences(
+                run.manifest, {"kind": KIND, "format": FORMAT, **manifest}
+            )
             if name not in FREE_TO_CHANGE
         ]
         if differing:
@@ -161,6 +169,11 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def remove(self) -> None:
+        """Delete the folder, for a run in which nobody could answer."""
+        self.close()
+        shutil.rmtree(self.path)
 
     def close(self) -> None:
         """Give up the lock."""
@@ -295,8 +308,8 @@ class Run:
 
 
 def _read_utterance(record: dict[str, Any]) -> RunUtterance:
-    gold, predicted = record.pop("gold"), record.pop("predicted")
-    return RunUtterance(Turn(**record), gold, predicted)
+    gold, predicted, row = (record.pop(name) for name in ("gold", "predicted", "row"))
+    return RunUtterance(Turn(**record), gold, predicted, row)
 
 
 def _read_ballot(record: dict[str, Any]) -> Ballot:
@@ -311,6 +324,21 @@ def _read_verdict(record: dict[str, Any]) -> Verdict:
     if record["distribution"] is not None:
         record["distribution"] = tuple(record["distribution"])
     return Verdict(**record)
+
+
+def check_new_run(path: Path) -> None:
+    """Whether a new run may be made at `path`.
+
+    Raises:
+        RunFolderError: if something is there already.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if (path / "utterances.jsonl").is_file() and (path / "ballots.jsonl").is_file():
+        raise RunFolderError(
+            f"{path} already holds a run; pass --resume to finish it, or choose another --out"
+        )
+    raise RunFolderError(f"{path} exists and is not a run; choose another --out")
 
 
 def _line(data: Mapping[str, Any]) -> str:

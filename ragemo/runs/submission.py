@@ -58,7 +58,7 @@ def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[i
     if None in labels.values():
         raise RunFolderError(f"{run.path}: no index voted in this run, so nothing can be filled in")
     order: dict[str, list[str]] = {}
-    for utterance in run.utterances:
+    for utterance in sorted(run.utterances, key=lambda utterance: utterance.row):
         name = utterance.turn.utterance_id
         if utterance.predicted:
             order.setdefault(name[:6], []).append(str(labels[name]))

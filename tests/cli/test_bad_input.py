@@ -43,7 +43,7 @@ def fails(done):
         (["--set", "seed.x=1"], "seed"),
         (["--config", "nosuch.yaml"], "nosuch.yaml: no such config file"),
         (["--index", "nosuch"], "nosuch: no index here"),
-        (["--llm", "some-model"], "no API key: set OPENAI_API_KEY"),
+        (["--llm", "some-model"], "needs a key: set OPENAI_API_KEY"),
     ],
 )
 def test_a_wrong_flag(command, test_file, index, workplace, flags, said):

@@ -65,7 +65,6 @@ def test_the_baseline_s_dialogues_have_the_same_order(command):
     assert Path("pred.csv").read_text() == IN_ORDER
 
 
-@pytest.mark.xfail(strict=True, reason="a corpus keeps no file order across its dialogues")
 def test_dialogues_that_interleave_inside_a_session_keep_the_file_s_order(command):
     rows = [
         ("Ses01F_impro01_F000", "yes", "sad"),

@@ -64,6 +64,26 @@ def test_so_do_the_other_embedders_vectors(which, request):
     assert np.array_equal(model.embed(TEXTS[2:3])[0], together[2])
 
 
+def test_sentence_transformers_are_given_one_text_at_a_time():
+    class Model:
+        max_seq_length = 9
+
+        def encode(self, texts, **options):
+            assert options["normalize_embeddings"]
+            (text,) = texts
+            return np.full((1, 2), len(text))
+
+        def get_embedding_dimension(self):
+            return 2
+
+    done = []
+    vectors = SentenceTransformerEmbedder("invented", Model()).embed(
+        ["a", "", "bb", "a"], done.append
+    )
+    assert vectors[:, 0].tolist() == [1, 0, 2, 1]
+    assert sum(done) == 2
+
+
 def test_more_than_a_block_of_texts_comes_in_order(embedder):
     texts = [f"{TEXTS[0]} {number}" for number in range(520)]
     vectors = embedder.embed(texts)

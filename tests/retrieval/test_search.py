@@ -119,6 +119,34 @@ def test_of_many_equal_examples_the_first_of_the_corpus_come(queries):
         assert row.tolist() == list(range(1, 220, 2))
 
 
+@pytest.mark.parametrize("queries", [1, 40])
+def test_of_many_equally_similar_examples_the_first_of_the_corpus_come(queries):
+    """In FAISS's single precision, 300 texts of one similarity have any order."""
+    rng = np.random.default_rng(0)
+    query = np.eye(1, 16)[0]
+    others = rng.normal(size=(300, 16))
+    others[:, 0] = 0
+    others /= np.linalg.norm(others, axis=1, keepdims=True)
+    turned, _ = np.linalg.qr(rng.normal(size=(16, 16)))
+    vectors = ((0.6 * query + 0.8 * others) @ turned).astype(np.float32)
+    index = Index(
+        turns=[make_turn(f"{n}", dialogue_id=f"d{n}") for n in range(300)],
+        gold=["neu"] * 300,
+        vectors=vectors,
+        labels=LABELS,
+        composition=Composition(weight=0),
+        embedder={},
+        transcript="asr",
+        corpus={},
+    )
+    asked = np.zeros((queries, 32), dtype=np.float32)
+    asked[:, :16] = query @ turned
+    found = index.search(asked, [make_turn(dialogue_id="q")] * queries, 8)
+    assert (found.similarities == 0.6).all()
+    for row in found.rows:
+        assert row.tolist() == list(range(8))
+
+
 def test_missing_sessions_and_speakers_match_nothing():
     corpus = make_corpus(
         [{"dialogue": name, "text": name, "speaker": "", "session": None} for name in "abc"]

@@ -1,0 +1,5 @@
+"""`python -m ragemo`."""
+
+from ragemo.cli import main
+
+main()
