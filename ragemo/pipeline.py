@@ -42,6 +42,7 @@ class Plan:
         neighbour_ballots: the index's own vote on each target; empty without an index.
         prompts: one per target, in corpus order; empty without an LLM.
         labels: the label set.
+        prior: label shares of the index's examples, or None.
         manifest: what the run is, for its folder.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     neighbour_ballots: tuple[Ballot, ...]
     prompts: tuple[Prompt, ...]
     labels: LabelSet
+    prior: tuple[float, ...] | None
     manifest: Mapping[str, Any]
 
 
@@ -211,6 +213,7 @@ def make_plan(
         ),
         prompts=tuple(prompts),
         labels=labels,
+        prior=index.prior if index else None,
         manifest=manifest,
     )
 
@@ -284,6 +287,7 @@ def carry_out(
             plan.demonstrations,
             plan.labels,
             calibration=settings.voting.calibration,
+            prior=plan.prior,
         )
         run.finish(verdicts, plan.demonstrations)
     return run

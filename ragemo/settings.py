@@ -134,7 +134,9 @@ class VotingSettings(_Section):
     """How ballots become a verdict."""
 
     calibration: Literal["batch", "none"] = pydantic.Field(
-        "batch", description="of label likelihoods: take each label's mean over the run off"
+        "batch",
+        description="of label likelihoods: take each label's mean over the run off and half of "
+        "the index's leaning on",
     )
 
 

@@ -135,6 +135,19 @@ def test_a_file_in_the_folder_s_place_is_not_replaced(tmp_path):
     assert tree(tmp_path) == {"folder": b"a file"}
 
 
+def test_a_folder_that_may_not_be_replaced_is_not_unless_it_is_empty(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with whole_folder(tmp_path / "folder", replace=False) as folder:
+        (folder / "old").write_bytes(b"old")
+    with (
+        pytest.raises(OSError, match="folder"),
+        whole_folder(tmp_path / "folder", replace=False) as folder,
+    ):
+        (folder / "new").write_bytes(b"new")
+    assert tree(tmp_path) == {"folder/old": b"old"}
+    assert names(tmp_path) == ["folder"]
+
+
 def test_a_link_to_a_folder_stays_a_link(tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to("far")

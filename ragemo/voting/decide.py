@@ -18,6 +18,7 @@ def decide(
     labels: LabelSet,
     *,
     calibration: str = "batch",
+    prior: Sequence[float] | None = None,
 ) -> list[Verdict]:
     """Calibrate one voter's ballots and take the majority.
 
@@ -27,11 +28,12 @@ def decide(
         demonstrations: per target; they break ties.
         labels: the label set.
         calibration: "batch" or "none".
+        prior: label shares of the index; None without an index.
     """
     # In a fixed order, so that the order in which answers came in leaves no trace.
     ballots = sorted(ballots, key=lambda ballot: (ballot.utterance_id, ballot.sample))
     if calibration == "batch":
-        ballots = batch_calibrate(ballots)
+        ballots = batch_calibrate(ballots, prior)
     own: dict[str, list[Ballot]] = defaultdict(list)
     for ballot in ballots:
         own[ballot.utterance_id].append(ballot)

@@ -186,6 +186,23 @@ def test_a_ballot_depends_on_its_own_prompt_alone(which, request):
     assert len({ballots[0].log_likelihoods for ballots in first}) == len(prompts)
 
 
+@pytest.mark.parametrize("which", ["model", "loaded"])
+def test_prompts_in_flight_together_get_the_ballots_they_get_alone(which, request):
+    model = request.getfixturevalue(which)
+    prompts = [QUESTIONS[0], QUESTIONS[3], QUESTIONS[4]]
+    alone = [comparable(ask(model, prompt)) for prompt in prompts]
+    asyncio.run(model.close())
+    model.concurrency = 3
+
+    async def together():
+        questions = [model.ask(prompt, LABELS, [0]) for prompt in prompts * 3]
+        ballots = await asyncio.gather(*questions)
+        await model.close()
+        return ballots
+
+    assert [comparable(ballots) for ballots in asyncio.run(together())] == alone * 3
+
+
 def test_a_ballot_says_who_voted_on_what(loaded):
     prompt = replace(QUESTIONS[0], tokens=77)
     one, other = ask(loaded, prompt, samples=[0, 4])

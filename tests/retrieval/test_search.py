@@ -121,14 +121,15 @@ def test_of_many_equal_examples_the_first_of_the_corpus_come(queries):
 
 @pytest.mark.parametrize("queries", [1, 40])
 def test_of_many_equally_similar_examples_the_first_of_the_corpus_come(queries):
-    """In FAISS's single precision, 300 texts of one similarity have any order."""
+    """They differ by less than six digits show: FAISS would bring the last ones."""
     rng = np.random.default_rng(0)
     query = np.eye(1, 16)[0]
     others = rng.normal(size=(300, 16))
     others[:, 0] = 0
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     turned, _ = np.linalg.qr(rng.normal(size=(16, 16)))
-    vectors = ((0.6 * query + 0.8 * others) @ turned).astype(np.float32)
+    similarities = 0.6 + np.arange(300)[:, None] * 1.5e-9
+    vectors = ((similarities * query + 0.8 * others) @ turned).astype(np.float32)
     index = Index(
         turns=[make_turn(f"{n}", dialogue_id=f"d{n}") for n in range(300)],
         gold=["neu"] * 300,

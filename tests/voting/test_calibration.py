@@ -89,3 +89,20 @@ def test_calibrated_ballots_are_distributions_and_keep_what_was_said(rows):
         assert sum(after.distribution) == pytest.approx(1)
         assert min(after.distribution) >= 0
         assert after.log_likelihoods == before.log_likelihoods
+
+
+def test_the_index_s_leaning_takes_the_place_of_the_model_s():
+    """A model that says the same of every prompt leaves half of the index's leaning, in logs."""
+    ballots = [scored(str(i), (-9.0, -1.0, -4.0)) for i in range(20_000)]
+    prior = (0.64, 0.32, 0.04)
+    shares = batch_calibrate(ballots, prior)[0].distribution
+    assert shares == pytest.approx(
+        [root / (0.8 + 0.32**0.5 + 0.2) for root in (0.8, 0.32**0.5, 0.2)], abs=1e-3
+    )
+
+
+def test_a_label_without_examples_stays_possible():
+    shares = batch_calibrate([scored("a", (-1.0, -1.0, -9.0))] * 50, (0.5, 0.5, 0.0))[
+        0
+    ].distribution
+    assert all(share > 0 for share in shares)
