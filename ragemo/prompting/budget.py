@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from ragemo.errors import PromptError
@@ -35,26 +36,33 @@ def build_prompt(
     Raises:
         PromptError: if not even the target alone fits.
     """
-    shown, turns = list(demonstrations), window.turns
-    while True:
-        messages = template.render(Window(turns), shown, labels)
-        tokens = count_tokens(messages)
-        if tokens <= budget:
-            return Prompt(
-                utterance_id=window.target.utterance_id,
-                messages=messages,
-                tokens=tokens,
-                demonstrations=tuple(shown),
-                dropped_demonstrations=len(demonstrations) - len(shown),
-                dropped_context=len(window.turns) - len(turns),
-            )
-        if shown:
-            shown.pop()
-        elif len(turns) > 1:
-            turns = turns[1:]
-        else:
-            raise PromptError(
-                f"utterance {window.target.utterance_id!r}: its prompt takes {tokens} tokens "
-                f"without any demonstration or context, the budget is {budget}; raise "
-                "prompt.max_tokens, or shorten the utterance"
-            )
+    things = len(demonstrations) + len(window.context)
+
+    def without(dropped: int) -> Prompt:
+        """The prompt without the so many things that matter least."""
+        kept = max(len(demonstrations) - dropped, 0)
+        first = max(dropped - len(demonstrations), 0)
+        messages = template.render(Window(window.turns[first:]), demonstrations[:kept], labels)
+        return Prompt(
+            utterance_id=window.target.utterance_id,
+            messages=messages,
+            tokens=count_tokens(messages),
+            demonstrations=tuple(demonstrations[:kept]),
+            dropped_demonstrations=len(demonstrations) - kept,
+            dropped_context=first,
+        )
+
+    prompt = without(0)
+    if prompt.tokens <= budget:
+        return prompt
+    # Dropping shortens a prompt, so the first that fits is found by halving.
+    fitting = bisect_left(
+        range(things + 1), True, lo=1, key=lambda dropped: without(dropped).tokens <= budget
+    )
+    if fitting <= things:
+        return without(fitting)
+    raise PromptError(
+        f"utterance {window.target.utterance_id!r}: its prompt takes {without(things).tokens} "
+        f"tokens without any demonstration or context, the budget is {budget}; raise "
+        "prompt.max_tokens, or shorten the utterance"
+    )

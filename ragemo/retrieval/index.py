@@ -52,6 +52,10 @@ from ragemo.types import Corpus, Demonstration, Turn, Window
 FORMAT = 1
 """Version of the folder's layout."""
 
+SAME_WEIGHTS = 0.97
+"""Cosine of a text's vectors above which the weights count as unchanged: int8 arithmetic differs
+a little between processors, other weights differ a lot."""
+
 FITTING_WINDOWS = 1500
 """At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
 
@@ -511,7 +515,7 @@ def check_fits(index: Index, embedder: Embedder) -> None:
         stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]
         if stored.shape != again.shape:
             difference = f"{len(again)} dimensions, the index has {len(stored)}"
-        elif (cosine := float(again @ stored)) < 0.999:
+        elif (cosine := float(again @ stored)) < SAME_WEIGHTS:
             difference = f"cosine {cosine:.3f}"
         else:
             return

@@ -334,7 +334,7 @@ def check_new_run(path: Path) -> None:
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    if (path / "utterances.jsonl").is_file() and (path / "ballots.jsonl").is_file():
+    if (path / "manifest.json").is_file() and (path / "utterances.jsonl").is_file():
         raise RunFolderError(
             f"{path} already holds a run; pass --resume to finish it, or choose another --out"
         )

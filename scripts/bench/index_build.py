@@ -51,7 +51,7 @@ def main() -> None:
     folder = str(ensure_model("minilm"))
     plain = SentenceTransformer(folder, device="cpu")
     ours = load_embedder()
-    exact = load_embedder(folder)
+    exact = load_embedder(precision="fp32")
     plain.encode(texts[:64])
     ours.embed(texts[:64])
 

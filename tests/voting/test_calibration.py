@@ -97,7 +97,7 @@ def test_the_index_s_leaning_takes_the_place_of_the_model_s():
     prior = (0.64, 0.32, 0.04)
     shares = batch_calibrate(ballots, prior)[0].distribution
     assert shares == pytest.approx(
-        [root / (0.8 + 0.32**0.5 + 0.2) for root in (0.8, 0.32**0.5, 0.2)], abs=1e-3
+        [root / (0.8 + 0.32**0.5 + 0.2) for root in (0.8, 0.32**0.5, 0.2)], abs=5e-3
     )
 
 
