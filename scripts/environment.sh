@@ -19,7 +19,7 @@ make_environment() {
     return
   fi
   echo "==> Installing ragemo and what it needs (a minute or two, about 1.5 GB on disk)"
-  "$bin/python" -m pip install --quiet --disable-pip-version-check \
+  "$bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".${extras:+[$extras]}"
   sha256sum pyproject.toml constraints.txt scripts/environment.sh > "$stamp"
 }

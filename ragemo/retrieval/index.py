@@ -56,7 +56,7 @@ SAME_WEIGHTS = 0.97
 """Cosine of a text's vectors above which the weights count as unchanged: int8 arithmetic differs
 a little between processors, other weights differ a lot."""
 
-FITTING_WINDOWS = 1500
+FITTING_WINDOWS = 3000
 """At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
 
 FETCH_MARGIN = 1e-5
