@@ -43,7 +43,8 @@ def build(
     from ragemo.cli.settings import pick_path, settings_and_paths
     from ragemo.corpus import read_corpus
     from ragemo.retrieval.embedder import load_embedder
-    from ragemo.retrieval.index import Index, check_destination
+    from ragemo.retrieval.folder import check_destination
+    from ragemo.retrieval.index import Index
     from ragemo.retrieval.vectors import Composition
     from ragemo.settings import DEFAULT_TRANSCRIPT
 
@@ -85,7 +86,7 @@ def build(
 @app.command()
 def info(folder: IndexFolder) -> None:
     """Print an index's manifest."""
-    from ragemo.retrieval.index import read_manifest
+    from ragemo.retrieval.folder import read_manifest
 
     print(json.dumps(read_manifest(folder), indent=2, ensure_ascii=False))
 
@@ -94,7 +95,8 @@ def info(folder: IndexFolder) -> None:
 def verify(folder: IndexFolder) -> None:
     """Check every byte of an index against its manifest."""
     from ragemo.errors import IndexFolderError
-    from ragemo.retrieval.index import Index, verify_index
+    from ragemo.retrieval.folder import verify_index
+    from ragemo.retrieval.index import Index
 
     if problems := verify_index(folder):
         raise IndexFolderError("\n".join(problems) + "\nBuild the index anew")

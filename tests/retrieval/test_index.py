@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, write_json
+from ragemo.retrieval.folder import read_manifest, verify_index
 from ragemo.retrieval.guards import Guard
-from ragemo.retrieval.index import Index, check_fits, read_manifest, search_text, verify_index
+from ragemo.retrieval.index import Index, check_fits, search_text
 from ragemo.retrieval.vectors import Composition
 from tests.conftest import LABELS, FakeEmbedder, make_corpus
 
