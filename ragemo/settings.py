@@ -116,7 +116,14 @@ class LLMSettings(_Section):
         description="local models: score every label exactly, or sample answers",
     )
     samples: int = pydantic.Field(
-        1, ge=1, le=1000, description="answers per prompt; scoring needs one"
+        1,
+        ge=1,
+        le=1000,
+        description="answers on an utterance: to one prompt, or to as many that differ by "
+        "voting.vary",
+    )
+    others: tuple[str, ...] = pydantic.Field(
+        (), description="further models for voting.vary: model, asked the same way"
     )
     temperature: float = pydantic.Field(
         0.7, ge=0, le=2, description="of sampled answers; 0: the most likely answer"
@@ -133,10 +140,54 @@ class LLMSettings(_Section):
 class VotingSettings(_Section):
     """How ballots become a verdict."""
 
-    calibration: Literal["batch", "none"] = pydantic.Field(
+    pool: Literal["log", "mean", "dawid-skene", "majority"] = pydantic.Field(
+        "log",
+        description="weighted product of the voters' evidence, weighted mean, Dawid and Skene's "
+        "model, or plain majority of all ballots",
+    )
+    voters: tuple[str, ...] | None = pydantic.Field(
+        None, description="those that count, by name; default: all"
+    )
+    vary: tuple[
+        Literal["transcript", "demos", "context", "template", "model", "temperature"], ...
+    ] = pydantic.Field(
+        (), description="what differs between the llm.samples prompts of an utterance"
+    )
+    stop: Literal["posterior", "hard", "none"] = pydantic.Field(
+        "posterior",
+        description="when further answers are not asked for: the leader is almost sure to stay, "
+        "cannot be overtaken, or never",
+    )
+    stop_threshold: float = pydantic.Field(
+        0.95, gt=0.5, lt=1, description="how sure the posterior has to be"
+    )
+    checks: int = pydantic.Field(
+        64,
+        ge=0,
+        description="labelled windows a language model is tried on to weigh it; at most as many "
+        "as are predicted",
+    )
+    calibration: Literal["batch", "contextual", "none"] = pydantic.Field(
         "batch",
-        description="of label likelihoods: take each label's mean over the run off and half of "
-        "the index's leaning on",
+        description="what is taken off as a voter's leaning: its mean over the windows it was "
+        "tried on (or the run), what it says of windows without content, or nothing",
+    )
+    weights: str | None = pydantic.Field(
+        None, description="a file of `ragemo calibrate`; default: fitted on the index"
+    )
+    dialogue: Literal["filter", "viterbi", "none"] = pydantic.Field(
+        "filter",
+        description="how earlier turns move later ones: causally, by the most likely whole "
+        "labelling (looks ahead), or not",
+    )
+    correction: float | None = pydantic.Field(
+        None, ge=0, le=1, description="strength of the prior correction; default: fitted"
+    )
+    coverage: float = pydantic.Field(
+        0.9, gt=0, lt=1, description="share of label sets that shall hold the true label"
+    )
+    abstain_below: float = pydantic.Field(
+        0, ge=0, le=1, description="verdicts of less confidence are left to a person"
     )
 
 

@@ -239,6 +239,9 @@ class Ballot:
             and not calibrated, where the voter scores labels.
         answer: the raw answer.
         error: why there is no answer, or None.
+        variant: what sets its prompt apart from the voter's first one, in words; "" for that one.
+        purpose: "verdict"; or "check", cast on a labelled window of the index to learn what the
+            voter is worth; or "contentless", cast on a window that says nothing.
     """
 
     utterance_id: str
@@ -249,6 +252,13 @@ class Ballot:
     answer: str = ""
     error: str | None = None
     usage: Usage = field(default_factory=Usage)
+    variant: str = ""
+    purpose: str = "verdict"
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What tells it from every other ballot of a run."""
+        return (self.purpose, self.utterance_id, self.voter, self.sample)
 
     @property
     def failed(self) -> bool:
@@ -269,10 +279,13 @@ class Verdict:
         utterance_id: the target's id.
         label: the winning label, or None if no ballot was usable.
         distribution: over the label set, or None.
-        confidence: the winner's share in [0, 1]; 0 without a label.
-        agreement: share of usable ballots whose own first choice is the winner.
-        invalid: how many of the deciding ballots were answers that are no label.
-        failed: how many of the deciding ballots never got an answer.
+        confidence: the label's share in [0, 1]; 0 without a label.
+        agreement: share of usable ballots whose own first choice is the label.
+        invalid: how many of the ballots were answers that are no label.
+        failed: how many of the ballots never got an answer.
+        label_set: labels that hold the true one with the coverage that was asked for; () where
+            nothing is known of the voters.
+        abstained: whether the confidence is below what the user asks for.
     """
 
     utterance_id: str
@@ -282,3 +295,5 @@ class Verdict:
     agreement: float
     invalid: int = 0
     failed: int = 0
+    label_set: tuple[str, ...] = ()
+    abstained: bool = False

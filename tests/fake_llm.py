@@ -12,6 +12,7 @@ class FakeLLM:
     exact = False
     concurrency = 3
     counts_exactly = False
+    shares_prompt = False
 
     def __init__(self, say=lambda prompt, sample: "neutral", fate=None):
         self.say = say

@@ -116,7 +116,8 @@ def search(
 
     from ragemo.cli.console import note
     from ragemo.errors import SettingsError
-    from ragemo.retrieval.index import Index, search_text
+    from ragemo.retrieval.index import Index
+    from ragemo.retrieval.retrieve import search_text
 
     if not text.strip():
         raise SettingsError("TEXT is empty, and nothing is similar to it; give some words")

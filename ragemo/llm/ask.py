@@ -1,40 +1,50 @@
-"""Ask many prompts at once, and lose no answer."""
+"""Ask about many utterances at once, and lose no answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
 from ragemo.types import Ballot, Prompt
 
-Question = tuple[Prompt, Sequence[int]]
-"""A prompt, and the numbers of the samples asked of it."""
+
+class Inquiry(Protocol):
+    """All that is asked about one utterance, one step after the other."""
+
+    def next(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
+        """Who is asked what, and the numbers of the samples; None: nothing more."""
+        ...
+
+    def hear(self, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
+        """Take the answers in; what is given back is what shall be stored."""
+        ...
 
 
 def ask_all(
-    llm: LanguageModel,
-    questions: Sequence[Question],
+    inquiries: Sequence[Inquiry],
+    models: Sequence[LanguageModel],
     labels: LabelSet,
     store: Callable[[Sequence[Ballot]], None],
     advance: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Ask with as many prompts in flight as the model takes.
+    """Go on with as many utterances at once as the models take.
 
     Args:
-        llm: who is asked; its connections are closed at the end.
-        questions: what is asked, begun in this order.
+        inquiries: begun in this order; the steps of one wait for each other.
+        models: who is asked; their connections are closed at the end.
         labels: the label set.
-        store: given the ballots of each prompt as they come; the next prompt waits for it.
-        advance: told how many more prompts are answered.
+        store: given the ballots of each step as they come; the next step waits for it.
+        advance: told how many more inquiries are through.
 
     Raises:
         EndpointError: if no call can succeed; what was answered is stored.
         KeyboardInterrupt: likewise.
     """
-    work = _ask_all(llm, questions, labels, store, advance)
+    work = _ask_all(inquiries, models, labels, store, advance)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -46,25 +56,28 @@ def ask_all(
 
 
 async def _ask_all(
-    llm: LanguageModel,
-    questions: Sequence[Question],
+    inquiries: Iterable[Inquiry],
+    models: Sequence[LanguageModel],
     labels: LabelSet,
     store: Callable[[Sequence[Ballot]], None],
     advance: Callable[[int], None],
 ) -> None:
-    waiting: Iterator[Question] = iter(questions)
+    waiting: Iterator[Inquiry] = iter(inquiries)
 
     async def work() -> None:
-        for prompt, samples in waiting:
-            store(await llm.ask(prompt, labels, samples))
+        for inquiry in waiting:
+            while (step := inquiry.next()) is not None:
+                llm, prompt, samples = step
+                store(inquiry.hear(await llm.ask(prompt, labels, samples)))
+                await asyncio.sleep(0)  # a model that never waits would shut Ctrl-C out
             advance(1)
-            await asyncio.sleep(0)  # a model that never waits would shut Ctrl-C out
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(llm.concurrency, len(questions))):
+            for _ in range(max((model.concurrency for model in models), default=0)):
                 group.create_task(work())
     except BaseExceptionGroup as group_error:
         raise group_error.exceptions[0] from None
     finally:
-        await llm.close()
+        for model in models:
+            await model.close()

@@ -43,6 +43,7 @@ class LocalModel:
     """
 
     counts_exactly = True
+    shares_prompt = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class LanguageModel(Protocol):
         exact: whether one ballot already holds the exact distribution over labels, so that
             further samples of the same prompt would add nothing.
         concurrency: how many prompts may be in flight at once.
+        shares_prompt: whether several answers to one prompt cost the prompt once.
         counts_exactly: whether `count_tokens` is the model's own count or an estimate.
     """
 
@@ -40,6 +41,11 @@ class LanguageModel(Protocol):
     @property
     def concurrency(self) -> int:
         """Prompts in flight."""
+        ...
+
+    @property
+    def shares_prompt(self) -> bool:
+        """Whether several answers to one prompt cost the prompt once."""
         ...
 
     @property

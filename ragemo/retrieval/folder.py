@@ -1,15 +1,43 @@
-"""An index's folder: where it may be written, what its manifest says, whether it is whole."""
+"""An index's folder: where it may be written, what is in it, whether it is whole.
+
+    manifest.json    format version, settings, label set, embedder, data hash, a SHA-256 per file
+    utterances.jsonl one utterance a line: its chosen transcript, and its label if it is an example
+    vectors.npy      utterance vectors, float32, one row a line of utterances.jsonl
+    windows.faiss    FAISS index (inner product) over the composed vectors of the examples
+    voters.npz       what the index's own voters have learned, and their votes on held-out windows
+
+Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
+Context utterances that are no examples themselves are kept, since windows need them.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
+
+from ragemo import __version__
 from ragemo.errors import IndexFolderError
-from ragemo.files import canonical_json, indented_json, sha256_bytes, sha256_file
+from ragemo.files import (
+    canonical_json,
+    indented_json,
+    sha256_bytes,
+    sha256_file,
+    whole_folder,
+    write_json,
+)
+from ragemo.labels import LabelSet
+from ragemo.retrieval.fitting import FittedVoters
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.vectors import Composition
+from ragemo.retrieval.voters import INDEX_VOTERS, voter_class
+from ragemo.types import Turn
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 
@@ -82,3 +110,124 @@ def verify_index(path: Path) -> list[str]:
         elif sha256_file(file) != expected:
             problems.append(f"{file}: SHA-256 differs from the manifest; it was damaged or edited")
     return problems
+
+
+def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
+    """Write an index's folder whole.
+
+    Raises:
+        IndexFolderError: if something is at `path` already and `overwrite` is not set, what is
+            there is no index, or the folder cannot be written; what was there stays.
+    """
+    check_destination(path, overwrite=overwrite)
+    try:
+        with whole_folder(path) as folder:
+            _write(index, folder)
+    except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError on a full disk
+        raise IndexFolderError(f"{path}: the index cannot be written: {error}") from None
+
+
+def _write(index: Index, folder: Path) -> None:
+    import faiss
+
+    lines = [
+        json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
+        for turn, label in zip(index.turns, index.gold, strict=True)
+    ]
+    (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
+    np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
+    faiss.write_index(index.searcher, str(folder / "windows.faiss"))
+    arrays: dict[str, Any] = {"held_out": index.fitted.held_out}
+    for name, voter in index.voters.items():
+        arrays[f"{name}.votes"] = index.fitted.votes[name]
+        arrays |= {f"{name}.{part}": array for part, array in voter.arrays().items()}
+    np.savez(folder / "voters.npz", allow_pickle=False, **arrays)
+    manifest = {
+        "kind": "index",
+        "format": FORMAT,
+        "ragemo": __version__,
+        "corpus": index.corpus,
+        "transcript": index.transcript,
+        "embedder": index.embedder,
+        "composition": index.composition.to_dict(),
+        "labels": index.labels.to_dict(),
+        "label_counts": index.label_counts,
+        "utterances": len(index.turns),
+        "examples": len(index.examples),
+        "voters": {name: voter.to_dict() for name, voter in index.voters.items()},
+        "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
+    }
+    manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
+    write_json(folder / "manifest.json", manifest)
+
+
+def read_index(path: Path) -> Index:
+    """Read a folder written by `write_index`.
+
+    Raises:
+        IndexFolderError: if it is missing, damaged, or of another format version.
+    """
+    import faiss
+
+    # Before anything is parsed: FAISS may crash on damaged sizes, and a vector's damaged
+    # digits would only give other neighbours.
+    if problems := verify_index(path):
+        raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
+    manifest = read_manifest(path)
+    try:
+        turns, gold = _read_utterances(path / "utterances.jsonl")
+        vectors = np.load(path / "vectors.npy", allow_pickle=False)
+        searcher = faiss.read_index(str(path / "windows.faiss"))
+        index = Index(
+            turns=turns,
+            gold=gold,
+            vectors=vectors,
+            labels=LabelSet.from_dict(manifest["labels"], str(path)),
+            composition=Composition(**manifest["composition"]),
+            embedder=manifest["embedder"],
+            transcript=manifest["transcript"],
+            corpus=manifest["corpus"],
+            searcher=searcher,
+            fitted=_read_voters(path / "voters.npz", manifest["voters"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile) as error:
+        raise IndexFolderError(
+            f"{path}: not an index that ragemo wrote ({error}); build the index anew"
+        ) from None
+    shapes = (vectors.shape, vectors.dtype, searcher.ntotal, searcher.d)
+    rows, dimension = len(index.turns), searcher.d // 2
+    held_out = index.fitted.held_out
+    if (
+        shapes != ((rows, dimension), np.float32, len(index.examples), 2 * dimension)
+        or not np.isin(held_out, index.examples).all()
+        or any(
+            votes.shape != (len(held_out), len(index.labels))
+            for votes in index.fitted.votes.values()
+        )
+    ):
+        raise IndexFolderError(f"{path}: its files do not belong together; build the index anew")
+    return index
+
+
+def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:
+    voters, votes = {}, {}
+    with np.load(file, allow_pickle=False) as stored:
+        for name in INDEX_VOTERS:
+            parts = {
+                key.removeprefix(f"{name}."): stored[key]
+                for key in stored.files
+                if key.startswith(f"{name}.")
+            }
+            votes[name] = parts.pop("votes")
+            voters[name] = voter_class(name).from_parts(data[name], parts)
+        return FittedVoters(voters, stored["held_out"], votes)
+
+
+def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:
+    turns, gold = [], []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            record = json.loads(line)
+            gold.append(record.pop("label"))
+            turns.append(Turn(**record))
+    return turns, gold

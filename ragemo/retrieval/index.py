@@ -1,60 +1,36 @@
-"""The index: labelled training windows, searchable, as a folder anyone can read.
+"""The index: labelled training windows, searchable by similarity, with voters of its own.
 
-    manifest.json    format version, settings, label set, embedder, data hash, a SHA-256 per file
-    utterances.jsonl one utterance a line: its chosen transcript, and its label if it is an example
-    vectors.npy      utterance vectors, float32, one row a line of utterances.jsonl
-    windows.faiss    FAISS index (inner product) over the composed vectors of the examples
-
-Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
-Context utterances that are no examples themselves are kept, since windows need them.
+How it lies on disk is told in `ragemo.retrieval.folder`.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ragemo import __version__
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
-from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.files import (
-    canonical_json,
-    sha256_bytes,
-    sha256_file,
-    whole_folder,
-    write_json,
-)
+from ragemo.errors import SettingsError
+from ragemo.files import canonical_json, sha256_bytes
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
-from ragemo.retrieval.folder import FORMAT, check_destination, read_manifest, verify_index
-from ragemo.retrieval.guards import Guard, GuardedRows
-from ragemo.retrieval.neighbours import (
-    COUNTS,
-    Floats,
-    Integers,
-    NeighbourVoter,
-    fit_neighbour_voter,
-)
+from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.guards import Guard, GuardedRows, Mask
+from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT
 from ragemo.types import Corpus, Demonstration, Turn, Window
 
-SAME_WEIGHTS = 0.97
-"""Cosine of a text's vectors above which the weights count as unchanged: int8 arithmetic differs
-a little between processors, other weights differ a lot."""
-
-FITTING_WINDOWS = 3000
-"""At most so many windows are asked with their dialogue held out to fit the neighbour voter."""
+if TYPE_CHECKING:
+    from ragemo.retrieval.fitting import FittedVoters
+    from ragemo.retrieval.voters import IndexVoter
 
 FETCH_MARGIN = 1e-5
 """More than FAISS's single precision and the rounding to six digits can change a similarity."""
@@ -90,7 +66,8 @@ class Index:
         transcript: str,
         corpus: dict[str, Any],
         searcher: Any = None,
-        voter: NeighbourVoter | None = None,
+        fitted: FittedVoters | None = None,
+        exclude: str = "dialogue",
     ) -> None:
         self.turns = tuple(turns)
         self.gold = tuple(gold)
@@ -102,7 +79,8 @@ class Index:
         self.corpus = corpus
         self.examples: Rows = np.flatnonzero([label is not None for label in gold])
         self.searcher = searcher if searcher is not None else self._make_searcher()
-        self.voter = voter if voter is not None else self._fit_voter()
+        self.exclude = exclude
+        self._fitted = fitted
 
     # -- making ------------------------------------------------------------------------------
 
@@ -162,16 +140,36 @@ class Index:
         """The same utterances under another weight, decay or length; nothing is embedded."""
         if composition == self.composition:
             return self
-        return Index(
+        return self._changed(self.gold, composition, self.exclude)
+
+    def without(self, left_out: Mask, exclude: str = "dialogue") -> Index:
+        """The index that would have been built if some examples had borne no label.
+
+        Args:
+            left_out: which examples, shape (len(examples),); they stay as context.
+            exclude: what a held-out window may not share with what a voter learned from, see
+                `ragemo.retrieval.folds`.
+        """
+        gold = list(self.gold)
+        for row in self.examples[left_out].tolist():
+            gold[row] = None
+        return self._changed(gold, self.composition, exclude)
+
+    def _changed(self, gold: Sequence[str | None], composition: Composition, exclude: str) -> Index:
+        changed = Index(
             turns=self.turns,
-            gold=self.gold,
+            gold=gold,
             vectors=self.vectors,
             labels=self.labels,
             composition=composition,
             embedder=self.embedder,
             transcript=self.transcript,
             corpus=self.corpus,
+            exclude=exclude,
         )
+        if composition == self.composition:
+            changed.__dict__["window_vectors"] = self.window_vectors
+        return changed
 
     def _make_searcher(self) -> Any:
         import faiss
@@ -179,22 +177,6 @@ class Index:
         searcher = faiss.IndexFlatIP(2 * self.vectors.shape[1])
         searcher.add(self.window_vectors[self.examples])
         return searcher
-
-    def _fit_voter(self) -> NeighbourVoter:
-        """Fit the neighbour voter on windows asked with their own dialogue held out."""
-        sample = self.examples
-        if len(sample) > FITTING_WINDOWS:
-            drawn = np.random.default_rng(0).choice(len(sample), FITTING_WINDOWS, replace=False)
-            sample = sample[np.sort(drawn)]
-        found = self.search(
-            self.window_vectors[sample], [self.turns[row] for row in sample], COUNTS[-1]
-        )
-        return fit_neighbour_voter(
-            found.similarities,
-            self.label_positions[found.rows],
-            self.label_positions[sample],
-            self.prior,
-        )
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -228,7 +210,7 @@ class Index:
             canonical_json({**asdict(t), "label": g})
             for t, g in zip(self.turns, self.gold, strict=True)
         ]
-        settings = [self.composition.to_dict(), self.voter.to_dict(), self.labels.to_dict()]
+        settings = [self.composition.to_dict(), self._voters_data(), self.labels.to_dict()]
         text = "\n".join([*lines, canonical_json(settings)])
         return sha256_bytes(text.encode() + np.ascontiguousarray(self.vectors).tobytes())
 
@@ -240,9 +222,26 @@ class Index:
             "transcript": self.transcript,
             "embedder": self.embedder,
             "composition": self.composition.to_dict(),
-            "neighbour_voter": self.voter.to_dict(),
+            "voters": self._voters_data(),
             "label_counts": self.label_counts,
         }
+
+    def _voters_data(self) -> dict[str, Any]:
+        return {name: voter.to_dict() for name, voter in self.voters.items()}
+
+    @property
+    def voters(self) -> Mapping[str, IndexVoter]:
+        """The index's own voters by name, fitted on its examples."""
+        return self.fitted.voters
+
+    @property
+    def fitted(self) -> FittedVoters:
+        """The voters, and what they said of held-out windows; fitted when first asked for."""
+        if self._fitted is None:
+            from ragemo.retrieval.fitting import fit_voters
+
+            self._fitted = fit_voters(self)
+        return self._fitted
 
     @cached_property
     def _guarded(self) -> GuardedRows:
@@ -318,144 +317,14 @@ class Index:
     # -- on disk -----------------------------------------------------------------------------
 
     def save(self, path: Path | str, *, overwrite: bool = False) -> None:
-        """Write the folder whole.
+        """Write the folder whole; see `ragemo.retrieval.folder.write_index`."""
+        from ragemo.retrieval.folder import write_index
 
-        Raises:
-            IndexFolderError: if something is at `path` already and `overwrite` is not set,
-                what is there is no index, or the folder cannot be written; what was there stays.
-        """
-        path = Path(path)
-        check_destination(path, overwrite=overwrite)
-        try:
-            with whole_folder(path) as folder:
-                self._write(folder)
-        except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError on a full disk
-            raise IndexFolderError(f"{path}: the index cannot be written: {error}") from None
-
-    def _write(self, folder: Path) -> None:
-        import faiss
-
-        lines = [
-            json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
-            for turn, label in zip(self.turns, self.gold, strict=True)
-        ]
-        (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
-        np.save(folder / "vectors.npy", self.vectors, allow_pickle=False)
-        faiss.write_index(self.searcher, str(folder / "windows.faiss"))
-        manifest = {
-            "kind": "index",
-            "format": FORMAT,
-            "ragemo": __version__,
-            "corpus": self.corpus,
-            "transcript": self.transcript,
-            "embedder": self.embedder,
-            "composition": self.composition.to_dict(),
-            "labels": self.labels.to_dict(),
-            "label_counts": self.label_counts,
-            "utterances": len(self.turns),
-            "examples": len(self.examples),
-            "neighbour_voter": self.voter.to_dict(),
-            "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
-        }
-        manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
-        write_json(folder / "manifest.json", manifest)
+        write_index(self, Path(path), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: Path | str) -> Index:
-        """Read a folder written by `save`.
+        """Read a folder; see `ragemo.retrieval.folder.read_index`."""
+        from ragemo.retrieval.folder import read_index
 
-        Raises:
-            IndexFolderError: if it is missing, damaged, or of another format version.
-        """
-        import faiss
-
-        path = Path(path)
-        # Before anything is parsed: FAISS may crash on damaged sizes, and a vector's damaged
-        # digits would only give other neighbours.
-        if problems := verify_index(path):
-            raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
-        manifest = read_manifest(path)
-        try:
-            turns, gold = _read_utterances(path / "utterances.jsonl")
-            vectors = np.load(path / "vectors.npy", allow_pickle=False)
-            searcher = faiss.read_index(str(path / "windows.faiss"))
-            voter = dict(manifest["neighbour_voter"])
-            index = cls(
-                turns=turns,
-                gold=gold,
-                vectors=vectors,
-                labels=LabelSet.from_dict(manifest["labels"], str(path)),
-                composition=Composition(**manifest["composition"]),
-                embedder=manifest["embedder"],
-                transcript=manifest["transcript"],
-                corpus=manifest["corpus"],
-                searcher=searcher,
-                voter=NeighbourVoter(**{**voter, "prior": tuple(voter["prior"])}),
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise IndexFolderError(
-                f"{path}: not an index that ragemo wrote ({error}); build the index anew"
-            ) from None
-        shapes = (vectors.shape, vectors.dtype, searcher.ntotal, searcher.d)
-        rows, dimension = len(index.turns), searcher.d // 2
-        if shapes != ((rows, dimension), np.float32, len(index.examples), 2 * dimension):
-            raise IndexFolderError(
-                f"{path}: its files do not belong together; build the index anew"
-            )
-        return index
-
-
-def search_text(
-    index: Index, text: str, k: int, say: Callable[[str], None] = lambda line: None
-) -> tuple[Demonstration, ...]:
-    """The k labelled windows most similar to a text that nothing was said before."""
-    embedder = load_index_embedder(index.embedder, say=say)
-    check_fits(index, embedder)
-    query = compose(embedder.embed([text]), [""], index.composition)
-    found = index.search(query, [Turn("", "", 0, "", None, text, "")], k)
-    return index.demonstrations(found, 0, k, 0)
-
-
-def check_fits(index: Index, embedder: Embedder) -> None:
-    """Refuse a query side that embeds otherwise than the index was.
-
-    Beside the names, the vector of one stored utterance is computed again: weights can change
-    under a name.
-
-    Raises:
-        IndexFolderError: saying what differs.
-    """
-    if embedder.identity != index.embedder:
-        keys = sorted(set(embedder.identity) | set(index.embedder))
-        differing = [
-            f"{key} {embedder.identity.get(key)!r} (index: {index.embedder.get(key)!r})"
-            for key in keys
-            if embedder.identity.get(key) != index.embedder.get(key)
-        ]
-        raise IndexFolderError(
-            f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
-            "embedder, or build the index anew"
-        )
-    row = next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
-    if row is not None:
-        stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]
-        if stored.shape != again.shape:
-            difference = f"{len(again)} dimensions, the index has {len(stored)}"
-        elif (cosine := float(again @ stored)) < SAME_WEIGHTS:
-            difference = f"cosine {cosine:.3f}"
-        else:
-            return
-        raise IndexFolderError(
-            f"the embedder {index.embedder['name']!r} gives another vector than when the index "
-            f"was built ({difference}): its weights have changed. Build the index anew"
-        )
-
-
-def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:
-    turns, gold = [], []
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            record = json.loads(line)
-            gold.append(record.pop("label"))
-            turns.append(Turn(**record))
-    return turns, gold
+        return read_index(Path(path))

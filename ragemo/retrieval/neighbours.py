@@ -1,16 +1,14 @@
 """The retrieved neighbours as a voter: what similar labelled windows were labelled.
 
 With s_i the similarity of neighbour i, y_i its label, pi the label shares of the index, T a
-temperature, N the number of neighbours and g the strength of the prior correction:
+temperature and N the number of neighbours:
 
     p(l) = ( sum_{i<=N} exp((s_i - s_1)/T) [y_i = l] + pi_l )
            / ( sum_{i<=N} exp((s_i - s_1)/T) + 1 )
-    vote(l)  proportional to  p(l) / pi_l^g
 
 The one added example with the prior's distribution keeps every label possible; pi counts each
-label once more than the index has it, so that none of its shares is 0. N and T
-minimise the log loss, then g maximises weighted F1, both on the index's own windows asked with
-their dialogue held out. A full correction (g = 1) would ask for rare labels far too often.
+label once more than the index has it, so that none of its shares is 0. N and T minimise the
+log loss on the index's own windows asked with their dialogue held out.
 
 The kernel-weighted vote is that of Dudani, "The distance-weighted k-nearest-neighbor rule",
 IEEE Trans. SMC (1976), with a softmax kernel as in Khandelwal et al., "Generalization through
@@ -19,18 +17,24 @@ memorization", ICLR (2020).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ragemo.retrieval.voters import Examples, Questions
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 COUNTS = (8, 16, 32, 64, 128, 256)
 TEMPERATURES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2)
-CORRECTIONS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+UNTRIED = (64, 0.07)
+"""N and T where there is no held-out window to fit them on."""
 
 
 @dataclass(frozen=True)
@@ -40,41 +44,42 @@ class NeighbourVoter:
     Attributes:
         count: N, how many neighbours vote (more than are shown to an LLM).
         temperature: T, above 0.
-        correction: g, in [0, 1].
         prior: pi, the label shares of the index, in label order; all above 0.
     """
 
     count: int
     temperature: float
-    correction: float
     prior: tuple[float, ...]
 
-    def distributions(self, similarities: Floats, labels: Integers) -> Floats:
+    @classmethod
+    def fit(cls, examples: Examples) -> tuple[NeighbourVoter, Floats]:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        asked = examples.questions
+        gold = examples.labels[examples.held_out]
+        voter = fit_neighbour_voter(
+            asked.similarities, asked.neighbour_labels, gold, examples.prior
+        )
+        return voter, voter.distributions(asked)
+
+    def distributions(self, questions: Questions) -> Floats:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        return self.votes(questions.similarities, questions.neighbour_labels)
+
+    def votes(self, similarities: Floats, labels: Integers) -> Floats:
         """The votes.
 
         Args:
-            similarities: falling within a row, shape (n, N); -inf where there is no neighbour.
-            labels: label positions, shape (n, N); anything where there is no neighbour.
+            similarities: falling within a row, shape (n, K); -inf where there is no neighbour.
+            labels: label positions, shape (n, K); anything where there is no neighbour.
 
         Returns:
             Shape (n, number of labels); rows sum to 1, every share is above 0.
         """
-        corrected = self._uncorrected(similarities[:, : self.count], labels[:, : self.count])
-        corrected /= np.array(self.prior) ** self.correction
-        votes: Floats = corrected / corrected.sum(axis=1, keepdims=True)
-        return votes
-
-    def _uncorrected(self, similarities: Floats, labels: Integers) -> Floats:
+        similarities, labels = similarities[:, : self.count], labels[:, : self.count]
         prior = np.array(self.prior)
         if similarities.shape[1] == 0:
             return np.tile(prior, (len(similarities), 1))
-        first = similarities[:, :1]
-        found = np.isfinite(similarities)
-        weights = np.where(
-            found,
-            np.exp((similarities - np.where(np.isfinite(first), first, 0)) / self.temperature),
-            0,
-        )
+        weights = _weights(similarities, self.temperature)
         counts = np.stack(
             [(weights * (labels == label)).sum(axis=1) for label in range(len(prior))], axis=1
         )
@@ -82,19 +87,29 @@ class NeighbourVoter:
         return shares
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for manifests; `NeighbourVoter(**data)` reads it back."""
+        """See `ragemo.retrieval.voters.IndexVoter`."""
         return {
             "count": self.count,
             "temperature": self.temperature,
-            "correction": self.correction,
             "prior": list(self.prior),
         }
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        return {}
+
+    @classmethod
+    def from_parts(
+        cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
+    ) -> NeighbourVoter:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        return cls(int(data["count"]), float(data["temperature"]), tuple(data["prior"]))
 
 
 def fit_neighbour_voter(
     similarities: Floats, labels: Integers, gold: Integers, prior: tuple[float, ...]
 ) -> NeighbourVoter:
-    """Choose N, T and g on windows whose neighbours come from other dialogues.
+    """Choose N and T by log loss on windows whose neighbours come from other dialogues.
 
     Args:
         similarities, labels: of each window's neighbours, shape (n, at least N), most similar
@@ -102,34 +117,28 @@ def fit_neighbour_voter(
         gold: the windows' own label positions, shape (n,).
         prior: label shares of the index, all above 0.
     """
+    if not len(gold):
+        return NeighbourVoter(*UNTRIED, prior)
     rows = np.arange(len(gold))
+    counts = [count for count in COUNTS if count <= max(similarities.shape[1], COUNTS[0])]
+    losses = {}
+    for temperature in TEMPERATURES:
+        # The gold label's share under each N: the sums up to N, whatever N is.
+        weights = _weights(similarities, temperature)
+        hits = np.cumsum(weights * (labels == gold[:, None]), axis=1)
+        totals = np.cumsum(weights, axis=1)
+        for count in counts:
+            last = min(count, similarities.shape[1]) - 1
+            own, total = (hits[rows, last], totals[rows, last]) if last >= 0 else (0.0, 0.0)
+            shares = (own + np.array(prior)[gold]) / (total + 1)
+            losses[count, temperature] = float(-np.log(shares).mean())
+    count, temperature = min(losses, key=lambda setting: (losses[setting], setting))
+    return NeighbourVoter(count, temperature, prior)
 
-    def log_loss(voter: NeighbourVoter) -> float:
-        votes = voter.distributions(similarities, labels)
-        return float(-np.log(votes[rows, gold]).mean())
 
-    def weighted_f1(voter: NeighbourVoter) -> float:
-        predicted = voter.distributions(similarities, labels).argmax(axis=1)
-        total = 0.0
-        for label in range(len(prior)):
-            hits = int(((predicted == label) & (gold == label)).sum())
-            named = int((predicted == label).sum()) + int((gold == label).sum())
-            total += int((gold == label).sum()) * (2 * hits / named if named else 0.0)
-        return total / len(gold)
-
-    sharpest = min(
-        (
-            NeighbourVoter(count, temperature, 0.0, prior)
-            for count in COUNTS
-            if count <= max(similarities.shape[1], COUNTS[0])
-            for temperature in TEMPERATURES
-        ),
-        key=log_loss,
-    )
-    return max(
-        (
-            NeighbourVoter(sharpest.count, sharpest.temperature, correction, prior)
-            for correction in CORRECTIONS
-        ),
-        key=weighted_f1,
-    )
+def _weights(similarities: Floats, temperature: float) -> Floats:
+    """exp((s_i - s_1) / T), and 0 where there is no neighbour."""
+    first = similarities[:, :1]
+    first = np.where(np.isfinite(first), first, 0)
+    weights: Floats = np.exp((similarities - first) / temperature)
+    return weights

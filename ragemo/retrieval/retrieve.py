@@ -1,18 +1,30 @@
-"""For each target: the demonstrations it is shown, and how its neighbours vote."""
+"""For each target: the demonstrations it is shown, and what the index's own voters say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
-from ragemo.retrieval.guards import Guard
-from ragemo.retrieval.index import Index, check_fits
+from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
+from ragemo.retrieval.fitting import questions_of
+from ragemo.retrieval.folds import Cell, Folds
+from ragemo.retrieval.guards import Guard, fold
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.types import Demonstration, Distribution, Turn
+
+SAME_WEIGHTS = 0.97
+"""Cosine of a text's vectors above which the weights count as unchanged: int8 arithmetic differs
+a little between processors, other weights differ a lot."""
+
+SAME_WORDS = 0.3
+"""Mean share of common words from which two dialogues of one id count as the same dialogue."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +33,29 @@ class Retrieved:
 
     Attributes:
         demonstrations: most similar first.
-        vote: the neighbours' distribution over the labels.
+        votes: each of the index's voters' distribution over the labels.
+        part: which of `Retrieval.parts` gave the votes.
+        own: whether the target's dialogue is one of the index's.
     """
 
     demonstrations: tuple[Demonstration, ...]
-    vote: Distribution
+    votes: Mapping[str, Distribution]
+    part: Cell
+    own: bool
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What the index has to say on all targets.
+
+    Attributes:
+        found: one for each target, in order.
+        parts: the index, or what of it a target may learn from. Without a target of the index's
+            own dialogues (or sessions, or speakers) there is one part, the index itself.
+    """
+
+    found: tuple[Retrieved, ...]
+    parts: Mapping[Cell, Index]
 
 
 def retrieve(
@@ -38,44 +68,153 @@ def retrieve(
     demonstration_context: int = 0,
     guard: Guard | None = None,
     composition: Composition | None = None,
+    same_corpus: bool = False,
     progress: Progress | None = None,
-) -> list[Retrieved]:
-    """Search an index for the targets among a corpus's turns.
+) -> Retrieval:
+    """Search an index for the targets among a corpus's turns, and let its voters vote.
 
     Args:
         index: the labelled windows.
         embedder: the index's embedder.
         turns: all turns in corpus order; a target's context is what stands before it there.
         targets: rows of `turns`, rising.
-        k: demonstrations for each target; the vote may rest on more neighbours.
+        k: demonstrations for each target; the votes may rest on more neighbours.
         demonstration_context: earlier turns shown with each demonstration.
-        guard: what is shut out beside the target's own dialogue.
+        guard: what is shut out beside the target's own dialogue. What it shuts out no voter
+            has learned from: those that would have are fitted anew without it.
         composition: how a window's vector weighs its context; default: the index's.
+        same_corpus: whether `turns` are of the very file the index was built from, so that
+            equal dialogue ids mean the same dialogue whatever the words.
         progress: told what is being done.
 
     Raises:
         IndexFolderError: if the embedder is not the index's.
+        SettingsError: if what the guard shuts out leaves no example.
     """
-    progress = progress or Silent()
+    progress, guard = progress or Silent(), guard or Guard()
     check_fits(index, embedder)
     index = index.recomposed(composition or index.composition)
     needed = turns[: targets[-1] + 1] if targets else []
     with progress.stage("embedding", len({turn.text for turn in needed})) as advance:
         vectors = embedder.embed([turn.text for turn in needed], advance)
     windows = compose(vectors, [turn.dialogue_id for turn in needed], index.composition)
+    asked = [turns[row] for row in targets]
+    asked_vectors = windows[np.asarray(targets, dtype=np.int64)]
+
+    folds = Folds([index.turns[row] for row in index.examples], guard.exclude)
+    own = own_dialogues(index, turns, same_corpus=same_corpus)
+    cells = [folds.cell(turn, own_dialogue=turn.dialogue_id in own) for turn in asked]
+    parts = {cell: _part(index, folds, cell, guard) for cell in sorted(set(cells))}
     with progress.stage("retrieval", len(targets)) as advance:
-        found = index.search(
-            windows[np.asarray(targets, dtype=np.int64)],
-            [turns[row] for row in targets],
-            max(k, index.voter.count),
-            guard,
+        found = index.search(asked_vectors, asked, k, guard)
+        votes: list[dict[str, Distribution]] = [{} for _ in asked]
+        rows_of: dict[Cell, list[int]] = defaultdict(list)
+        for row, cell in enumerate(cells):
+            rows_of[cell].append(row)
+        for cell, rows in rows_of.items():
+            statements = _vote(
+                parts[cell], [asked[row] for row in rows], asked_vectors[rows], guard
+            )
+            for name, shares in statements.items():
+                for row, share in zip(rows, shares.tolist(), strict=True):
+                    votes[row][name] = tuple(share)
+            advance(len(rows))
+    return Retrieval(
+        tuple(
+            Retrieved(
+                demonstrations=index.demonstrations(found, query, k, demonstration_context),
+                votes=votes[query],
+                part=cells[query],
+                own=asked[query].dialogue_id in own,
+            )
+            for query in range(len(targets))
+        ),
+        parts,
+    )
+
+
+def _part(index: Index, folds: Folds, cell: Cell, guard: Guard) -> Index:
+    """What of an index may speak to the windows of a cell."""
+    seen = folds.seen(cell)
+    if not seen.any():
+        raise SettingsError(
+            f"leaving out a target's own {guard.exclude} leaves no labelled window to learn from; "
+            f"the index needs a second {guard.exclude}"
         )
-        votes = index.voter.distributions(found.similarities, index.label_positions[found.rows])
-        advance(len(targets))
-    return [
-        Retrieved(
-            demonstrations=index.demonstrations(found, query, k, demonstration_context),
-            vote=tuple(float(share) for share in votes[query]),
+    if seen.all() and guard.exclude == index.exclude:
+        return index
+    return index.without(~seen, guard.exclude)
+
+
+def _vote(
+    part: Index, turns: Sequence[Turn], vectors: Vectors, guard: Guard
+) -> Mapping[str, Floats]:
+    questions = questions_of(part, turns, vectors, guard)
+    return {name: voter.distributions(questions) for name, voter in part.voters.items()}
+
+
+def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = False) -> set[str]:
+    """Ids of the dialogues that the index holds itself.
+
+    An id alone does not tell: MELD numbers the dialogues of each split from 0. Unless the
+    corpus is the same file, the words of the turns have to agree as well, as far as two
+    transcripts of one recording do.
+    """
+    known = {(turn.dialogue_id, turn.turn): turn.text for turn in index.turns}
+    if same_corpus:
+        return {dialogue for dialogue, _ in known}
+    overlaps: dict[str, list[float]] = defaultdict(list)
+    for turn in turns:
+        other = known.get((turn.dialogue_id, turn.turn))
+        if other is not None and (words := set(fold(turn.text).split())):
+            theirs = set(fold(other).split())
+            overlaps[turn.dialogue_id].append(len(words & theirs) / len(words | theirs))
+    return {
+        dialogue for dialogue, shares in overlaps.items() if sum(shares) / len(shares) >= SAME_WORDS
+    }
+
+
+def search_text(
+    index: Index, text: str, k: int, say: Callable[[str], None] = lambda line: None
+) -> tuple[Demonstration, ...]:
+    """The k labelled windows most similar to a text that nothing was said before."""
+    embedder = load_index_embedder(index.embedder, say=say)
+    check_fits(index, embedder)
+    query = compose(embedder.embed([text]), [""], index.composition)
+    found = index.search(query, [Turn("", "", 0, "", None, text, "")], k)
+    return index.demonstrations(found, 0, k, 0)
+
+
+def check_fits(index: Index, embedder: Embedder) -> None:
+    """Refuse a query side that embeds otherwise than the index was.
+
+    Beside the names, the vector of one stored utterance is computed again: weights can change
+    under a name.
+
+    Raises:
+        IndexFolderError: saying what differs.
+    """
+    if embedder.identity != index.embedder:
+        keys = sorted(set(embedder.identity) | set(index.embedder))
+        differing = [
+            f"{key} {embedder.identity.get(key)!r} (index: {index.embedder.get(key)!r})"
+            for key in keys
+            if embedder.identity.get(key) != index.embedder.get(key)
+        ]
+        raise IndexFolderError(
+            f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
+            "embedder, or build the index anew"
         )
-        for query in range(len(targets))
-    ]
+    row = next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
+    if row is not None:
+        stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]
+        if stored.shape != again.shape:
+            difference = f"{len(again)} dimensions, the index has {len(stored)}"
+        elif (cosine := float(again @ stored)) < SAME_WEIGHTS:
+            difference = f"cosine {cosine:.3f}"
+        else:
+            return
+        raise IndexFolderError(
+            f"the embedder {index.embedder['name']!r} gives another vector than when the index "
+            f"was built ({difference}): its weights have changed. Build the index anew"
+        )

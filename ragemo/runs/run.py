@@ -4,7 +4,9 @@
     utterances.jsonl   the dialogues as the run saw them: chosen transcripts and gold labels
     ballots.jsonl      one answer a line, synced to disk before the next call
     verdicts.jsonl     one decision a line, with the demonstrations behind it; written at the end
-    predictions.csv    id, label, confidence, one probability per label; written at the end
+    predictions.csv    id, label, confidence, one probability per label, the label set
+    panel.json         who counted how much, and all else that made verdicts of ballots
+    review.csv         what a person should look at first, and why
 
 `ballots.jsonl` is the only file that grows. A run that was killed leaves at most one torn line
 at its end; opening the run cuts that line off, and `--resume` asks only what is missing. The
@@ -38,7 +40,7 @@ Value = TypeVar("Value")
 KIND = "run"
 """Tells a run's manifest from an index's."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 FREE_TO_CHANGE = ("settings.llm.concurrency", "settings.llm.timeout", "settings.llm.attempts")
@@ -225,22 +227,33 @@ class Run:
         self,
         verdicts: Sequence[Verdict],
         demonstrations: Mapping[str, Sequence[Demonstration]],
+        *,
+        panels: Sequence[Mapping[str, Any]] = (),
+        parts: Sequence[int] | None = None,
+        review: str = "",
     ) -> None:
         """Write the decisions, each file whole.
+
+        Args:
+            verdicts: in corpus order.
+            demonstrations: per target, as they were retrieved.
+            panels: plain records of the panels that decided.
+            parts: for each verdict, the place of its panel among them; default: the first.
+            review: the table of what a person should look at.
 
         Raises:
             RunFolderError: if they cannot be written.
         """
         lines = []
-        for verdict in verdicts:
+        for verdict, part in zip(verdicts, parts or [0] * len(verdicts), strict=True):
             shown = [
                 {"id": d.window.target.utterance_id, "label": d.label, "similarity": d.similarity}
                 for d in demonstrations.get(verdict.utterance_id, ())
             ]
-            lines.append(_line({**asdict(verdict), "demonstrations": shown}))
+            lines.append(_line({**asdict(verdict), "demonstrations": shown, "part": part}))
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["id", "label", "confidence", *self.labels.names])
+        writer.writerow(["id", "label", "confidence", *self.labels.names, "label_set", "abstained"])
         for verdict in verdicts:
             shares = verdict.distribution or ("",) * len(self.labels)
             writer.writerow(
@@ -249,11 +262,16 @@ class Run:
                     verdict.label or "",
                     f"{verdict.confidence:.6f}",
                     *(share if share == "" else f"{share:.6f}" for share in shares),
+                    "|".join(verdict.label_set),
+                    "yes" if verdict.abstained else "",
                 ]
             )
         try:
-            write_text(self.path / "verdicts.jsonl", "".join(lines))
+            write_json(self.path / "panel.json", {"parts": list(panels)})
+            # With a byte order mark, without which spreadsheets misread accents.
+            write_text(self.path / "review.csv", f"\ufeff{review}")
             write_text(self.path / "predictions.csv", table.getvalue())
+            write_text(self.path / "verdicts.jsonl", "".join(lines))
         except OSError as error:
             raise RunFolderError(
                 f"{self.path}: the decisions could not be written: {error}. Make room and go on "
@@ -274,8 +292,7 @@ class Run:
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        ballots = self._read("ballots.jsonl", _read_ballot)
-        return list({(b.utterance_id, b.voter, b.sample): b for b in ballots}.values())
+        return list({b.key: b for b in self._read("ballots.jsonl", _read_ballot)}.values())
 
     def verdicts(self) -> list[Verdict]:
         """The decisions, in corpus order.
@@ -289,6 +306,22 @@ class Run:
                 "--resume` and the same settings"
             )
         return self._read("verdicts.jsonl", _read_verdict)
+
+    def parts(self) -> list[int]:
+        """For each verdict, the place of the panel that decided it in `panels`."""
+        return self._read("verdicts.jsonl", lambda record: int(record["part"]))
+
+    def panels(self) -> list[dict[str, Any]]:
+        """The plain records of the panels that decided, see `ragemo.pipeline.judge`.
+
+        Raises:
+            RunFolderError: if they cannot be read.
+        """
+        file = self.path / "panel.json"
+        try:
+            return list(json.loads(file.read_text(encoding="utf-8"))["parts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(f"{file}: cannot be read ({error}); predict again") from None
 
     def _read(self, name: str, read: Callable[[dict[str, Any]], Value]) -> list[Value]:
         file = self.path / name
@@ -320,7 +353,8 @@ def _read_ballot(record: dict[str, Any]) -> Ballot:
 
 
 def _read_verdict(record: dict[str, Any]) -> Verdict:
-    del record["demonstrations"]
+    del record["demonstrations"], record["part"]
+    record["label_set"] = tuple(record["label_set"])
     if record["distribution"] is not None:
         record["distribution"] = tuple(record["distribution"])
     return Verdict(**record)

@@ -33,6 +33,9 @@ class ScoredUtterance:
         invalid: whether an answer came that is no label (a fallback may still stand in
             `predicted`).
         failed: whether no answer came.
+        label_set: the names of the labels in its label set, or None where there is no set.
+        abstained: whether the verdict was withheld for its low confidence; `predicted` keeps
+            the label.
     """
 
     id: str
@@ -42,6 +45,8 @@ class ScoredUtterance:
     distribution: Distribution | None = None
     invalid: bool = False
     failed: bool = False
+    label_set: tuple[str, ...] | None = None
+    abstained: bool = False
 
 
 def dialogue_confusions(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> IntCounts:

@@ -28,6 +28,7 @@ from ragemo.labels import LabelSet
 from ragemo.scoring.confusion import IntCounts, ScoredUtterance
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 Counts = IntCounts | Floats
 
 CALIBRATION_BINS = 15
@@ -126,15 +127,15 @@ class Calibration:
     ece: float
 
 
-def calibration(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> Calibration | None:
-    """Calibration of the predictions that come with a distribution; None if none does.
+def with_distribution(
+    utterances: Sequence[ScoredUtterance], labels: LabelSet
+) -> list[ScoredUtterance]:
+    """The predictions that have a label and a distribution, in their order.
 
     Raises:
         DataError: if a distribution is not one over the label set.
     """
     kept = [u for u in utterances if u.distribution is not None and u.predicted is not None]
-    if not kept:
-        return None
     for utterance in kept:
         values = utterance.distribution or ()
         # Written so that not-a-number fails as well.
@@ -144,14 +145,44 @@ def calibration(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> Cali
                 record=utterance.id,
                 field="distribution",
             )
+    return kept
+
+
+def confidences(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> tuple[Floats, Mask]:
+    """The probability of each predicted label, and whether the label is right.
+
+    Args:
+        utterances: as `with_distribution` leaves them.
+        labels: the label set.
+
+    Returns:
+        Both of shape (N,).
+    """
+    confidence = [
+        u.distribution[labels.index(u.predicted)]
+        for u in utterances
+        if u.distribution is not None and u.predicted is not None
+    ]
+    right = [u.predicted == u.gold for u in utterances]
+    return np.array(confidence, dtype=np.float64), np.array(right, dtype=np.bool_)
+
+
+def calibration(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> Calibration | None:
+    """Calibration of the predictions that come with a distribution; None if none does.
+
+    Raises:
+        DataError: if a distribution is not one over the label set.
+    """
+    kept = with_distribution(utterances, labels)
+    if not kept:
+        return None
     probabilities = np.array([u.distribution for u in kept], dtype=np.float64)
     rows = np.arange(len(kept))
     gold = np.array([labels.index(u.gold) for u in kept])
-    predicted = np.array([labels.index(u.predicted) for u in kept if u.predicted is not None])
-    confidence = probabilities[rows, predicted]
+    confidence, right = confidences(kept, labels)
     bins = np.digitize(confidence, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], right=True)
     # n_b (accuracy_b - confidence_b) is the sum of (right - confidence) over the bin.
-    gaps = np.bincount(bins, weights=(gold == predicted) - confidence)
+    gaps = np.bincount(bins, weights=right - confidence)
     one_hot = np.zeros_like(probabilities)
     one_hot[rows, gold] = 1
     epsilon = np.finfo(np.float64).eps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +14,10 @@ from ragemo.scoring.baselines import constant_confusion, most_frequent, random_h
 from ragemo.scoring.bootstrap import intervals
 from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
 from ragemo.scoring.metrics import METRICS, Calibration, calibration, class_metrics, headline
+from ragemo.scoring.selective import RiskCoverage, selective
+from ragemo.scoring.sets import SetScore, score_sets
+
+COUNTS = ("n", "dialogues", "invalid", "errors", "abstained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,14 @@ class Score:
         macro_f1: mean F1 over the labels that occur.
         invalid: utterances whose answer is no label.
         errors: utterances that got no answer.
+        abstained: utterances whose verdict was withheld; their labels are scored all the same.
+        accuracy_of_kept: share labelled rightly of the others; None if there is none.
         intervals: metric -> 95 % interval as (low, high), or None where there is none.
         per_class: label -> its figures, in label order.
         confusion: counts, gold by predicted; the last column is "no label".
         calibration: of the predictions with a distribution, or None.
+        selective: risk and coverage of the predictions with a distribution, or None.
+        label_sets: coverage and size of the label sets, or None where there are none.
         baselines: name -> metric -> value, on the same utterances.
         seed: of the resampling and the random baseline.
         bootstrap_samples: how many samples the intervals rest on; 0 where there are none.
@@ -56,10 +65,14 @@ class Score:
     macro_f1: float
     invalid: int
     errors: int
+    abstained: int
+    accuracy_of_kept: float | None
     intervals: Mapping[str, tuple[float, float] | None]
     per_class: Mapping[str, ClassScore]
     confusion: tuple[tuple[int, ...], ...]
     calibration: Calibration | None
+    selective: RiskCoverage | None
+    label_sets: SetScore | None
     baselines: Mapping[str, Mapping[str, float]]
     seed: int
     bootstrap_samples: int
@@ -87,6 +100,8 @@ class Score:
             **self.metrics,
             "invalid": self.invalid,
             "errors": self.errors,
+            "abstained": self.abstained,
+            "accuracy_of_kept": self.accuracy_of_kept,
             "intervals": {
                 name: None if bounds is None else list(bounds)
                 for name, bounds in self.intervals.items()
@@ -97,6 +112,8 @@ class Score:
                 "counts": [list(row) for row in self.confusion],
             },
             "calibration": None if self.calibration is None else asdict(self.calibration),
+            "selective": None if self.selective is None else self.selective.to_dict(),
+            "label_sets": None if self.label_sets is None else asdict(self.label_sets),
             "baselines": {name: dict(metrics) for name, metrics in self.baselines.items()},
             "seed": self.seed,
             "bootstrap_samples": self.bootstrap_samples,
@@ -112,7 +129,7 @@ class Score:
         """
         try:
             return cls(
-                **{name: data[name] for name in ("n", "dialogues", *METRICS, "invalid", "errors")},
+                **{name: data[name] for name in (*COUNTS, *METRICS, "accuracy_of_kept")},
                 intervals={
                     name: None if bounds is None else (bounds[0], bounds[1])
                     for name, bounds in data["intervals"].items()
@@ -124,6 +141,8 @@ class Score:
                 },
                 confusion=tuple(tuple(row) for row in data["confusion"]["counts"]),
                 calibration=data["calibration"] and Calibration(**data["calibration"]),
+                selective=data["selective"] and RiskCoverage.from_dict(data["selective"]),
+                label_sets=data["label_sets"] and SetScore(**data["label_sets"]),
                 baselines=data["baselines"],
                 seed=data["seed"],
                 bootstrap_samples=data["bootstrap_samples"],
@@ -196,12 +215,15 @@ def score(
     if not resampled:
         notes = (*notes, "no 95 % intervals: they need at least two dialogues, here is one")
     figures = class_metrics(total)
+    kept_right = [u.predicted == u.gold for u in utterances if not u.abstained]
     return Score(
         n=len(utterances),
         dialogues=len(confusions),
         **headline(total),
         invalid=sum(u.invalid for u in utterances),
         errors=sum(u.failed for u in utterances),
+        abstained=len(utterances) - len(kept_right),
+        accuracy_of_kept=fmean(kept_right) if kept_right else None,
         intervals=bounds,
         per_class={
             name: ClassScore(
@@ -214,6 +236,8 @@ def score(
         },
         confusion=tuple(tuple(row) for row in total.tolist()),
         calibration=calibration(utterances, labels),
+        selective=selective(utterances, labels),
+        label_sets=score_sets(utterances, labels),
         baselines=baselines,
         seed=seed,
         bootstrap_samples=samples if resampled else 0,

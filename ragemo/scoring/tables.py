@@ -102,6 +102,24 @@ def _remarks(score: Score) -> list[str]:
             f"log loss {score.calibration.log_loss:.3f}, Brier {score.calibration.brier:.3f}, "
             f"ECE {score.calibration.ece:.3f}."
         )
+    if score.selective is not None:
+        surest = {round(100 * p.coverage): _percent(p.accuracy) for p in score.selective.curve}
+        lines.append(
+            f"Selective accuracy of {score.selective.n} distributions: all {surest[100]}, "
+            f"the surest 80 % {surest[80]}, the surest 50 % {surest[50]}; "
+            f"AURC {score.selective.aurc:.3f}."
+        )
+    if score.abstained:
+        kept = ""
+        if score.accuracy_of_kept is not None:
+            kept = f"; accuracy of the others {_percent(score.accuracy_of_kept)}"
+        lines.append(f"Abstained on {score.abstained} of {score.n} utterances{kept}.")
+    if score.label_sets is not None:
+        lines.append(
+            f"Label sets of {score.label_sets.n} utterances: "
+            f"{_percent(score.label_sets.coverage)} % hold the gold label, "
+            f"{score.label_sets.mean_size:.2f} of {len(score.labels)} labels on average."
+        )
     return [*lines, *(f"Note: {note}" for note in score.notes)]
 
 

@@ -1,70 +1,137 @@
-"""Batch calibration: what a model says whatever it is asked is no evidence.
+"""Weights that were fitted on labelled dialogues, as a small file, and where they may be used.
 
-A small model's label likelihoods lean to one label for every prompt. With s_il = log P(l | x_i)
-for the prompts i = 1..n of a run, m_l the mean of s_il over i, and pi_l the label shares of the
-index (even shares without one),
-
-    calibrated(l | x_i)  proportional to  exp( s_il - w (m_l - g log pi_l) ),   w = n / (n + 16)
-
-takes that common part off and puts half of the training labels' own leaning (g = 0.5) in its
-place. It needs no label of what is predicted. The weight w holds back on short runs, whose mean
-is as much the utterances as the model: at n = 1 hardly anything is corrected.
-
-Source: Zhou et al., "Batch calibration: rethinking calibration for in-context learning and
-prompt engineering", ICLR 2024, which has g = 0 and w = 1. Pulling to even shares costs weighted
-F1 where one label rules, pulling all the way to the index's shares costs recall of the others.
-
-The price: a run's labels then depend on which utterances are in the run (`--limit` too), and a
-run whose labels lean otherwise than the index's is pulled towards them.
+The file holds a panel (see `ragemo.voting.panel`), what it gained on dialogues it was not fitted
+on, and which dialogues it was fitted on: what is scored must not be among them.
 """
 
 from __future__ import annotations
 
-import math
+import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+from ragemo.corpus.consensus import fold
+from ragemo.errors import SettingsError
+from ragemo.files import sha256_bytes, write_json
+from ragemo.labels import LabelSet
+from ragemo.types import Turn
+from ragemo.voting.panel import Panel
 
-from ragemo.types import Ballot
+KIND = "calibration"
 
-SHRINKAGE = 16
-"""Prompts at which half of the common part is taken off."""
+FORMAT = 1
+"""Version of the file's layout."""
 
-PRIOR_STRENGTH = 0.5
-"""g, the same compromise as the neighbour voter's usual correction."""
+DIGITS = 16
+"""Hexadecimal digits of a dialogue's hash that are kept."""
 
 
-def batch_calibrate(
-    ballots: Sequence[Ballot], prior: Sequence[float] | None = None
-) -> list[Ballot]:
-    """The ballots with calibrated distributions where they hold label likelihoods.
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted panel and its history.
+
+    Attributes:
+        panel: what was fitted.
+        labels: names of the labels, in order.
+        fitted_on: dialogue id -> hash of its words.
+        corpora: SHA-256 of the files the dialogues came from.
+        gain: what it gained on held-out dialogues, see `ragemo.pipeline.calibrate`.
+    """
+
+    panel: Panel
+    labels: tuple[str, ...]
+    fitted_on: Mapping[str, str]
+    corpora: tuple[str, ...]
+    gain: Mapping[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write the file whole.
+
+        Raises:
+            SettingsError: if it cannot be written.
+        """
+        try:
+            write_json(
+                path,
+                {
+                    "kind": KIND,
+                    "format": FORMAT,
+                    "labels": list(self.labels),
+                    "gain": dict(self.gain),
+                    "panel": self.panel.to_dict(),
+                    "corpora": list(self.corpora),
+                    "fitted_on": dict(self.fitted_on),
+                },
+            )
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be written: {error}") from None
+
+
+def dialogue_hashes(turns: Sequence[Turn]) -> dict[str, str]:
+    """A hash of each dialogue's speakers and words, whatever its id."""
+    lines: dict[str, list[str]] = defaultdict(list)
+    for turn in turns:
+        lines[turn.dialogue_id].append(f"{turn.speaker}\t{fold(turn.text)}")
+    return {
+        dialogue: sha256_bytes("\n".join(own).encode(errors="surrogatepass"))[:DIGITS]
+        for dialogue, own in lines.items()
+    }
+
+
+def read_calibration(
+    path: Path | str, turns: Sequence[Turn], labels: LabelSet, corpus: str = ""
+) -> Calibration:
+    """The file for use on some dialogues.
 
     Args:
-        ballots: of any voters, in any order, which is kept.
-        prior: label shares of the index in label order; None: even.
+        path: written by `Calibration.write`.
+        turns: of all dialogues that are decided.
+        labels: the label set there.
+        corpus: SHA-256 of the file they come from.
 
-    Each voter is calibrated on its own ballots. Ballots without likelihoods are returned as
-    they are.
+    Raises:
+        SettingsError: if it is no such file, is of other labels, or was fitted on one of the
+            dialogues.
     """
-    # A label that no example carries is rare, not impossible.
-    leaning = 0.0 if prior is None else PRIOR_STRENGTH * np.log(np.maximum(prior, 1e-3))
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, ballot in enumerate(ballots):
-        if ballot.log_likelihoods is not None:
-            rows[ballot.voter].append(row)
-    calibrated = list(ballots)
-    for own in rows.values():
-        scores = np.array([ballots[row].log_likelihoods for row in own])
-        weight = len(own) / (len(own) + SHRINKAGE)
-        # fsum, so that the order of the ballots leaves no trace.
-        mean = np.array([math.fsum(column) for column in scores.T]) / len(own)
-        scores -= weight * (mean - leaning)
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        for row, distribution in zip(own, shares, strict=True):
-            calibrated[row] = replace(
-                ballots[row], distribution=tuple(float(share) for share in distribution)
-            )
-    return calibrated
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["kind"] != KIND or data["format"] != FORMAT:
+            raise ValueError(f"kind {data['kind']!r}, format {data['format']!r}")
+        calibration = Calibration(
+            panel=Panel.from_dict(data["panel"]),
+            labels=tuple(data["labels"]),
+            fitted_on=dict(data["fitted_on"]),
+            corpora=tuple(data["corpora"]),
+            gain=dict(data["gain"]),
+        )
+    except FileNotFoundError:
+        raise SettingsError(
+            f"{path}: no such file; `ragemo calibrate RUN --out {path}` makes one"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(
+            f"{path}: not a file of `ragemo calibrate` ({error}); make it anew"
+        ) from None
+    if calibration.labels != labels.names:
+        raise SettingsError(
+            f"{path}: fitted for the labels {', '.join(calibration.labels)}; here they are "
+            f"{', '.join(labels.names)}"
+        )
+    words = set(calibration.fitted_on.values())
+    same_corpus = corpus in calibration.corpora
+    shared = [
+        dialogue
+        for dialogue, own in dialogue_hashes(turns).items()
+        if own in words or (same_corpus and dialogue in calibration.fitted_on)
+    ]
+    if shared:
+        raise SettingsError(
+            f"{path}: it was fitted on {len(shared)} of the dialogues that it would decide "
+            f"({', '.join(map(repr, shared[:3]))}); what is scored may not be what was fitted on. "
+            "Calibrate on other dialogues"
+        )
+    return calibration

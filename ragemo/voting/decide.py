@@ -1,42 +1,125 @@
-"""From a run's ballots to its verdicts."""
+"""From ballots to verdicts."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from ragemo.labels import LabelSet
-from ragemo.types import Ballot, Demonstration, Verdict
-from ragemo.voting.calibration import batch_calibrate
-from ragemo.voting.majority import majority
+from ragemo.types import Ballot, Turn, Verdict
+from ragemo.voting.conformal import label_sets
+from ragemo.voting.panel import Panel
+from ragemo.voting.transitions import links_of
+from ragemo.voting.votes import Floats, Integers, Votes, count_votes
+
+DIGITS = 9
+"""Shares are rounded to so many digits, so that the same votes give the same bytes anywhere."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The verdicts on a run's targets, and what led to them.
+
+    Attributes:
+        verdicts: in the targets' order.
+        beliefs: what the pool believed before the dialogue's say, shape (targets, L).
+    """
+
+    verdicts: tuple[Verdict, ...]
+    beliefs: Floats
 
 
 def decide(
+    turns: Sequence[Turn],
     targets: Sequence[str],
     ballots: Sequence[Ballot],
-    demonstrations: Mapping[str, Sequence[Demonstration]],
     labels: LabelSet,
     *,
-    calibration: str = "batch",
-    prior: Sequence[float] | None = None,
-) -> list[Verdict]:
-    """Calibrate one voter's ballots and take the majority.
+    panels: Mapping[Any, Panel],
+    part_of: Mapping[str, Any],
+    abstain_below: float = 0.0,
+) -> Decision:
+    """Let each target's panel decide.
 
     Args:
+        turns: all turns of the dialogues in corpus order; their order is what the dialogue's say
+            rests on.
         targets: utterance ids, in the order of the verdicts.
-        ballots: the deciding voter's, in any order.
-        demonstrations: per target; they break ties.
+        ballots: of all voters, in any order.
         labels: the label set.
-        calibration: "batch" or "none".
-        prior: label shares of the index; None without an index.
+        panels: by part of the index (see `ragemo.retrieval.retrieve`).
+        part_of: target -> the part that may speak to it.
+        abstain_below: a verdict of less confidence is marked as abstained.
+
+    Where targets of one dialogue belong to several parts (a speaker each), a turn hears nothing
+    of turns of another part: their voters may have learned from what it must not see.
     """
-    # In a fixed order, so that the order in which answers came in leaves no trace.
-    ballots = sorted(ballots, key=lambda ballot: (ballot.utterance_id, ballot.sample))
-    if calibration == "batch":
-        ballots = batch_calibrate(ballots, prior)
-    own: dict[str, list[Ballot]] = defaultdict(list)
+    size = len(labels)
+    ids = [turn.utterance_id for turn in turns]
+    row_of = {utterance: row for row, utterance in enumerate(ids)}
+    links = links_of(turns)
+    votes = count_votes(ballots, ids, size)
+    shares, beliefs = np.zeros((len(ids), size)), np.zeros((len(ids), size))
+    chosen = np.full(len(ids), -1)
+    sets = np.zeros((len(ids), size), dtype=bool)
+    for part, panel in panels.items():
+        rows = np.array(
+            [row_of[target] for target in targets if part_of.get(target) == part], dtype=np.int64
+        )
+        own = np.zeros((len(ids), size))
+        own[rows] = panel.pooled(votes.on(rows))
+        spoken, winners = panel.decided(own, links)
+        shares[rows], chosen[rows], beliefs[rows] = spoken[rows], winners[rows], own[rows]
+        if panel.threshold is not None:
+            sets[rows] = label_sets(spoken[rows], panel.threshold)
+    agreement = _agreement(votes, chosen)
+    invalid, failed = _lost(ballots, row_of)
+    verdicts = []
+    for target in targets:
+        row = row_of[target]
+        if chosen[row] < 0:
+            verdicts.append(
+                Verdict(target, None, None, 0.0, 0.0, int(invalid[row]), int(failed[row]))
+            )
+            continue
+        distribution = tuple(float(share) for share in shares[row].round(DIGITS))
+        confidence = distribution[chosen[row]]
+        verdicts.append(
+            Verdict(
+                utterance_id=target,
+                label=labels.names[chosen[row]],
+                distribution=distribution,
+                confidence=confidence,
+                agreement=float(agreement[row]),
+                invalid=int(invalid[row]),
+                failed=int(failed[row]),
+                label_set=tuple(
+                    name for name, inside in zip(labels.names, sets[row], strict=True) if inside
+                ),
+                abstained=confidence < abstain_below,
+            )
+        )
+    return Decision(tuple(verdicts), beliefs[[row_of[target] for target in targets]])
+
+
+def _agreement(votes: Votes, chosen: Integers) -> Floats:
+    """Share of an utterance's usable ballots whose first choice was chosen, shape (N,)."""
+    counts = votes.counts.sum(axis=0)
+    rows = np.arange(len(chosen))
+    hits = votes.firsts.sum(axis=0)[rows, chosen]
+    agreement: Floats = np.where(chosen >= 0, hits / np.maximum(counts, 1), 0.0)
+    return agreement
+
+
+def _lost(ballots: Sequence[Ballot], row_of: Mapping[str, int]) -> tuple[Integers, Integers]:
+    """How many ballots on each utterance are no label, and how many never came."""
+    invalid = np.zeros(len(row_of), dtype=np.int64)
+    failed = invalid.copy()
     for ballot in ballots:
-        own[ballot.utterance_id].append(ballot)
-    return [
-        majority(target, own[target], demonstrations.get(target, ()), labels) for target in targets
-    ]
+        if (row := row_of.get(ballot.utterance_id)) is not None:
+            invalid[row] += ballot.invalid
+            failed[row] += ballot.failed
+    return invalid, failed

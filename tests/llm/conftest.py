@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ragemo.models import SMOLLM2, is_ready
+from tests.llm.asking import KEY
 
 REAL_SERVER = """
 from ragemo.llm.server import serve
@@ -89,3 +90,13 @@ def scenario(scripted_port, request):
     scenario = Scenario(scripted_port, f"{abs(hash(request.node.nodeid))}-{time.monotonic_ns()}")
     scenario.script()
     return scenario
+
+
+@pytest.fixture
+def api_environment(monkeypatch, tmp_path):
+    """A key, and no other setting from outside."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    # No TLS on loopback: reading the usual certificates takes longer than most of these tests.
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    for name in ("OPENAI_BASE_URL", "RAGEMO_PRICES", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)

@@ -47,9 +47,13 @@ def test_the_data_has_the_promised_keys_and_survives_json():
         "macro_f1",
         "invalid",
         "errors",
+        "abstained",
+        "accuracy_of_kept",
         "intervals",
         "per_class",
         "confusion",
+        "selective",
+        "label_sets",
         "baselines",
         "seed",
         "bootstrap_samples",
@@ -59,6 +63,41 @@ def test_the_data_has_the_promised_keys_and_survives_json():
     assert Score.from_dict(data) == result
     by_key = json.loads(json.dumps(result.to_dict(), sort_keys=True))
     assert Score.from_dict(by_key).labels == LABELS.names
+
+
+def test_a_score_with_abstentions_and_label_sets_survives_json():
+    made = [
+        replace(u, abstained=i % 5 == 0, label_set=(u.gold, "fear") if u.gold != "fear" else None)
+        for i, u in enumerate(invented(100, 10))
+    ]
+    result = score(made, LABELS, training_counts=TRAINING)
+    data = json.loads(json.dumps(result.to_dict()))
+    assert data["abstained"] == 20
+    assert data["label_sets"]["mean_size"] == 2
+    assert [point["coverage"] for point in data["selective"]["curve"]][-1] == 1
+    assert Score.from_dict(data) == result
+    without = score(utterances([("joy", "joy", 0)]), LABELS, training_counts=None)
+    assert without.selective is without.label_sets is None
+    assert Score.from_dict(json.loads(json.dumps(without.to_dict()))) == without
+
+
+def test_an_abstained_verdict_is_scored_with_its_label_and_left_out_of_the_kept():
+    rows = [
+        ScoredUtterance("a", "d1", "joy", "joy"),
+        ScoredUtterance("b", "d1", "joy", "sad", abstained=True),
+        ScoredUtterance("c", "d2", "sad", "sad", abstained=True),
+        ScoredUtterance("d", "d2", "sad", "joy"),
+        ScoredUtterance("e", "d2", "sad", None, invalid=True),
+    ]
+    result = score(rows, LABELS, training_counts=None)
+    assert result.accuracy == pytest.approx(2 / 5)
+    assert result.abstained == 2
+    assert result.accuracy_of_kept == pytest.approx(1 / 3)
+    unused = score([replace(u, abstained=False) for u in rows], LABELS, training_counts=None)
+    assert (unused.abstained, unused.accuracy_of_kept) == (0, unused.accuracy)
+    silent = score([replace(u, abstained=True) for u in rows], LABELS, training_counts=None)
+    assert (silent.abstained, silent.accuracy_of_kept) == (5, None)
+    assert silent.metrics == unused.metrics == result.metrics
 
 
 @pytest.mark.parametrize("damage", [[], None, {"n": 1}])

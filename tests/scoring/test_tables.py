@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -86,6 +87,50 @@ def test_counts_and_notes_are_told():
         assert "n = 300 utterances in 30 dialogues" in text
         assert "invalid: " in text
         assert "Note: reference transcripts" in text
+
+
+def told(result: Score) -> list[str]:
+    """What the table and the Markdown say, without their line breaks."""
+    return [" ".join(text.split()) for text in (printed(result), score_markdown(result))]
+
+
+def test_the_surest_predictions_are_told():
+    result = scored()
+    assert result.selective is not None
+    accuracy = {point.coverage: point.accuracy for point in result.selective.curve}
+    for text in told(result):
+        assert (
+            f"Selective accuracy of {result.selective.n} distributions: "
+            f"all {100 * accuracy[1]:.1f}, the surest 80 % {100 * accuracy[0.8]:.1f}, "
+            f"the surest 50 % {100 * accuracy[0.5]:.1f}; AURC {result.selective.aurc:.3f}."
+        ) in text
+
+
+def test_abstentions_and_label_sets_are_told_where_there_are_any():
+    made = [
+        replace(u, abstained=i < 60, label_set=("neutral", "joy"))
+        for i, u in enumerate(invented(300, 30))
+    ]
+    result = score(made, LABELS, training_counts=None)
+    held = sum(u.gold in ("neutral", "joy") for u in made) / 300
+    kept = sum(u.gold == u.predicted for u in made[60:]) / 240
+    for text in told(result):
+        assert (
+            f"Abstained on 60 of 300 utterances; accuracy of the others {100 * kept:.1f}." in text
+        )
+        assert (
+            f"Label sets of 300 utterances: {100 * held:.1f} % hold the gold label, "
+            "2.00 of 5 labels on average." in text
+        )
+    for text in told(scored()):
+        assert "Abstained" not in text
+        assert "Label sets" not in text
+
+
+def test_abstaining_on_everything_is_told():
+    made = [replace(u, abstained=True) for u in invented(20, 4)]
+    for text in told(score(made, LABELS, training_counts=None)):
+        assert "Abstained on 20 of 20 utterances." in text
 
 
 def test_one_dialogue_is_told_to_have_no_interval():

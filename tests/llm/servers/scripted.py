@@ -18,8 +18,9 @@ is {"ok": true} for a usual answer, or any of
 
 Rules: "refuse": {field: [status, error body]}; "ignore": [fields] (as if they had not been
 sent); "constraint": which of "grammar", "response_format", "structured_outputs" is obeyed;
-"no_usage": true; "think": tokens that a thought takes before the answer; "echo_key": true.
-"answers" are given in turn, and again from the first.
+"at_most": choices that a call gives, whatever `n` is; "no_usage": true; "think": tokens that a
+thought takes before the answer; "echo_key": true. "answers" are given in turn, and again from
+the first.
 """
 
 import json
@@ -120,7 +121,7 @@ def complete(scenario, request):
     }
     limit = request.get("max_tokens") or request.get("max_completion_tokens")
     choices = []
-    for index in range(request.get("n", 1)):
+    for index in range(min(request.get("n", 1), rules.get("at_most", 128))):
         with LOCK:
             text = scenario["answers"][scenario["given"] % len(scenario["answers"])]
             scenario["given"] += 1

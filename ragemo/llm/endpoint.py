@@ -1,0 +1,112 @@
+"""Which model, where and with which key; and words of the other side made fit to be kept."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+from ragemo.errors import SettingsError
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model behind an OpenAI-compatible API.
+
+    Attributes:
+        model: its name, as the endpoint knows it.
+        base_url: where requests go; may hold a password.
+        key: sent with every request; empty where there is none.
+    """
+
+    model: str
+    base_url: str = field(repr=False)
+    key: str = field(repr=False)
+
+    @classmethod
+    def find(cls, model: str, base_url: str | None, *, asks: bool) -> Endpoint:
+        """The endpoint that an argument and the environment name.
+
+        Args:
+            model: its name, as the endpoint knows it.
+            base_url: else OPENAI_BASE_URL, else OpenAI's own.
+            asks: whether it will be asked; else it needs no key.
+
+        Raises:
+            SettingsError: if the URL is none, or OPENAI_API_KEY is needed and missing or cannot
+                be a key.
+        """
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        if not _is_url(base_url):
+            # A URL may hold a password, so it is not repeated.
+            raise SettingsError(
+                "llm.base_url (or OPENAI_BASE_URL) is no URL; expected something like "
+                "http://localhost:8000/v1"
+            )
+        endpoint = cls(model, base_url, os.environ.get("OPENAI_API_KEY", "").strip())
+        if not endpoint.key and endpoint.is_openai and asks:
+            raise SettingsError(
+                f"{model!r} is taken for a model of the OpenAI API, which needs a key: set "
+                "OPENAI_API_KEY (in the environment or in .env), or set "
+                "llm.base_url or OPENAI_BASE_URL to a server that needs none, such as the one "
+                "that `ragemo models serve` starts"
+            )
+        if not (endpoint.key.isascii() and endpoint.key.isprintable()) or " " in endpoint.key:
+            raise SettingsError(
+                "OPENAI_API_KEY has characters that cannot be part of a key; copy it again"
+            )
+        return endpoint
+
+    @property
+    def url(self) -> str:
+        """The base URL for people: without a password and whatever follows its path."""
+        parts = self._parts
+        place = parts.netloc.rpartition("@")[2]
+        return urlunsplit((parts.scheme, place, parts.path, "", "")).rstrip("/")
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI's own."""
+        host = self._parts.hostname or ""
+        return host == "api.openai.com" or host.endswith(".api.openai.com")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        host = self._parts.hostname or ""
+        return host in {"localhost", "::1"} or host.startswith("127.")
+
+    def scrub(self, text: str) -> str:
+        """A text of the other side that can be saved as UTF-8, without secrets.
+
+        JSON may hold half of a surrogate pair, which UTF-8 cannot.
+        """
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for secret in (self.key, self._parts.password or ""):
+            # What is shorter stands in for a key, and might be part of an ordinary word.
+            if len(secret) >= 6:
+                text = text.replace(secret, "[secret]")
+        return text
+
+    def brief(self, what: object) -> str:
+        """Some words of another program, on one line and without secrets."""
+        text = " ".join(self.scrub(str(what) or type(what).__name__).split())
+        if re.match(r"<(!doctype|html)", text, re.IGNORECASE):
+            return "an HTML page"
+        return text if len(text) <= 300 else text[:300] + " ..."
+
+    @property
+    def _parts(self) -> SplitResult:
+        return urlsplit(self.base_url)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        _ = url.port  # raises if it is no number
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname)

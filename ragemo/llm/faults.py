@@ -1,0 +1,163 @@
+"""What a failed call means, for this call, for a later one and for all; and in our words."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from ragemo.errors import EndpointError
+from ragemo.llm.capabilities import CONSTRAINT_FIELD
+from ragemo.llm.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import openai
+
+LONGEST_WAIT = 120.0
+"""Seconds of Retry-After that are waited out; asked for more, a call fails at once."""
+
+
+class CallError(Exception):
+    """A call came to nothing.
+
+    Args:
+        message: what happened, for people.
+        transient: whether the same call may succeed soon.
+        wait: seconds that the endpoint asks to wait first.
+        complaint: what it does not like about the request, if that is the reason.
+        unreachable: whether no connection could be made at all.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        transient: bool = False,
+        wait: float = 0.0,
+        complaint: str = "",
+        unreachable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.transient = transient
+        self.wait = wait
+        self.complaint = complaint
+        self.unreachable = unreachable
+
+
+def explain(
+    error: Exception, endpoint: Endpoint, *, timeout: float, constrained: bool
+) -> CallError | EndpointError:
+    """The error to raise for one of the client's.
+
+    Args:
+        error: a TimeoutError, an openai.APIError or a ValueError.
+        endpoint: who was asked.
+        timeout: seconds that the call was allowed.
+        constrained: whether answers were held to the labels, which some servers refuse as if
+            it were a passing fault.
+
+    Returns:
+        An EndpointError where every other call would fail like this one.
+    """
+    import httpx2
+    import openai
+
+    cause = error.__cause__
+    if isinstance(error, openai.APIStatusError):
+        return _explain_status(error, endpoint, constrained=constrained)
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return CallError(
+            f"cannot connect to {endpoint.url}: {endpoint.brief(cause)}; does the server run?",
+            transient=True,
+            unreachable=True,
+        )
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return CallError(
+            f"{endpoint.url} did not answer within {timeout:g} s (llm.timeout)", transient=True
+        )
+    if isinstance(error, openai.APIConnectionError):
+        return CallError(
+            f"the connection to {endpoint.url} broke: {endpoint.brief(cause or error)}",
+            transient=True,
+        )
+    if isinstance(error, UnicodeEncodeError):
+        return CallError(f"the prompt cannot be sent: {endpoint.brief(error)}")
+    return CallError(
+        f"{endpoint.url} answered with damaged JSON: {endpoint.brief(error)}", transient=True
+    )
+
+
+def no_completion(answer: object, endpoint: Endpoint) -> CallError:
+    """The error to raise for an answer with status 200 that is no chat completion."""
+    # Some gateways put an error into it.
+    what = getattr(answer, "error", None) or answer
+    return CallError(
+        f"{endpoint.url} answered with something that is no chat completion: "
+        f"{endpoint.brief(what)}; is this the base URL of an OpenAI-compatible API?",
+        transient=True,
+    )
+
+
+def _explain_status(
+    error: openai.APIStatusError, endpoint: Endpoint, *, constrained: bool
+) -> CallError | EndpointError:
+    status = error.status_code
+    complaint = _complaint(error)
+    message = f"HTTP {status} from {endpoint.url}: {endpoint.brief(complaint)}"
+    if status == 401:
+        # Without the endpoint's words: they may hold parts of the key.
+        return EndpointError(
+            f"HTTP 401 from {endpoint.url}: the key was not accepted; "
+            "set OPENAI_API_KEY to a key of this endpoint"
+        )
+    if status == 402 or "insufficient_quota" in (error.code, error.type):
+        return EndpointError(f"{message}. The account has no credit left there; add some")
+    if status == 403 and not re.search("moderation|flagged", complaint, re.IGNORECASE):
+        return EndpointError(
+            f"{message}. The key in OPENAI_API_KEY may not use {endpoint.model!r} there"
+        )
+    if status == 404 or error.code == "model_not_found":
+        return EndpointError(
+            f"{message}. Either there is no model {endpoint.model!r} there (`ragemo doctor` "
+            "lists those there are), or llm.base_url is wrong (most end in /v1)"
+        )
+    if status in (400, 422):
+        return CallError(message, complaint=complaint)
+    if status not in (408, 409, 425, 429) and status < 500:
+        return CallError(message)
+    if constrained and isinstance(error.body, dict) and re.search(CONSTRAINT_FIELD, complaint):
+        # llama_cpp.server says so by status 500.
+        return CallError(message, complaint=complaint)
+    wait = _retry_after(error)
+    if wait > LONGEST_WAIT:
+        return CallError(f"{message}. It asks to wait for {wait:.0f} s")
+    return CallError(message, transient=True, wait=wait)
+
+
+def _complaint(error: openai.APIStatusError) -> str:
+    """What an error says, with the fields it names, without the request it may echo."""
+    body = error.body
+    if not isinstance(body, dict):
+        return str(body or error)
+    detail = body.get("detail")
+    if isinstance(detail, list):  # FastAPI's: an entry for each field
+        return "; ".join(
+            f"{entry.get('loc')}: {entry.get('msg')}" for entry in detail if isinstance(entry, dict)
+        )
+    text = str(body.get("message") or detail or body)
+    return f"{body['param']}: {text}" if body.get("param") else text
+
+
+def _retry_after(error: openai.APIStatusError) -> float:
+    """Seconds that the endpoint asks to wait, or 0 (RFC 9110, section 10.2.3)."""
+    said = error.response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

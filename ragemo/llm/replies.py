@@ -1,0 +1,117 @@
+"""What comes back: a chat completion's answers, how each ended, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ragemo.labels import LabelSet
+from ragemo.llm.answers import without_thinking
+from ragemo.llm.prices import Price
+from ragemo.llm.tokens import estimate_tokens
+from ragemo.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answers of one call, why each ended, and the tokens of all together.
+
+    Attributes:
+        answers: at most as many as were asked for; as raw as they came.
+        ends: the `finish_reason` of each.
+        prompt_tokens, cached_tokens, answer_tokens: as in `Usage`, of the whole call.
+    """
+
+    answers: tuple[str, ...]
+    ends: tuple[str | None, ...]
+    prompt_tokens: int
+    cached_tokens: int
+    answer_tokens: int
+
+    @property
+    def thought_too_long(self) -> bool:
+        """Whether an answer hit its limit before it said anything.
+
+        Blanks are no thoughts: more room would only bring more of them.
+        """
+        return any(
+            end == "length" and not without_thinking(answer) and (not answer or answer.strip())
+            for answer, end in zip(self.answers, self.ends, strict=True)
+        )
+
+    def ignores_grammar(self, labels: LabelSet) -> bool:
+        """Whether an answer that ended by itself is no label, letter by letter."""
+        return any(
+            end in ("stop", None) and answer.strip() and answer.strip() not in labels.words
+            for answer, end in zip(self.answers, self.ends, strict=True)
+        )
+
+    def and_paid_for(self, wasted: Reply) -> Reply:
+        """This reply with the tokens of one that could not be used."""
+        return replace(
+            self,
+            prompt_tokens=self.prompt_tokens + wasted.prompt_tokens,
+            cached_tokens=self.cached_tokens + wasted.cached_tokens,
+            answer_tokens=self.answer_tokens + wasted.answer_tokens,
+        )
+
+    def usages(self, price: Price | None, seconds: float) -> list[Usage]:
+        """The call's tokens and cost shared out over its answers; each has all its seconds."""
+        parts = len(self.answers)
+        return [
+            Usage(
+                prompt_tokens=prompt_tokens,
+                cached_tokens=cached_tokens,
+                answer_tokens=answer_tokens,
+                cost=None
+                if price is None
+                else price.cost(prompt_tokens, cached_tokens, answer_tokens),
+                seconds=seconds,
+            )
+            for prompt_tokens, cached_tokens, answer_tokens in zip(
+                _share(self.prompt_tokens, parts),
+                _share(self.cached_tokens, parts),
+                _share(self.answer_tokens, parts),
+                strict=True,
+            )
+        ]
+
+
+def read_reply(completion: Any, n: int, prompt_tokens: int) -> Reply:
+    """A chat completion's answers and tokens, whatever is missing or broken in it.
+
+    Args:
+        completion: has a list of `choices`; nothing else is sure.
+        n: how many answers were asked for; more are not used.
+        prompt_tokens: stands in where the endpoint does not count.
+    """
+    choices = completion.choices[:n]
+    answers = tuple(_content(choice) for choice in choices)
+    usage = getattr(completion, "usage", None)
+    prompt_tokens = _count(usage, "prompt_tokens", prompt_tokens)
+    details = getattr(usage, "prompt_tokens_details", None)
+    return Reply(
+        answers=answers,
+        ends=tuple(getattr(choice, "finish_reason", None) for choice in choices),
+        prompt_tokens=prompt_tokens,
+        cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
+        answer_tokens=_count(
+            usage, "completion_tokens", sum(estimate_tokens(answer) for answer in answers)
+        ),
+    )
+
+
+def _content(choice: Any) -> str:
+    content = getattr(getattr(choice, "message", None), "content", None)
+    return content if isinstance(content, str) else ""
+
+
+def _count(holder: Any, field: str, otherwise: int) -> int:
+    value = getattr(holder, field, None)
+    return value if isinstance(value, int) and value >= 0 else otherwise
+
+
+def _share(total: int, parts: int) -> list[int]:
+    """A whole number in whole parts that add up to it again."""
+    quotient, rest = divmod(total, parts)
+    return [quotient + (part < rest) for part in range(parts)]

@@ -1,0 +1,25 @@
+"""The stages in order: look, retrieve, prompt, ask, decide.
+
+make_plan   transcripts, windows, neighbours, the index's own votes, prompts    (plan)
+estimate    what asking them would cost                                         (plan)
+carry_out   ask, each answer on disk before the next; then weigh and decide     (carry_out)
+predict     all of it
+vote        decide anew on ballots that are there already, asking nobody        (vote)
+calibrate   fit the weights on a run whose gold labels are known                (calibrate)
+"""
+
+from __future__ import annotations
+
+from ragemo.pipeline.plan import Estimate, Plan, estimate, make_plan
+from ragemo.pipeline.predicting import carry_out, predict
+from ragemo.pipeline.questions import Question
+
+__all__ = [
+    "Estimate",
+    "Plan",
+    "Question",
+    "carry_out",
+    "estimate",
+    "make_plan",
+    "predict",
+]

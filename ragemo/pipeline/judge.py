@@ -1,0 +1,163 @@
+"""Weigh the voters and decide, from ballots alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ragemo.pipeline.plan import NOWHERE, Plan
+from ragemo.retrieval.folds import Cell
+from ragemo.retrieval.index import Index
+from ragemo.settings import VotingSettings
+from ragemo.types import Ballot
+from ragemo.voting.decide import Decision, decide
+from ragemo.voting.labelled import labelled_of
+from ragemo.voting.panel import Labelled, Panel, fit_panel, untried_panel
+from ragemo.voting.review import Evidence, review, review_csv
+from ragemo.voting.transitions import Links, count_transitions
+from ragemo.voting.votes import count_votes, votes_of_arrays
+from ragemo.voting.weighing import Weighed, weigh
+
+CLOSE = 0.4
+"""Similarity of the closest example below which an utterance has nothing like it in the index."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run's decision and the panels that came to it.
+
+    Attributes:
+        decision: the verdicts.
+        panels: by part of the index.
+        alone: the same without the voters from outside; empty without an index.
+        weighed: by part: how the voters from outside came to their weights.
+    """
+
+    decision: Decision
+    panels: Mapping[Cell, Panel]
+    alone: Mapping[Cell, Panel]
+    weighed: Mapping[Cell, Sequence[Weighed]]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """A plain record for each part."""
+        return [
+            {
+                "left_out": list(part),
+                "panel": panel.to_dict(),
+                "index_alone": self.alone[part].to_dict() if part in self.alone else None,
+                "weighed": [one.to_dict() for one in self.weighed[part]],
+            }
+            for part, panel in self.panels.items()
+        ]
+
+
+def judge(
+    plan: Plan,
+    ballots: Sequence[Ballot],
+    how: VotingSettings,
+    *,
+    given: Panel | None = None,
+) -> Judged:
+    """Weigh the voters part by part of the index, and decide.
+
+    Args:
+        plan: the utterances, and what of the index may speak to each target.
+        ballots: all of the run, of every purpose, in any order.
+        how: the pool and what comes after it.
+        given: a panel that was fitted elsewhere; voters it does not know are weighed by their
+            agreement with it.
+    """
+    heard = [b for b in ballots if how.voters is None or b.voter in how.voters]
+    cast = [ballot for ballot in heard if ballot.purpose == "verdict"]
+    votes = count_votes(cast, plan.targets, len(plan.labels))
+    panels: dict[Cell, Panel] = {}
+    alone: dict[Cell, Panel] = {}
+    weighed: dict[Cell, Sequence[Weighed]] = {}
+    silent = [ballot for ballot in heard if ballot.purpose == "contentless"]
+    places = sorted({ballot.utterance_id for ballot in silent})
+    parts: Mapping[Cell, Index | None] = plan.parts or {NOWHERE: None}
+    for part, index in parts.items():
+        known = _known(index, how, len(plan.labels))
+        if given is not None:
+            own = given
+        elif index is None:
+            own = untried_panel(how.pool, (), len(plan.labels))
+        else:
+            own = alone[part] = fit_panel(
+                known,
+                index.prior,
+                pool=how.pool,
+                decoder=how.dialogue,
+                correction=how.correction,
+                coverage=how.coverage,
+            )
+        tried = count_votes(
+            [b for b in heard if b.purpose == "check" or b.utterance_id in plan.own],
+            known.votes.utterances,
+            len(plan.labels),
+        )
+        here = np.array([plan.part_of.get(target, NOWHERE) == part for target in plan.targets])
+        panels[part], weighed[part] = weigh(
+            own,
+            known,
+            tried,
+            votes.on(here),
+            contentless=count_votes(silent, places, len(plan.labels)) if silent else None,
+            calibrate=how.calibration != "none",
+            coverage=how.coverage,
+            correction=how.correction,
+        )
+    decision = decide(
+        [utterance.turn for utterance in plan.utterances],
+        plan.targets,
+        cast,
+        plan.labels,
+        panels=panels,
+        part_of={target: plan.part_of.get(target, NOWHERE) for target in plan.targets},
+        abstain_below=how.abstain_below,
+    )
+    return Judged(decision, panels, alone, weighed)
+
+
+def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
+    """The table of what a person should look at, most doubtful first."""
+    names = plan.labels.names
+    votes = count_votes(
+        [ballot for ballot in ballots if ballot.purpose == "verdict"], plan.targets, len(names)
+    )
+    turns = {utterance.turn.utterance_id: utterance.turn for utterance in plan.utterances}
+    evidence = []
+    for row, verdict in enumerate(judged.decision.verdicts):
+        target = verdict.utterance_id
+        shown = plan.demonstrations.get(target, ())
+        evidence.append(
+            Evidence(
+                verdict=verdict,
+                choices={
+                    voter: names[int(votes.firsts[place, row].argmax())]
+                    for place, voter in enumerate(votes.voters)
+                    if votes.present[place, row]
+                },
+                similarity=shown[0].similarity if shown else None,
+                disagreement=plan.disagreement.get(target),
+                silent=not turns[target].text.strip(),
+            )
+        )
+    return review_csv(review(evidence, plan.labels, close=CLOSE), turns)
+
+
+def _known(index: Index | None, how: VotingSettings, labels: int) -> Labelled:
+    """The held-out votes of the index's voters that count."""
+    if index is not None:
+        return labelled_of(index, how.voters)
+    nobody = np.zeros(0, dtype=np.int64)
+    links = Links(nobody, nobody)
+    return Labelled(
+        votes=votes_of_arrays({}, (), labels),
+        gold=nobody,
+        links=links,
+        transitions=count_transitions(links, nobody, np.full(labels, 1 / labels)),
+    )

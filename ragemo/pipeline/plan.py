@@ -1,0 +1,386 @@
+"""All that is known before anyone is asked: who votes without being asked, and every prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ragemo import __version__
+from ragemo.corpus.transcripts import choose_transcripts
+from ragemo.corpus.windows import cut_windows
+from ragemo.errors import SettingsError
+from ragemo.labels import LabelSet
+from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.questions import (
+    Question,
+    Seen,
+    ask_of,
+    checks_of,
+    contentless_of,
+    templates_of,
+)
+from ragemo.progress import Progress, Silent
+from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.folds import Cell
+from ragemo.retrieval.guards import Guard
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.retrieve import Retrieval, retrieve
+from ragemo.retrieval.vectors import Composition
+from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.run import RunUtterance
+from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
+from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Turn
+from ragemo.voting.imported import Imported, match_ballots
+from ragemo.voting.review import transcript_disagreement
+
+NOWHERE: Cell = ()
+"""The part of the index that speaks to a target where there is no index."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is known before anyone is asked.
+
+    Attributes:
+        utterances: the dialogues as the run sees them.
+        targets: ids to predict, in corpus order.
+        demonstrations: per target, most similar first.
+        ballots: of voters that need not be asked: the index's own, and imported ones.
+        questions: per target, in the order they are asked; empty without an LLM.
+        checks: the same questions about labelled windows, to weigh the language models.
+        contentless: the same about windows that say nothing, to learn the models' leanings.
+        parts: the index, or what of it a target may learn from (see `retrieve`).
+        part_of: target -> which of the parts may speak to it.
+        labels: the label set.
+        own: targets whose dialogues are the index's own, so that their labels are known.
+        disagreement: target -> how much the ASR systems disagree on it.
+        notes: what a person should know.
+        manifest: what the run is, for its folder.
+    """
+
+    utterances: tuple[RunUtterance, ...]
+    targets: tuple[str, ...]
+    labels: LabelSet
+    manifest: Mapping[str, Any]
+    demonstrations: Mapping[str, tuple[Demonstration, ...]] = field(default_factory=dict)
+    ballots: tuple[Ballot, ...] = ()
+    questions: Mapping[str, tuple[Question, ...]] = field(default_factory=dict)
+    checks: tuple[Question, ...] = ()
+    contentless: tuple[Question, ...] = ()
+    parts: Mapping[Cell, Index] = field(default_factory=dict)
+    part_of: Mapping[str, Cell] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    disagreement: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Every prompt about a target."""
+        return tuple(q.prompt for questions in self.questions.values() for q in questions)
+
+    @property
+    def preliminary(self) -> tuple[Question, ...]:
+        """What is asked before the targets, to learn what the language models are worth."""
+        return (*self.contentless, *self.checks)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would ask and cost.
+
+    Attributes:
+        utterances: how many are predicted.
+        answers: how many answers are asked for in all, if no utterance is settled sooner.
+        check_answers: how many of them only serve to weigh the language models.
+        prompt_tokens: tokens sent, if each prompt is sent once for all its samples.
+        answer_tokens: at most so many tokens come back.
+        exact: whether the tokens are counted or estimated.
+        cost: US dollars, at most; None if a model's price is unknown.
+        dropped_demonstrations, dropped_context: what the token budget left out.
+    """
+
+    utterances: int
+    answers: int
+    check_answers: int
+    prompt_tokens: int
+    answer_tokens: int
+    exact: bool
+    cost: float | None
+    dropped_demonstrations: int
+    dropped_context: int
+
+
+def make_plan(
+    corpus: Corpus,
+    settings: Settings,
+    *,
+    index: Index | None = None,
+    embedder: Embedder | None = None,
+    llm: LanguageModel | None = None,
+    others: Sequence[LanguageModel] = (),
+    imported: Sequence[Imported] = (),
+    progress: Progress | None = None,
+) -> Plan:
+    """Choose transcripts, cut windows, retrieve and write the prompts; ask nobody.
+
+    Args:
+        corpus: the dialogues to label.
+        settings: see `Settings`.
+        index: labelled windows to retrieve from; needed unless `retrieval.k` is 0.
+        embedder: the index's embedder; needed with an index.
+        llm: who is asked; None lets those vote that need not be asked.
+        others: further language models, for `voting.vary: [model]` or `[temperature]`.
+        imported: ballots of other systems.
+        progress: told what is being done.
+
+    Raises:
+        SettingsError: if there is nobody to vote, or the corpus and the index do not fit.
+        DataError: if imported ballots are on none of the corpus's utterances.
+        IndexFolderError: if the embedder is not the index's.
+        PromptError: if a template or a prompt cannot be used.
+    """
+    progress = progress or Silent()
+    if llm is None and index is None and not imported:
+        raise SettingsError("nobody votes: give an index, ballots, or an llm other than none")
+    if index is None and settings.retrieval.k > 0 and llm is not None:
+        raise SettingsError(
+            f"retrieval.k is {settings.retrieval.k}, but there is no index to retrieve from; "
+            "give --index, or --k 0 for a prompt without demonstrations"
+        )
+    labels = index.labels if index else corpus.labels
+    _check_labels(corpus, labels)
+    models = [model for model in (llm, *others) if model is not None]
+    _check_voters(settings, index, models, imported)
+    templates = templates_of(settings)
+    template = templates[settings.prompt.template]
+
+    transcript = settings.corpus.transcript or (index.transcript if index else DEFAULT_TRANSCRIPT)
+    utterances = corpus.utterances
+    with progress.stage("transcripts", len(utterances)) as advance:
+        chosen = choose_transcripts(utterances, transcript, seed=settings.seed)
+        advance(len(utterances))
+    by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
+    longest = None if "context" in settings.voting.vary else settings.prompt.context
+    windows = cut_windows(corpus.dialogues, by_id, longest)
+    rows = [row for row, u in enumerate(utterances) if u.needs_prediction][: settings.limit]
+    targets = tuple(utterances[row].id for row in rows)
+
+    seen = Seen(
+        windows={utterances[row].id: windows[row] for row in rows},
+        hypotheses={utterances[row].id: utterances[row].hypotheses for row in rows},
+        labels=labels,
+        index=index,
+        guard=Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates),
+        templates=templates,
+    )
+    retrieval = look_up(
+        settings,
+        [window.target for window in windows],
+        rows,
+        index=index,
+        embedder=embedder,
+        same_corpus=index is not None and index.corpus["sha256"] == corpus.sha256,
+        blocks=settings.llm.samples if "demos" in settings.voting.vary and models else 1,
+        progress=progress,
+    )
+    found = dict(zip(targets, retrieval.found, strict=True)) if retrieval else {}
+    neighbours = {target: one.demonstrations for target, one in found.items()}
+    questions: dict[str, tuple[Question, ...]] = {}
+    checks: list[Question] = []
+    contentless: list[Question] = []
+    if models:
+        with progress.stage("prompts", len(targets)) as advance:
+            for target in targets:
+                questions[target] = ask_of(seen, target, neighbours, settings, models)
+                advance(1)
+        checks = checks_of(seen, retrieval, targets, settings, models)
+        contentless = contentless_of(seen, settings, models)
+    k = settings.retrieval.k
+    notes = [note for one in imported for note in _notes(one, targets, index)]
+    plan = Plan(
+        utterances=tuple(
+            RunUtterance(
+                turn=window.target,
+                gold=utterance.emotion if utterance.emotion in labels.names else None,
+                predicted=utterance.id in seen.windows,
+                row=utterance.row,
+            )
+            for utterance, window in zip(utterances, windows, strict=True)
+        ),
+        targets=targets,
+        demonstrations={target: shown[:k] for target, shown in neighbours.items()},
+        ballots=(
+            *index_ballots(targets, retrieval),
+            *_joining(imported, targets, index),
+        ),
+        questions=questions,
+        checks=tuple(checks),
+        contentless=tuple(contentless),
+        parts=retrieval.parts if retrieval else {},
+        part_of={target: one.part for target, one in found.items()},
+        own=frozenset(target for target, one in found.items() if one.own),
+        labels=labels,
+        disagreement={
+            utterances[row].id: share
+            for row in rows
+            if (share := transcript_disagreement(utterances[row])) is not None
+        },
+        notes=tuple(notes),
+        manifest={
+            "ragemo": __version__,
+            "settings": settings.model_dump(mode="json", exclude={"index"}),
+            "corpus": {"file": corpus.path.name, "format": corpus.format, "sha256": corpus.sha256},
+            "transcript": transcript,
+            "uses_reference_transcripts": "reference"
+            in (transcript, index.transcript if index else ""),
+            "labels": labels.to_dict(),
+            "index": index.summary() if index else None,
+            "llm": llm.identity if llm else None,
+            "others": [other.identity for other in others],
+            "imported": [{"voters": list(i.voters), "sha256": i.sha256} for i in imported],
+            "template": {"name": template.name, "sha256": template.sha256} if llm else None,
+        },
+    )
+    return plan
+
+
+def estimate(
+    plan: Plan, settings: Settings, llm: LanguageModel | None, *others: LanguageModel
+) -> Estimate:
+    """What carrying out a plan would ask and cost; nothing is sent."""
+    models = [model for model in (llm, *others) if model is not None]
+    asked = [q for questions in plan.questions.values() for q in questions]
+    everything = [*asked, *plan.preliminary]
+    prompt_tokens = answer_tokens = 0
+    cost: float | None = 0.0
+    for position, model in enumerate(models):
+        own = [q for q in everything if q.model == position]
+        sent = sum(q.prompt.tokens for q in own)
+        back = 0 if model.exact else sum(len(q.samples) for q in own)
+        back *= settings.llm.max_answer_tokens
+        price = model.price(sent, back)
+        cost = None if cost is None or price is None else cost + price
+        prompt_tokens += sent
+        answer_tokens += back
+    return Estimate(
+        utterances=len(plan.targets),
+        answers=sum(len(q.samples) for q in everything),
+        check_answers=sum(len(q.samples) for q in plan.preliminary),
+        prompt_tokens=prompt_tokens,
+        answer_tokens=answer_tokens,
+        exact=all(model.counts_exactly for model in models),
+        cost=cost,
+        dropped_demonstrations=sum(q.prompt.dropped_demonstrations for q in asked),
+        dropped_context=sum(q.prompt.dropped_context for q in asked),
+    )
+
+
+def look_up(
+    settings: Settings,
+    turns: Sequence[Turn],
+    rows: Sequence[int],
+    *,
+    index: Index | None,
+    embedder: Embedder | None,
+    same_corpus: bool,
+    blocks: int = 1,
+    progress: Progress | None = None,
+) -> Retrieval | None:
+    """Search the index for the targets among the turns; None without an index.
+
+    Raises:
+        SettingsError: if there is an index and no embedder.
+        IndexFolderError: if the embedder is not the index's.
+    """
+    if index is None:
+        return None
+    if embedder is None:
+        raise SettingsError("an index needs its embedder to be searched")
+    return retrieve(
+        index,
+        embedder,
+        turns,
+        rows,
+        k=settings.retrieval.k * blocks,
+        demonstration_context=settings.prompt.demonstration_context,
+        guard=Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates),
+        composition=_composition(index, settings),
+        same_corpus=same_corpus,
+        progress=progress,
+    )
+
+
+def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[Ballot]:
+    """The index's own voters' ballots on the targets."""
+    if retrieval is None:
+        return []
+    return [
+        Ballot(target, voter, distribution=distribution)
+        for target, found in zip(targets, retrieval.found, strict=True)
+        for voter, distribution in found.votes.items()
+    ]
+
+
+def _joining(
+    imported: Sequence[Imported], targets: Sequence[str], index: Index | None
+) -> list[Ballot]:
+    """Imported ballots on targets, and those on labelled windows, which tell their worth."""
+    asked = set(targets)
+    labelled = {index.turns[row].utterance_id for row in index.examples} if index else set()
+    everything = [ballot for one in imported for ballot in one.ballots]
+    return [
+        ballot if ballot.utterance_id in asked else replace(ballot, purpose="check")
+        for ballot in everything
+        if ballot.utterance_id in asked | labelled
+    ]
+
+
+def _notes(imported: Imported, targets: Sequence[str], index: Index | None) -> list[str]:
+    labelled = [index.turns[row].utterance_id for row in index.examples] if index else []
+    return [*imported.notes, *match_ballots(imported, targets, labelled)]
+
+
+def _composition(index: Index, settings: Settings) -> Composition:
+    own, asked = index.composition, settings.retrieval
+    return Composition(
+        weight=own.weight if asked.context_weight is None else asked.context_weight,
+        decay=own.decay if asked.context_decay is None else asked.context_decay,
+        length=own.length if asked.context_length is None else asked.context_length,
+    )
+
+
+def _check_labels(corpus: Corpus, labels: LabelSet) -> None:
+    """Refuse gold labels that the label set does not know; they could not be scored."""
+    if corpus.labels.names == labels.names:
+        return
+    for utterance in corpus.utterances:
+        if utterance.needs_prediction and utterance.emotion not in (None, *labels.names):
+            raise SettingsError(
+                f"{corpus.path}: utterance {utterance.id!r} is labelled {utterance.emotion!r}, "
+                f"which is not in the index's label set {labels.name!r} "
+                f"({', '.join(labels.names)}); use an index of the same label set"
+            )
+
+
+def _check_voters(
+    settings: Settings,
+    index: Index | None,
+    models: Sequence[LanguageModel],
+    imported: Sequence[Imported],
+) -> None:
+    """Refuse voters that are not there, and asking for pay who has no vote."""
+    asked = list(dict.fromkeys(model.name for model in models))
+    there = [*(INDEX_VOTERS if index else ()), *asked, *(v for i in imported for v in i.voters)]
+    wanted = settings.voting.voters
+    if wanted is None:
+        return
+    if unknown := [voter for voter in wanted if voter not in there]:
+        raise SettingsError(
+            f"voting.voters: there is no voter {unknown[0]!r}; there are {', '.join(there)}"
+        )
+    if silent := [voter for voter in asked if voter not in wanted]:
+        raise SettingsError(
+            f"voting.voters leaves out {silent[0]!r}, which would be asked all the same; "
+            "add it, or use --llm none"
+        )

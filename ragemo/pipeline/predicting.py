@@ -1,0 +1,167 @@
+"""Ask what a plan asks, each answer on disk before the next; then weigh the voters and decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ragemo.errors import EndpointError
+from ragemo.llm.ask import ask_all
+from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.inquiry import SettlingInquiry
+from ragemo.pipeline.judge import judge, review_table
+from ragemo.pipeline.plan import NOWHERE, Plan, make_plan
+from ragemo.pipeline.questions import Question
+from ragemo.progress import Progress, Silent
+from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.index import Index
+from ragemo.runs.run import Run
+from ragemo.settings import Settings
+from ragemo.types import Corpus
+from ragemo.voting.bases import base_of
+from ragemo.voting.calibration import read_calibration
+from ragemo.voting.imported import Imported
+from ragemo.voting.stopping import StoppingRule
+from ragemo.voting.votes import count_votes
+
+
+def predict(
+    corpus: Corpus,
+    settings: Settings,
+    out: Path | str,
+    *,
+    index: Index | None = None,
+    embedder: Embedder | None = None,
+    llm: LanguageModel | None = None,
+    others: Sequence[LanguageModel] = (),
+    imported: Sequence[Imported] = (),
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Label a corpus's utterances and leave everything in a run folder.
+
+    Args:
+        corpus: the dialogues to label.
+        settings: see `Settings`.
+        out: the run's folder.
+        index: labelled windows to retrieve from; needed unless `retrieval.k` is 0.
+        embedder: the index's embedder; needed with an index.
+        llm: who is asked; None lets the index's own voters decide alone.
+        others: further language models, for `voting.vary`.
+        imported: ballots of other systems, see `ragemo.voting.imported`.
+        resume: go on with the run in `out`.
+        progress: told what is being done.
+
+    Raises:
+        RagemoError: see `make_plan` and `carry_out`.
+    """
+    plan = make_plan(
+        corpus,
+        settings,
+        index=index,
+        embedder=embedder,
+        llm=llm,
+        others=others,
+        imported=imported,
+        progress=progress,
+    )
+    return carry_out(plan, settings, out, llm=llm, others=others, resume=resume, progress=progress)
+
+
+def carry_out(
+    plan: Plan,
+    settings: Settings,
+    out: Path | str,
+    *,
+    llm: LanguageModel | None = None,
+    others: Sequence[LanguageModel] = (),
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Run:
+    """Ask what a plan asks, each answer on disk before the next, then decide.
+
+    Raises:
+        RunFolderError: if `out` cannot be used (see `Run.create` and `Run.resume`).
+        EndpointError: if no call can succeed; what was answered is kept, and where nothing
+            was, no new folder is left.
+        SettingsError: if `voting.weights` cannot be used, or was fitted on what is decided here.
+    """
+    progress = progress or Silent()
+    how = settings.voting
+    turns = [utterance.turn for utterance in plan.utterances]
+    given = (
+        read_calibration(how.weights, turns, plan.labels, plan.manifest["corpus"]["sha256"]).panel
+        if how.weights
+        else None
+    )
+    out = Path(out)
+    resume = resume and out.is_dir() and any(out.iterdir())
+    run = (
+        Run.resume(out, plan.manifest)
+        if resume
+        else Run.create(out, plan.manifest, plan.utterances)
+    )
+    with run:
+        there = {ballot.key for ballot in run.ballots()}
+        run.append([ballot for ballot in plan.ballots if ballot.key not in there])
+        try:
+            if llm is not None:
+                _ask(plan, settings, [llm, *others], run, progress)
+        except EndpointError:
+            if not resume and len(run.ballots()) == len(plan.ballots):
+                run.remove()  # or a corrected address could not use the folder
+            raise
+        judged = judge(plan, run.ballots(), how, given=given)
+        places = {part: place for place, part in enumerate(judged.panels)}
+        run.finish(
+            judged.decision.verdicts,
+            plan.demonstrations,
+            panels=judged.to_dict(),
+            parts=[places[plan.part_of.get(target, NOWHERE)] for target in plan.targets],
+            review=review_table(plan, judged, run.ballots()),
+        )
+    return run
+
+
+def _ask(
+    plan: Plan,
+    settings: Settings,
+    models: Sequence[LanguageModel],
+    run: Run,
+    progress: Progress,
+) -> None:
+    """Ask first what tells of the models, then about the targets; nothing that is answered."""
+    labels = len(plan.labels)
+    answered = {ballot.key: ballot for ballot in run.ballots() if not ballot.failed}
+
+    def go_on(inquiries: Sequence[SettlingInquiry], what: str) -> None:
+        for inquiry in inquiries:
+            inquiry.recall([answered[key] for key in inquiry.all_keys() if key in answered])
+        with progress.stage(what, len(inquiries)) as advance:
+            ask_all(inquiries, models, plan.labels, run.append, advance)
+
+    go_on(
+        [
+            SettlingInquiry([question], models, labels, StoppingRule("none"), purpose=purpose)
+            for purpose, questions in (("contentless", plan.contentless), ("check", plan.checks))
+            for question in questions
+        ],
+        f"trying {models[0].name}",
+    )
+    rule = StoppingRule(settings.voting.stop, settings.voting.stop_threshold)
+    bases = _bases(run, plan.preliminary, labels)
+    go_on(
+        [
+            SettlingInquiry(questions, models, labels, rule, bases=bases)
+            for questions in plan.questions.values()
+        ],
+        f"asking {models[0].name}",
+    )
+
+
+def _bases(run: Run, preliminary: Sequence[Question], labels: int) -> dict[str, tuple[float, ...]]:
+    """What each model says whatever it is asked, as far as the preliminaries tell."""
+    ballots = [ballot for ballot in run.ballots() if ballot.purpose != "verdict"]
+    asked = sorted({question.prompt.utterance_id for question in preliminary})
+    votes = count_votes(ballots, asked, labels)
+    return {voter: base_of(voter, votes) for voter in votes.voters}

@@ -1,0 +1,102 @@
+"""Fit the index's own voters, and keep what they say of windows they have not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ragemo.files import sha256_bytes
+from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.folds import Folds
+from ragemo.retrieval.guards import Guard
+from ragemo.retrieval.neighbours import COUNTS, Floats, Integers
+from ragemo.retrieval.voters import (
+    INDEX_VOTERS,
+    Examples,
+    IndexVoter,
+    Questions,
+    voter_class,
+)
+from ragemo.types import Turn
+
+if TYPE_CHECKING:
+    from ragemo.retrieval.index import Index
+
+HELD_OUT_WINDOWS = 4000
+"""Whole dialogues are held out until there are so many windows: enough to weigh a few voters."""
+
+
+@dataclass(frozen=True)
+class FittedVoters:
+    """The voters of an index, and their worth on held-out windows.
+
+    Attributes:
+        voters: by name.
+        held_out: rows of the index's utterances, rising, shape (S,); whole dialogues.
+        votes: each voter's distributions on them, made without sight of their dialogues (or
+            sessions, or speakers), shape (S, L) each.
+    """
+
+    voters: Mapping[str, IndexVoter]
+    held_out: Integers
+    votes: Mapping[str, Floats]
+
+
+def fit_voters(index: Index) -> FittedVoters:
+    """Fit every voter of `INDEX_VOTERS` on an index's examples."""
+    turns = [index.turns[row] for row in index.examples]
+    folds = Folds(turns, index.exclude)
+    asked = _some_dialogues(turns)
+    cells = [
+        (folds.seen(cell), folds.inside(cell)[asked])
+        for cell in folds.cells()
+        if folds.seen(cell).any()
+    ]
+    # A window that nobody may be asked about (there is no other dialogue) weighs nobody.
+    askable = np.zeros(len(asked), dtype=bool)
+    for _, inside in cells:
+        askable |= inside
+    asked = asked[askable]
+    rows = index.examples[asked]
+    examples = Examples(
+        turns=turns,
+        vectors=index.window_vectors[index.examples],
+        labels=index.label_positions[index.examples],
+        prior=index.prior,
+        held_out=asked,
+        questions=questions_of(
+            index,
+            [index.turns[row] for row in rows],
+            index.window_vectors[rows],
+            Guard(index.exclude),
+        ),
+        folds=[(seen, inside[askable]) for seen, inside in cells],
+    )
+    fitted = {name: voter_class(name).fit(examples) for name in INDEX_VOTERS}
+    return FittedVoters(
+        voters={name: voter for name, (voter, _) in fitted.items()},
+        held_out=rows,
+        votes={name: votes for name, (_, votes) in fitted.items()},
+    )
+
+
+def questions_of(index: Index, turns: Sequence[Turn], vectors: Vectors, guard: Guard) -> Questions:
+    """Windows with their neighbours, for the voters."""
+    found = index.search(vectors, turns, COUNTS[-1], guard)
+    return Questions(turns, vectors, found.similarities, index.label_positions[found.rows])
+
+
+def _some_dialogues(turns: Sequence[Turn]) -> Integers:
+    """Positions of all windows, or of those of some dialogues drawn by lot, rising.
+
+    The lot of a dialogue is the hash of its id, so that an index and the same index without some
+    of its labels draw the same ones.
+    """
+    lots = {turn.dialogue_id: sha256_bytes(turn.dialogue_id.encode()) for turn in turns}
+    order = {name: number for number, name in enumerate(sorted(lots, key=lots.__getitem__))}
+    ranks = np.array([order[turn.dialogue_id] for turn in turns])
+    last = np.sort(ranks)[min(HELD_OUT_WINDOWS, len(turns)) - 1]
+    return np.flatnonzero(ranks <= last)

@@ -1,0 +1,154 @@
+"""The words themselves as a voter: what a sentence's vector rounds off, its words still say.
+
+Multinomial naive Bayes over words, word pairs and marks (each counted once an utterance). With
+c_lf how many utterances of label l have feature f, C_l their sum, q_f the feature's share in
+all labels, F_x the features of an utterance and mu the smoothing,
+
+    r_lf   = log( (c_lf + mu q_f) / (C_l + mu) / q_f )
+    s_l(x) = sum_{f in F_x} r_lf / sqrt(|F_x|)
+    p(l | x)  proportional to  pi_l exp( T s_l(x) )
+
+Dividing by the root of the length and fitting T on held-out windows makes up for what is naive:
+words are not independent, so that a long utterance would be far too sure.
+
+Source: McCallum and Nigam, "A comparison of event models for naive Bayes text classification",
+AAAI workshop (1998); the smoothing is that of Zhai and Lafferty, "A study of smoothing methods
+for language models applied to information retrieval", ACM TOIS (2004).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.scale import fit_scale, scaled
+
+if TYPE_CHECKING:
+    from ragemo.retrieval.voters import Examples, Questions
+
+SMOOTHING = 10_000
+"""mu, in features: strong, so that rare words say little."""
+
+RARE = 3
+"""A feature of fewer utterances is passed over."""
+
+MOST_FEATURES = 200_000
+"""The most frequent ones are kept."""
+
+LONGEST = 40
+"""Characters of a word that count; longer ones are no words."""
+
+_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[!?.,…]+")
+
+
+def features(text: str) -> list[str]:
+    """Words, marks and pairs of them, each once, in the order they come."""
+    found = _TOKEN.findall(text.casefold())
+    tokens = [token.replace("’", "'")[:LONGEST] for token in found]
+    pairs = [f"{first} {second}" for first, second in zip(["<", *tokens], tokens, strict=False)]
+    return list(dict.fromkeys([*tokens, *pairs]))
+
+
+@dataclass(frozen=True)
+class WordVoter:
+    """The fitted voter.
+
+    Attributes:
+        vocabulary: the features, sorted, shape (F,).
+        evidence: r, shape (F, L).
+        scale: T, 0 or above.
+        prior: pi, label shares of the index.
+    """
+
+    vocabulary: np.ndarray[Any, Any]
+    evidence: Floats
+    scale: float
+    prior: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, examples: Examples) -> tuple[WordVoter, Floats]:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        from scipy.sparse import csr_matrix
+        from sklearn.feature_extraction.text import CountVectorizer
+
+        texts = [turn.text for turn in examples.turns]
+        count = len(examples.prior)
+        vectoriser = CountVectorizer(
+            analyzer=features, min_df=min(RARE, len(texts)), max_features=MOST_FEATURES
+        )
+        try:
+            found = vectoriser.fit_transform(texts).astype(np.float64)
+            vocabulary = vectoriser.get_feature_names_out().astype(np.str_)
+        except ValueError:  # no feature is in three utterances
+            found, vocabulary = csr_matrix((len(texts), 0)), np.array([], dtype=np.str_)
+        found = found.tocsr()
+        one_hot = np.eye(count)[examples.labels]
+        everything = found.T @ one_hot
+        asked_of = found[examples.held_out]
+        scores = np.zeros((len(examples.held_out), count))
+        for seen, asked in examples.folds:
+            scores[asked] = _scores(
+                asked_of[asked], _evidence(everything - found[~seen].T @ one_hot[~seen])
+            )
+        scale = fit_scale(scores, examples.labels[examples.held_out], examples.prior)
+        voter = cls(vocabulary, _evidence(everything), scale, examples.prior)
+        return voter, scaled(scores, scale, examples.prior)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {feature: row for row, feature in enumerate(self.vocabulary.tolist())}
+
+    def distributions(self, questions: Questions) -> Floats:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        scores = np.array([self._score(turn.text) for turn in questions.turns])
+        return scaled(scores.reshape(-1, len(self.prior)), self.scale, self.prior)
+
+    def _score(self, text: str) -> Floats:
+        known = [self._rows[feature] for feature in features(text) if feature in self._rows]
+        total: Floats = self.evidence[known].sum(axis=0) / np.sqrt(max(len(known), 1))
+        return total
+
+    def strongest(self, text: str, label: int, count: int = 5) -> Sequence[tuple[str, float]]:
+        """The features of a text that speak most for a label (its position), with r above 0."""
+        known = [feature for feature in features(text) if feature in self._rows]
+        said = [(feature, float(self.evidence[self._rows[feature], label])) for feature in known]
+        return sorted((pair for pair in said if pair[1] > 0), key=lambda pair: -pair[1])[:count]
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        return {"smoothing": SMOOTHING, "scale": self.scale, "prior": list(self.prior)}
+
+    def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        return {"vocabulary": self.vocabulary, "evidence": self.evidence.astype(np.float32)}
+
+    @classmethod
+    def from_parts(
+        cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
+    ) -> WordVoter:
+        """See `ragemo.retrieval.voters.IndexVoter`."""
+        evidence, vocabulary = arrays["evidence"].astype(np.float64), arrays["vocabulary"]
+        prior = tuple(data["prior"])
+        if vocabulary.dtype.kind != "U" or evidence.shape != (len(vocabulary), len(prior)):
+            raise ValueError(f"the words have evidence of shape {evidence.shape}")
+        return cls(vocabulary, evidence, float(data["scale"]), prior)
+
+
+def _evidence(counts: Floats) -> Floats:
+    """r from the counts of features by labels, shape (F, L)."""
+    shares = (counts.sum(axis=1, keepdims=True) + 0.5) / (counts.sum() + 0.5 * max(len(counts), 1))
+    smoothed = (counts + SMOOTHING * shares) / (counts.sum(axis=0) + SMOOTHING)
+    evidence: Floats = np.log(smoothed / shares)
+    return evidence.astype(np.float32).astype(np.float64)
+
+
+def _scores(found: Any, evidence: Floats) -> Floats:
+    lengths = np.asarray(found.sum(axis=1)).reshape(-1, 1)
+    scores: Floats = np.asarray(found @ evidence) / np.sqrt(np.maximum(lengths, 1))
+    return scores

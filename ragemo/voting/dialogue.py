@@ -1,0 +1,113 @@
+"""The beliefs of earlier turns move those of later ones.
+
+With b_t the belief in turn t's labels by its own evidence, B_t the belief after this, o and x the
+turns it is linked to (see `ragemo.voting.transitions`), d how many turns back o is, and pi the
+label shares,
+
+    B_t(l)  proportional to  b_t(l) * ( sum_a B_o(a) P_own(l | a) / pi_l ) ^ (alpha / d)
+                                    * ( sum_a B_x(a) P_other(l | a) / pi_l ) ^ beta
+
+At d = 1, alpha = 1 and without x that is the forward recursion of a hidden Markov model in
+beliefs (Rabiner, "A tutorial on hidden Markov models and selected applications in speech
+recognition", Proc. IEEE, 1989, whose evidence P(x_t | l) is b_t(l) / pi_l). The exponents make up
+for what it takes for granted: that the two links, and an own evidence that may contain context,
+say independent things.
+
+What it is worth: on MELD's training dialogues alpha is 1 and beta 0, and the log loss of beliefs
+that already know the context falls from 1.152 to 1.144 (four standard errors); the weighted F1
+rises by 0.2 to 0.4 points, which may be chance. It is worth more to weaker voters.
+
+B_t rests on turns up to t alone, and on no gold label of the dialogue. Another decoder of
+inertia and contagion, by beam search over whole labellings, is Yeh, Lin and Lee, "A dialogical
+emotion decoder for speech emotion recognition in spoken dialog", ICASSP 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from ragemo.voting.transitions import Links, Transitions, count_transitions
+from ragemo.voting.votes import Floats, Integers
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+"""Values of alpha and beta that are tried."""
+
+PENALTY = 3.0
+"""Log loss, in nats summed over the utterances, that a strength of 1 has to save."""
+
+FOLDS = 5
+"""Parts of the dialogues, dealt one by one, that are held out in turn."""
+
+
+def forward_filter(beliefs: Floats, links: Links, transitions: Transitions) -> Floats:
+    """The beliefs B of the module's docstring, shape (N, L); rows sum to 1.
+
+    Args:
+        beliefs: b, with the prior in it once, shape (N, L). Rows sum to 1, or are all 0 for a
+            turn that nobody voted on: its B is what earlier turns predict, and moves later ones.
+        links: of the N turns.
+        transitions: what earlier turns' labels say, and how much of it counts.
+
+    A turn without a link that counts keeps its belief.
+    """
+    filtered = transitions.evidence(beliefs)
+    influences = transitions.influences(links)
+    reached = np.zeros(len(beliefs), dtype=bool)
+    for _, _, exponent in influences:
+        reached |= exponent > 0
+    # Turns of all dialogues at once; a turn's links are always in an earlier step.
+    for step in links.steps[1:]:
+        rows = step[reached[step]]
+        shares = filtered[rows]
+        for link, lift, exponent in influences:
+            linked = link[rows] >= 0
+            # Neither a matrix product nor a power: their last digits depend on the other rows.
+            message = (filtered[link[rows[linked]]][:, :, None] * lift).sum(axis=1)
+            shares[linked] *= np.exp(exponent[rows[linked], None] * np.log(message))
+        filtered[rows] = shares / shares.sum(axis=1, keepdims=True)
+    return filtered
+
+
+def fit_strengths(
+    beliefs: Floats, links: Links, gold: Integers, transitions: Transitions
+) -> Transitions:
+    """The transitions with alpha and beta chosen on labelled dialogues.
+
+    They minimise, over a small grid,
+
+        sum_t -log B_t(gold_t)  +  PENALTY (alpha + beta)
+
+    so that chance on few utterances gives 0. Each fifth of the dialogues is filtered with
+    transitions that were counted on the rest: on fewer than about 300 dialogues, transitions
+    that know the labels they are tried on seem to be worth far more than they are.
+
+    Args:
+        beliefs: of voters that did not see the turn's own dialogue, shape (N, L), as for
+            `forward_filter`; whole dialogues.
+        links: of the N turns.
+        gold: label positions, -1 where unknown, shape (N,).
+        transitions: counted on the same labels; their strengths are passed over.
+    """
+    scored = (gold >= 0) & beliefs.any(axis=1)
+    folds = links.dialogues % FOLDS
+    parts = []
+    for fold in np.unique(folds):
+        inside = folds == fold
+        counted = count_transitions(links, np.where(inside, -1, gold), transitions.prior)
+        rows = np.flatnonzero(scored[inside])
+        parts.append((beliefs[inside], links.of(inside), counted, (rows, gold[inside][rows])))
+
+    def loss(strengths: tuple[float, float]) -> float:
+        total = PENALTY * sum(strengths)
+        for held_out, own_links, counted, cells in parts:
+            moved = replace(counted, own_strength=strengths[0], other_strength=strengths[1])
+            filtered = forward_filter(held_out, own_links, moved)
+            total -= float(np.log(np.maximum(filtered[cells], 1e-12)).sum())
+        # Digits that differ between machines shall not decide.
+        return round(total, 6)
+
+    own_strength, other_strength = min(product(STRENGTHS, STRENGTHS), key=loss)
+    return replace(transitions, own_strength=own_strength, other_strength=other_strength)

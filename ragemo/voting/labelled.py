@@ -1,0 +1,48 @@
+"""What an index knows of its own voters: their votes on windows they had not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ragemo.retrieval.index import Index
+from ragemo.voting.panel import Labelled
+from ragemo.voting.transitions import count_transitions, links_of
+from ragemo.voting.votes import votes_of_arrays
+
+
+def labelled_of(index: Index, voters: Sequence[str] | None = None) -> Labelled:
+    """The held-out votes of an index's voters, and the transitions of its labels.
+
+    Args:
+        index: its held-out windows are whole dialogues, which are kept with their context turns.
+        voters: those that count; None: all.
+
+    The gold labels that are known here are those the index was given: of an index without some
+    of its labels, those are unknown.
+    """
+    links = links_of(index.turns)
+    transitions = count_transitions(links, index.label_positions, index.prior)
+    held_out = index.fitted.held_out
+    dialogues = {index.turns[row].dialogue_id for row in held_out.tolist()}
+    rows = np.array(
+        [row for row, turn in enumerate(index.turns) if turn.dialogue_id in dialogues],
+        dtype=np.int64,
+    )
+    turns = [index.turns[row] for row in rows]
+    place = np.searchsorted(rows, held_out)
+    gold = np.full(len(rows), -1)
+    gold[place] = index.label_positions[held_out]
+    shares = {}
+    for name, votes in index.fitted.votes.items():
+        if voters is None or name in voters:
+            shares[name] = np.zeros((len(rows), len(index.labels)))
+            shares[name][place] = votes
+    ids = [turn.utterance_id for turn in turns]
+    return Labelled(
+        votes=votes_of_arrays(shares, ids, len(index.labels)),
+        gold=gold,
+        links=links_of(turns),
+        transitions=transitions,
+    )

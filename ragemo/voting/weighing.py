@@ -1,0 +1,215 @@
+"""How much a voter from outside the index counts: what it is worth beside those who vote anyway.
+
+A language model or another system is tried on labelled windows of the index, each asked with
+its own dialogue held out. Its weight in the pool minimises the log loss there, given what the
+index's own voters say of the same windows, held towards a small guess (see
+`ragemo.voting.log_pool`). So a voter counts for what it adds: one that knows no more than the
+index comes out near the guess or at 0, however confident it is, and a strong one leads.
+
+A system that brings no answers on labelled windows is weighed by how it agrees with the others
+(`ragemo.voting.agreement`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ragemo.voting import conformal
+from ragemo.voting.agreement import agreement_weight
+from ragemo.voting.bases import base_of
+from ragemo.voting.log_pool import evidence, fit_weights
+from ragemo.voting.panel import UNTRIED_CORRECTION, Labelled, Panel
+from ragemo.voting.transitions import Links
+from ragemo.voting.votes import Votes
+
+GUESS = 0.2
+"""w0: the weight of a voter of whom little is known."""
+
+SPREAD = 0.4
+"""sigma: how far from the guess a weight may be before it costs half a nat."""
+
+ENOUGH = 8
+"""Labelled windows from which a voter is weighed by them."""
+
+ENOUGH_FOR_SETS = 50
+"""Labelled windows from which the label sets' threshold is set anew."""
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A voter from outside and how its weight came about.
+
+    Attributes:
+        voter: its name.
+        weight: in the pool.
+        by: "labelled windows", "agreement" or "nothing".
+        windows: how many windows it rests on.
+        accuracy: share of the labelled windows whose label was its first choice, or the estimate
+            by agreement; None where there is neither.
+    """
+
+    voter: str
+    weight: float
+    by: str
+    windows: int
+    accuracy: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "voter": self.voter,
+            "weight": self.weight,
+            "by": self.by,
+            "windows": self.windows,
+            "accuracy": self.accuracy,
+        }
+
+
+def weigh(
+    panel: Panel,
+    known: Labelled,
+    tried: Votes,
+    votes: Votes,
+    *,
+    contentless: Votes | None = None,
+    calibrate: bool = True,
+    coverage: float = 0.9,
+    correction: float | None = None,
+) -> tuple[Panel, list[Weighed]]:
+    """A panel with the voters from outside added.
+
+    Args:
+        panel: of the index's own voters; it may have none.
+        known: their votes on labelled windows.
+        tried: the outside voters' votes on the same windows, silent where they were not asked.
+        votes: all voters' votes on the utterances to decide.
+        contentless: the outside voters' votes on windows that say nothing, for their bases.
+        calibrate: whether bases are taken off at all.
+        coverage: of the label sets.
+        correction: g where the panel has no voters of the index.
+    """
+    outside = [voter for voter in votes.voters if voter not in panel.weights]
+    bases = dict(panel.bases)
+    if calibrate:
+        for voter in outside:
+            bases[voter] = (
+                base_of(voter, contentless, shrinkage=0)
+                if contentless is not None and voter in contentless.voters
+                else base_of(voter, tried, votes)
+            )
+    own = panel
+    panel = replace(panel, bases=bases)
+    if not own.weights and panel.pool == "log" and known.votes.utterances:
+        g = UNTRIED_CORRECTION if correction is None else correction
+        panel = replace(panel, correction=g)
+    labelled = [voter for voter in outside if _tried_on(voter, tried, known).sum() >= ENOUGH]
+    weighed = {}
+    if panel.pool == "majority":
+        weighed = {voter: Weighed(voter, 1.0, "nothing", 0, None) for voter in outside}
+        labelled = []
+    if labelled:
+        weighed |= _by_labels(panel, known, tried, labelled)
+    panel = replace(
+        panel, weights={**panel.weights, **{name: one.weight for name, one in weighed.items()}}
+    )
+    for voter in outside:
+        if voter not in weighed:
+            weighed[voter] = _by_agreement(panel, votes, voter)
+    panel = replace(
+        panel, weights={**panel.weights, **{name: one.weight for name, one in weighed.items()}}
+    )
+    if labelled and any(panel.weights[voter] > 0 for voter in labelled):
+        panel = _new_threshold(panel, known, tried, labelled, coverage)
+    return panel, [weighed[voter] for voter in outside]
+
+
+def _tried_on(voter: str, tried: Votes, known: Labelled) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """On which labelled windows a voter was tried, shape (N,)."""
+    own = tried.of([voter])
+    silent = np.zeros(len(known.gold), dtype=bool)
+    return own.present[0] & (known.gold >= 0) if own.voters else silent
+
+
+def _by_labels(
+    panel: Panel, known: Labelled, tried: Votes, voters: Sequence[str]
+) -> dict[str, Weighed]:
+    rows = np.flatnonzero(
+        np.logical_or.reduce([_tried_on(voter, tried, known) for voter in voters])
+    )
+    gold, own = known.gold[rows], tried.of(voters).on(rows)
+    beliefs = panel.pooled(known.votes.on(rows))
+    start = np.where(
+        beliefs.any(axis=1, keepdims=True), np.log(np.maximum(beliefs, 1e-12)), panel.log_prior
+    )
+    found = evidence(own, panel.bases)
+    if panel.pool == "dawid-skene":
+        weights = np.ones(len(own.voters))
+    else:
+        size = len(own.voters)
+        weights = fit_weights(found, gold, start, np.full(size, GUESS), np.full(size, SPREAD))
+    return {
+        voter: Weighed(
+            voter,
+            float(weights[row]),
+            "labelled windows",
+            int(own.present[row].sum()),
+            round(float(_right(own, row, gold)), 4),
+        )
+        for row, voter in enumerate(own.voters)
+    }
+
+
+def _right(votes: Votes, row: int, gold: np.ndarray[Any, np.dtype[np.int64]]) -> float:
+    """Share of a voter's first choices that are the gold label."""
+    counts = votes.counts[row]
+    hits = votes.firsts[row, np.arange(len(gold)), gold] / np.maximum(counts, 1)
+    return float(hits[counts > 0].mean())
+
+
+def _by_agreement(panel: Panel, votes: Votes, voter: str) -> Weighed:
+    beliefs = panel.pooled(votes)
+    own = votes.of([voter])
+    if not panel.weights or panel.pool == "dawid-skene":
+        return Weighed(voter, 1.0, "nothing", 0, None)
+    compared = own.present[0] & beliefs.any(axis=1)
+    trusted = votes.of([name for name in votes.voters if panel.weights.get(name, 0) > 0])
+    found = agreement_weight(
+        own.shares[0],
+        compared,
+        np.where(compared[:, None], beliefs, 1 / beliefs.shape[1]),
+        members=[shares for shares in trusted.shares if len(trusted.voters) > 1],
+        ballots=max(float(own.bare[0][compared].mean()) if compared.any() else 1.0, 1.0),
+    )
+    return Weighed(voter, round(found.weight, 4), "agreement", found.n, round(found.accuracy, 4))
+
+
+def _new_threshold(
+    panel: Panel, known: Labelled, tried: Votes, voters: Sequence[str], coverage: float
+) -> Panel:
+    """The label sets' threshold on the windows where the voters from outside were heard, too."""
+    rows = np.flatnonzero(
+        np.logical_or.reduce([_tried_on(voter, tried, known) for voter in voters])
+    )
+    if len(rows) < ENOUGH_FOR_SETS:
+        return panel
+    beliefs = panel.pooled(joined(known.votes.on(rows), tried.on(rows)))
+    alone = np.full(len(rows), -1)
+    shares, _ = panel.decided(beliefs, Links(alone, alone))
+    return replace(panel, threshold=conformal.threshold(shares, known.gold[rows], coverage))
+
+
+def joined(first: Votes, second: Votes) -> Votes:
+    """The votes of two groups of voters on the same utterances."""
+    if first.utterances != second.utterances:
+        raise ValueError("votes on different utterances cannot be joined")
+    return Votes(
+        (*first.voters, *second.voters),
+        first.utterances,
+        np.concatenate([first.shares, second.shares]),
+        np.concatenate([first.firsts, second.firsts]),
+        np.concatenate([first.bare, second.bare]),
+    )

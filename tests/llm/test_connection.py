@@ -1,0 +1,130 @@
+"""Requests that fail in passing, or find nobody."""
+
+import email.utils
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from ragemo.errors import EndpointError
+from tests.llm.asking import JOY, KEY, ask
+
+OPENAI_429 = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
+
+pytestmark = pytest.mark.usefixtures("api_environment")
+
+
+class TestPassingFaults:
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            {"status": 429, "body": OPENAI_429},
+            {"status": 429, "body": OPENAI_429, "headers": {"retry-after": "soon"}},
+            {"status": 429, "body": OPENAI_429, "headers": {"retry-after": "-5"}},
+            {"status": 429, "body": OPENAI_429, "headers": {"retry-after": "nan"}},
+            {"status": 408},
+            {"status": 500, "body": {"error": {"message": "The server had an error"}}},
+            {"status": 503, "body": "<html><a href=schema.org>grammar</a></html>"},
+            {"status": 502, "body": "<!DOCTYPE html>", "type": "text/html"},
+            {"status": 529, "body": ""},
+            {"reset": True},
+            {"cut": 20},
+            {"status": 200, "body": '{"choices": [{"mess'},
+            {"status": 200, "body": "<html>Please log in</html>", "type": "text/html"},
+            {"status": 200, "body": {"error": {"message": "upstream is busy", "code": 502}}},
+            {"status": 200, "body": "null"},
+            {"status": 200, "body": ""},
+        ],
+        ids=lambda fault: json.dumps(fault)[:60],
+    )
+    def test_it_is_tried_again(self, scenario, fault):
+        scenario.script(fault, fault)
+        started = time.monotonic()
+        (ballot,), model = ask(scenario)
+        assert ballot.distribution == JOY
+        assert len(scenario.seen) == 3
+        assert time.monotonic() - started < 5
+        assert model.capabilities.constraint == "grammar", "a passing fault teaches nothing"
+
+    @pytest.mark.parametrize(
+        ("fault", "says"),
+        [
+            ({"status": 429, "body": OPENAI_429}, "HTTP 429 .*Rate limit reached"),
+            ({"status": 503, "body": "<html>x</html>", "type": "text/html"}, "503 .*HTML page"),
+            ({"status": 500, "body": {"error": f"bad key {KEY}"}}, r"500 .*bad key \[secret\]"),
+            ({"reset": True}, "connection .* broke"),
+            ({"cut": 20}, "JSON|no chat completion"),
+            ({"status": 200, "body": {"error": {"message": "busy"}}}, "no chat completion: .*busy"),
+            ({"sleep": 0.6}, r"did not answer within 0\.2 s"),
+            ({"trickle": 0.6}, r"did not answer within 0\.2 s"),
+        ],
+        ids=lambda value: str(value)[:40],
+    )
+    def test_after_some_attempts_the_ballot_fails(self, scenario, fault, says):
+        scenario.script({"ok": True}, *[fault] * 9)
+        ask(scenario)  # the endpoint has answered before
+        late = {"sleep", "trickle"} & set(fault)
+        (ballot, other), _ = ask(scenario, (3, 4), timeout=0.2 if late else 5.0, attempts=2)
+        assert ballot.failed
+        assert not ballot.invalid
+        assert ballot.distribution is None
+        assert (ballot.sample, other.sample) == (3, 4)
+        assert ballot.error == other.error
+        assert re.search(says, ballot.error)
+        assert "\n" not in ballot.error
+        assert len(scenario.seen) == 3
+        assert ballot.usage.seconds > 0
+
+    def test_a_slow_answer_is_given_up_and_asked_for_again(self, scenario):
+        scenario.script({"sleep": 1.0}, {"trickle": 1.0})
+        started = time.monotonic()
+        (ballot,), _ = ask(scenario, timeout=0.4)
+        assert ballot.distribution == JOY
+        assert len(scenario.seen) == 3
+        assert 0.8 < time.monotonic() - started < 3
+
+    @pytest.mark.parametrize("form", ["seconds", "date"])
+    def test_retry_after_is_waited_for(self, scenario, form):
+        started = time.monotonic()
+        # A date has no fractions of a second: 2 s ahead is at least 1 s from now.
+        date = email.utils.formatdate(time.time() + 2, usegmt=True)
+        seconds = "0.5" if form == "seconds" else date
+        fault = {"status": 429, "body": OPENAI_429, "headers": {"retry-after": seconds}}
+        scenario.script(fault)
+        (ballot,), _ = ask(scenario)
+        assert ballot.distribution == JOY
+        assert 0.5 <= time.monotonic() - started < 5
+        assert len(scenario.seen) == 2
+
+    def test_nobody_waits_for_an_hour(self, scenario):
+        fault = {"status": 429, "body": OPENAI_429, "headers": {"retry-after": "3600"}}
+        scenario.script(fault)
+        (ballot,), _ = ask(scenario)
+        assert ballot.failed
+        assert "3600 s" in ballot.error
+        assert len(scenario.seen) == 1
+
+
+class TestNoConnection:
+    def test_a_server_that_is_not_there(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))  # and never listens
+            address = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+            with pytest.raises(EndpointError, match="cannot connect") as caught:
+                ask(None, base_url=address, attempts=2)
+        assert caught.value.retryable
+        assert address in str(caught.value)
+
+    def test_a_server_that_does_not_accept(self):
+        """As behind a firewall that drops what comes: the queue of connections is full."""
+        with socket.socket() as full, socket.socket() as first, socket.socket() as second:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for other in (first, second):
+                other.setblocking(False)
+                other.connect_ex(full.getsockname())
+            address = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+            with pytest.raises(EndpointError, match="cannot connect"):
+                ask(None, base_url=address, attempts=2, timeout=0.6)
