@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from ragemo.errors import RagemoError
     from ragemo.labels import LabelSet, load_labels
     from ragemo.llm import load_llm
-    from ragemo.pipeline import carry_out, estimate, make_plan, predict
+    from ragemo.pipeline import calibrate, carry_out, estimate, make_plan, predict, vote
     from ragemo.retrieval.embedder import load_embedder
     from ragemo.retrieval.index import Index
     from ragemo.runs.run import Run
     from ragemo.runs.scores import score_run
     from ragemo.runs.submission import write_submission
     from ragemo.settings import Settings, resolve_settings
+    from ragemo.voting.imported import read_ballots
 
 _HOMES = {
     "Index": "ragemo.retrieval.index",
@@ -30,6 +31,7 @@ _HOMES = {
     "RagemoError": "ragemo.errors",
     "Run": "ragemo.runs.run",
     "Settings": "ragemo.settings",
+    "calibrate": "ragemo.pipeline",
     "carry_out": "ragemo.pipeline",
     "check_corpus": "ragemo.corpus",
     "convert_corpus": "ragemo.corpus",
@@ -39,9 +41,11 @@ _HOMES = {
     "load_llm": "ragemo.llm",
     "make_plan": "ragemo.pipeline",
     "predict": "ragemo.pipeline",
+    "read_ballots": "ragemo.voting.imported",
     "read_corpus": "ragemo.corpus",
     "resolve_settings": "ragemo.settings",
     "score_run": "ragemo.runs.scores",
+    "vote": "ragemo.pipeline",
     "write_submission": "ragemo.runs.submission",
 }
 
@@ -51,6 +55,7 @@ __all__ = [
     "RagemoError",
     "Run",
     "Settings",
+    "calibrate",
     "carry_out",
     "check_corpus",
     "convert_corpus",
@@ -60,9 +65,11 @@ __all__ = [
     "load_llm",
     "make_plan",
     "predict",
+    "read_ballots",
     "read_corpus",
     "resolve_settings",
     "score_run",
+    "vote",
     "write_submission",
 ]
 

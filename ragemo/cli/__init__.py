@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ragemo import __version__
-from ragemo.cli import data, doctor, index, models, predict, score, submit
+from ragemo.cli import calibrate, data, doctor, index, models, predict, score, submit, vote
 from ragemo.errors import RagemoError
 
 app = typer.Typer(
@@ -28,6 +28,8 @@ app.add_typer(data.app, name="data", help="Check corpus files and convert betwee
 app.add_typer(index.app, name="index", help="Build, inspect and search an index.")
 app.add_typer(models.app, name="models", help="Fetch and serve the embedded models.")
 app.command("predict", help="Label a corpus's utterances.")(predict.predict)
+app.command("vote", help="Decide anew on ballots that are there.")(vote.vote)
+app.command("calibrate", help="Fit the vote on a run with gold labels.")(calibrate.calibrate)
 app.command("score", help="Score finished runs.")(score.score)
 app.command("submit", help="Write a run as a GenSEC submission.")(submit.submit)
 app.command("doctor", help="Show what is installed and which endpoint answers.")(doctor.doctor)

@@ -43,9 +43,39 @@ def predict(
     template: Annotated[
         str | None, typer.Option(help="A shipped prompt template, or a file.")
     ] = None,
-    exclude: Annotated[
+    leave_out: Annotated[
         str | None,
-        typer.Option(help="Never shared with demonstrations: dialogue, session or speaker."),
+        typer.Option(
+            help="What an utterance shares with nothing that speaks to it: dialogue, session or "
+            "speaker."
+        ),
+    ] = None,
+    ballots: Annotated[
+        list[str] | None,
+        typer.Option(help="Another system's predictions that join the vote, [NAME=]FILE."),
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(
+            help="What differs between an utterance's prompts: transcript, demos, context, "
+            "template, model, temperature; by commas."
+        ),
+    ] = None,
+    pool: Annotated[str | None, typer.Option(help="log, mean, dawid-skene or majority.")] = None,
+    voters: Annotated[
+        str | None, typer.Option(help="The voters that count, by commas (default: all).")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of `ragemo calibrate`.")] = None,
+    stop: Annotated[
+        str | None,
+        typer.Option(help="When no further answers are asked for: posterior, hard or none."),
+    ] = None,
+    dialogue: Annotated[
+        str | None,
+        typer.Option(help="How earlier turns move later ones: filter, viterbi or none."),
+    ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Leave less confident verdicts to a person.")
     ] = None,
     format_: Annotated[str | None, typer.Option("--format", help="The corpus's format.")] = None,
     labels: Annotated[str | None, typer.Option(help="A label set's name or YAML file.")] = None,
@@ -64,19 +94,28 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder."""
     from ragemo.cli.console import ConsoleProgress, note
-    from ragemo.cli.settings import pick_path, settings_and_paths
+    from ragemo.cli.outcome import tell_outcome, tell_saving, tell_weights
+    from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths, split_list
     from ragemo.corpus import read_corpus
-    from ragemo.llm import load_llm
+    from ragemo.llm import load_llm, load_others
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import check_new_run
 
     settings, paths = settings_and_paths(
         config,
         {
             "retrieval.k": k,
-            "retrieval.exclude": exclude,
+            "retrieval.exclude": leave_out,
+            "voting.vary": split_list(vary),
+            "voting.pool": pool,
+            "voting.voters": split_list(voters),
+            "voting.weights": str(weights) if weights else None,
+            "voting.stop": stop,
+            "voting.dialogue": dialogue,
+            "voting.abstain_below": abstain_below,
             "prompt.context": None if context == -1 else context,
             "prompt.template": template,
             "llm.model": llm,
@@ -107,37 +146,58 @@ def predict(
     )
     embedder = load_index_embedder(found.embedder, say=progress.say) if found else None
     model = load_llm(settings.llm, seed=settings.seed, asks=not dry_run, say=progress.say)
-    plan = make_plan(corpus, settings, index=found, embedder=embedder, llm=model, progress=progress)
-    expected = estimate(plan, settings, model)
+    others = load_others(settings, asks=not dry_run, say=progress.say)
+    imported = import_ballots(
+        ballots or (),
+        found.labels if found else corpus.labels,
+        [*(INDEX_VOTERS if found else ()), *(one.name for one in (model, *others) if one)],
+    )
+    plan = make_plan(
+        corpus,
+        settings,
+        index=found,
+        embedder=embedder,
+        llm=model,
+        others=others,
+        imported=imported,
+        progress=progress,
+    )
+    expected = estimate(plan, settings, model, *others)
+    for line in plan.notes:
+        note(line)
+    settling = settings.llm.samples > 1 and settings.voting.stop != "none"
     if dry_run:
-        print(_describe(expected))
+        print(_describe(expected, settling=settling))
         return
-    progress.say(_describe(expected))
-    if model and model.exact and settings.llm.samples > 1:
+    progress.say(_describe(expected, settling=settling))
+    if model and model.exact and settings.llm.samples > 1 and not settings.voting.vary:
         progress.say(
             f"{model.name} scores every label exactly: one ballot stands for "
             f"{settings.llm.samples} samples (--mode sample draws them)"
         )
     try:
-        run = carry_out(plan, settings, target, llm=model, resume=resume, progress=progress)
+        run = carry_out(
+            plan, settings, target, llm=model, others=others, resume=resume, progress=progress
+        )
     except KeyboardInterrupt:
         note("\ninterrupted; go on with the same command and --resume")
         raise
-    verdicts = run.verdicts()
-    failed = sum(verdict.label is None and verdict.failed > 0 for verdict in verdicts)
-    invalid = sum(verdict.label is None and verdict.failed == 0 for verdict in verdicts)
-    print(f"{target}: {len(verdicts)} utterances, {invalid} without a valid label, {failed} failed")
+    tell_weights(run, progress)
+    tell_saving(plan, run, progress)
+    failed = tell_outcome(run)
     if failed:
         note("go on with the same command and --resume to ask the failed ones again")
         raise typer.Exit(3)
 
 
-def _describe(expected: Estimate) -> str:
+def _describe(expected: Estimate, *, settling: bool) -> str:
     """The estimate in words."""
     parts = [f"{expected.utterances:,} utterances"]
     if expected.answers:
         about = "" if expected.exact else "about "
-        parts.append(f"{expected.answers:,} answers")
+        most = "at most " if settling else ""
+        checks = f" ({expected.check_answers:,} to weigh the model)" * bool(expected.check_answers)
+        parts.append(f"{most}{expected.answers:,} answers{checks}")
         parts.append(f"{about}{expected.prompt_tokens:,} prompt tokens")
         if expected.answer_tokens:
             parts.append(f"at most {expected.answer_tokens:,} answer tokens")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import SettingsError
 from ragemo.settings import Settings, read_config, resolve_settings
+
+if TYPE_CHECKING:
+    from ragemo.labels import LabelSet
+    from ragemo.voting.imported import Imported
 
 PATHS = ("train", "data", "index", "out")
 
@@ -54,3 +58,31 @@ def pick_path(flag: Path | None, configured: Path | None, name: str, key: str) -
     if path is None:
         raise SettingsError(f"give {name}, or a --config that has {key}")
     return path
+
+
+def split_list(names: str | None) -> list[str] | None:
+    """The names in "a, b"; None if nothing was given."""
+    if names is None:
+        return None
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def import_ballots(
+    files: Sequence[str], labels: LabelSet, reserved: Sequence[str] = ()
+) -> list[Imported]:
+    """Other systems' predictions, each given as FILE or NAME=FILE.
+
+    Raises:
+        DataError: if a file cannot be used, or two systems have the same name.
+    """
+    from ragemo.voting.imported import read_ballots
+
+    imported: list[Imported] = []
+    taken = list(reserved)
+    for given in files:
+        name, equals, path = given.partition("=")
+        if not equals or Path(given).exists():
+            name, path = "", given
+        imported.append(read_ballots(path, labels, name=name or None, reserved=taken))
+        taken += imported[-1].voters
+    return imported

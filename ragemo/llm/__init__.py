@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragemo.errors import ModelError
+from ragemo.errors import ModelError, SettingsError
 from ragemo.models import EMBEDDED_MODELS
 
 if TYPE_CHECKING:
     from ragemo.llm.openai_model import OpenAIModel
     from ragemo.llm.protocol import LanguageModel
-    from ragemo.settings import LLMSettings
+    from ragemo.settings import LLMSettings, Settings
+
+TEMPERATURES = (0.0, 0.7, 1.0)
+"""What `voting.vary: [temperature]` takes turns with."""
 
 
 def load_llm(
@@ -54,6 +57,34 @@ def load_llm(
             say=say,
         )
     return load_openai(settings, seed=seed, asks=asks)
+
+
+def load_others(
+    settings: Settings, *, asks: bool = True, say: Callable[[str], None] = lambda line: None
+) -> list[LanguageModel]:
+    """The further models that `voting.vary` asks for, beside the one of `load_llm`.
+
+    With `model` those of `llm.others`; with `temperature` the same model at each of
+    `TEMPERATURES` that is not its own. Both together: each of those models at its own
+    temperature, then the first one at the others.
+
+    Raises:
+        SettingsError: if models vary and none is given.
+    """
+    vary, llm = settings.voting.vary, settings.llm
+    if llm.model == "none":
+        return []
+    if "model" in vary and not llm.others:
+        raise SettingsError("voting.vary has model, but llm.others names no further model")
+    wanted = [llm.model_copy(update={"model": name}) for name in llm.others if "model" in vary]
+    if "temperature" in vary:
+        wanted += [
+            llm.model_copy(update={"temperature": temperature})
+            for temperature in TEMPERATURES
+            if temperature != llm.temperature
+        ]
+    loaded = (load_llm(one, seed=settings.seed, asks=asks, say=say) for one in wanted)
+    return [model for model in loaded if model is not None]
 
 
 def load_openai(settings: LLMSettings, *, seed: int = 0, asks: bool = True) -> OpenAIModel:

@@ -63,12 +63,16 @@ async def _ask_all(
     advance: Callable[[int], None],
 ) -> None:
     waiting: Iterator[Inquiry] = iter(inquiries)
+    # One model may take fewer prompts at once than another.
+    places = {id(model): asyncio.Semaphore(model.concurrency) for model in models}
 
     async def work() -> None:
         for inquiry in waiting:
             while (step := inquiry.next()) is not None:
                 llm, prompt, samples = step
-                store(inquiry.hear(await llm.ask(prompt, labels, samples)))
+                async with places[id(llm)]:
+                    ballots = await llm.ask(prompt, labels, samples)
+                store(inquiry.hear(ballots))
                 await asyncio.sleep(0)  # a model that never waits would shut Ctrl-C out
             advance(1)
 

@@ -4,13 +4,15 @@ make_plan   transcripts, windows, neighbours, the index's own votes, prompts    
 estimate    what asking them would cost                                         (plan)
 carry_out   ask, each answer on disk before the next; then weigh and decide     (carry_out)
 predict     all of it
-vote        decide anew on ballots that are there already, asking nobody        (vote)
-calibrate   fit the weights on a run whose gold labels are known                (calibrate)
+vote        decide anew on ballots that are there already, asking nobody        (pooling)
+calibrate   fit the weights on a run whose gold labels are known                  (calibrating)
 """
 
 from __future__ import annotations
 
+from ragemo.pipeline.calibrating import calibrate
 from ragemo.pipeline.plan import Estimate, Plan, estimate, make_plan
+from ragemo.pipeline.pooling import vote
 from ragemo.pipeline.predicting import carry_out, predict
 from ragemo.pipeline.questions import Question
 
@@ -18,8 +20,10 @@ __all__ = [
     "Estimate",
     "Plan",
     "Question",
+    "calibrate",
     "carry_out",
     "estimate",
     "make_plan",
     "predict",
+    "vote",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.questions import Question
@@ -14,12 +15,15 @@ from ragemo.voting.stopping import StoppingRule, vote_counts
 class SettlingInquiry:
     """The questions about one utterance, and the answers so far.
 
-    No answer is asked for before it is known to be needed, save where it costs (almost) nothing:
-    as many as must come anyway are asked for at once, and all samples of one prompt are where
-    several answers share the price of the prompt.
+    Answers are asked for in the order of their numbers, and none before it is known to be
+    needed, save where it costs (almost) nothing: as many of one prompt as must come anyway are
+    asked for at once, and all of a prompt are where several answers share its price.
+
+    Answers that are there already are not asked for again, and are not heard before their turn:
+    an inquiry that was stopped goes the way it would have gone.
 
     Args:
-        questions: in the order they are asked.
+        questions: about one utterance; their samples' numbers are the order of asking.
         models: the run's language models.
         labels: how many labels there are.
         rule: when to stop.
@@ -43,9 +47,10 @@ class SettlingInquiry:
         self._rule = rule
         self._purpose = purpose
         self._bases = bases or {}
-        self._ballots: dict[int, Ballot] = {}
         self._question_of = {sample: q for q in questions for sample in q.samples}
-        self._asked: set[int] = set()  # whatever comes back, nothing is asked twice
+        self._open = sorted(self._question_of)
+        self._there: dict[int, Ballot] = {}
+        self._heard: list[Ballot] = []
 
     def all_keys(self) -> list[tuple[str, str, str, int]]:
         """The keys of all ballots there may be."""
@@ -55,25 +60,23 @@ class SettlingInquiry:
         ]
 
     def recall(self, ballots: Sequence[Ballot]) -> None:
-        """Take in answers that are on disk already."""
-        self._ballots |= {ballot.sample: ballot for ballot in ballots}
+        """Take in answers that are on disk already, before anything is asked."""
+        self._there |= {ballot.sample: ballot for ballot in ballots}
 
     def next(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
         """See `ragemo.llm.ask.Inquiry`."""
-        done = self._asked | set(self._ballots)
-        open_ones = [sample for sample in sorted(self._question_of) if sample not in done]
-        if not open_ones:
-            return None
-        needed = self._rule.needed(self._counts(), len(open_ones))
-        if not needed:
-            return None
-        question = self._question_of[open_ones[0]]
-        model = self._models[question.model]
-        own = [sample for sample in open_ones if sample in question.samples]
-        if not model.shares_prompt:
-            own = own[:needed]
-        self._asked |= set(own)
-        return model, question.prompt, own
+        while needed := self._rule.needed(self._counts(), len(self._open)):
+            question = self._question_of[self._open[0]]
+            model = self._models[question.model]
+            if model.shares_prompt:
+                step = [sample for sample in self._open if sample in question.samples]
+            else:  # those of this prompt before another one's turn comes
+                step = list(takewhile(question.samples.__contains__, self._open[:needed]))
+            self._open = [sample for sample in self._open if sample not in step]
+            self._heard += [self._there[sample] for sample in step if sample in self._there]
+            if missing := [sample for sample in step if sample not in self._there]:
+                return model, question.prompt, missing
+        return None
 
     def hear(self, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
         """See `ragemo.llm.ask.Inquiry`."""
@@ -85,11 +88,11 @@ class SettlingInquiry:
             )
             for ballot in ballots
         ]
-        self.recall(heard)
+        self._heard += heard
         return heard
 
     def _counts(self) -> list[int]:
-        return vote_counts([self._unbiased(b) for b in self._ballots.values()], self._labels)
+        return vote_counts([self._unbiased(ballot) for ballot in self._heard], self._labels)
 
     def _unbiased(self, ballot: Ballot) -> Ballot:
         base = self._bases.get(ballot.voter)

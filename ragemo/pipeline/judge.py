@@ -99,7 +99,9 @@ def judge(
             known.votes.utterances,
             len(plan.labels),
         )
-        here = np.array([plan.part_of.get(target, NOWHERE) == part for target in plan.targets])
+        here = np.array(
+            [plan.part_of.get(target, NOWHERE) == part for target in plan.targets], dtype=bool
+        )
         panels[part], weighed[part] = weigh(
             own,
             known,
@@ -133,13 +135,14 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
     for row, verdict in enumerate(judged.decision.verdicts):
         target = verdict.utterance_id
         shown = plan.demonstrations.get(target, ())
+        weights = judged.panels[plan.part_of.get(target, NOWHERE)].weights
         evidence.append(
             Evidence(
                 verdict=verdict,
                 choices={
                     voter: names[int(votes.firsts[place, row].argmax())]
                     for place, voter in enumerate(votes.voters)
-                    if votes.present[place, row]
+                    if votes.present[place, row] and weights.get(voter, 0) > 0
                 },
                 similarity=shown[0].similarity if shown else None,
                 disagreement=plan.disagreement.get(target),

@@ -93,7 +93,8 @@ class Estimate:
         utterances: how many are predicted.
         answers: how many answers are asked for in all, if no utterance is settled sooner.
         check_answers: how many of them only serve to weigh the language models.
-        prompt_tokens: tokens sent, if each prompt is sent once for all its samples.
+        prompt_tokens: tokens sent: a prompt's once for all its samples where the model shares
+            them, else once for each.
         answer_tokens: at most so many tokens come back.
         exact: whether the tokens are counted or estimated.
         cost: US dollars, at most; None if a model's price is unknown.
@@ -194,8 +195,15 @@ def make_plan(
             for target in targets:
                 questions[target] = ask_of(seen, target, neighbours, settings, models)
                 advance(1)
-        checks = checks_of(seen, retrieval, targets, settings, models)
-        contentless = contentless_of(seen, settings, models)
+        # A model whose turn does not come with so few samples need not be weighed.
+        heard = {models[q.model].name for own in questions.values() for q in own}
+        checks, contentless = (
+            [question for question in preliminary if models[question.model].name in heard]
+            for preliminary in (
+                checks_of(seen, retrieval, targets, settings, models),
+                contentless_of(seen, settings, models),
+            )
+        )
     k = settings.retrieval.k
     notes = [note for one in imported for note in _notes(one, targets, index)]
     plan = Plan(
@@ -212,7 +220,7 @@ def make_plan(
         demonstrations={target: shown[:k] for target, shown in neighbours.items()},
         ballots=(
             *index_ballots(targets, retrieval),
-            *_joining(imported, targets, index),
+            *joining_ballots(imported, targets, index),
         ),
         questions=questions,
         checks=tuple(checks),
@@ -256,7 +264,7 @@ def estimate(
     cost: float | None = 0.0
     for position, model in enumerate(models):
         own = [q for q in everything if q.model == position]
-        sent = sum(q.prompt.tokens for q in own)
+        sent = sum(q.prompt.tokens * (1 if model.shares_prompt else len(q.samples)) for q in own)
         back = 0 if model.exact else sum(len(q.samples) for q in own)
         back *= settings.llm.max_answer_tokens
         price = model.price(sent, back)
@@ -322,7 +330,7 @@ def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[B
     ]
 
 
-def _joining(
+def joining_ballots(
     imported: Sequence[Imported], targets: Sequence[str], index: Index | None
 ) -> list[Ballot]:
     """Imported ballots on targets, and those on labelled windows, which tell their worth."""
@@ -372,6 +380,10 @@ def _check_voters(
     """Refuse voters that are not there, and asking for pay who has no vote."""
     asked = list(dict.fromkeys(model.name for model in models))
     there = [*(INDEX_VOTERS if index else ()), *asked, *(v for i in imported for v in i.voters)]
+    if twice := [voter for row, voter in enumerate(there) if voter in there[:row]]:
+        raise SettingsError(
+            f"two voters are called {twice[0]!r}; give the imported system another name"
+        )
     wanted = settings.voting.voters
     if wanted is None:
         return

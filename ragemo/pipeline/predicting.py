@@ -16,13 +16,14 @@ from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.runs.run import Run
-from ragemo.settings import Settings
+from ragemo.settings import Settings, VotingSettings
 from ragemo.types import Corpus
 from ragemo.voting.bases import base_of
 from ragemo.voting.calibration import read_calibration
 from ragemo.voting.imported import Imported
+from ragemo.voting.panel import Panel
 from ragemo.voting.stopping import StoppingRule
-from ragemo.voting.votes import count_votes
+from ragemo.voting.votes import Votes, count_votes
 
 
 def predict(
@@ -75,10 +76,16 @@ def carry_out(
     *,
     llm: LanguageModel | None = None,
     others: Sequence[LanguageModel] = (),
+    given: Panel | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
     """Ask what a plan asks, each answer on disk before the next, then decide.
+
+    Args:
+        plan, settings, out, llm, others, resume, progress: as for `predict`.
+        given: weights to decide by, instead of those that the index tells; `voting.weights` goes
+            before it.
 
     Raises:
         RunFolderError: if `out` cannot be used (see `Run.create` and `Run.resume`).
@@ -89,11 +96,9 @@ def carry_out(
     progress = progress or Silent()
     how = settings.voting
     turns = [utterance.turn for utterance in plan.utterances]
-    given = (
-        read_calibration(how.weights, turns, plan.labels, plan.manifest["corpus"]["sha256"]).panel
-        if how.weights
-        else None
-    )
+    if how.weights:
+        corpus = plan.manifest["corpus"]["sha256"]
+        given = read_calibration(how.weights, turns, plan.labels, corpus).panel
     out = Path(out)
     resume = resume and out.is_dir() and any(out.iterdir())
     run = (
@@ -149,7 +154,7 @@ def _ask(
         f"trying {models[0].name}",
     )
     rule = StoppingRule(settings.voting.stop, settings.voting.stop_threshold)
-    bases = _bases(run, plan.preliminary, labels)
+    bases = _bases(run, plan, settings.voting)
     go_on(
         [
             SettlingInquiry(questions, models, labels, rule, bases=bases)
@@ -159,9 +164,19 @@ def _ask(
     )
 
 
-def _bases(run: Run, preliminary: Sequence[Question], labels: int) -> dict[str, tuple[float, ...]]:
-    """What each model says whatever it is asked, as far as the preliminaries tell."""
-    ballots = [ballot for ballot in run.ballots() if ballot.purpose != "verdict"]
-    asked = sorted({question.prompt.utterance_id for question in preliminary})
-    votes = count_votes(ballots, asked, labels)
-    return {voter: base_of(voter, votes) for voter in votes.voters}
+def _bases(run: Run, plan: Plan, how: VotingSettings) -> dict[str, tuple[float, ...]]:
+    """What the judge will take off each model's answers, as far as the preliminaries tell."""
+    if how.calibration == "none" or how.pool == "majority":
+        return {}
+    ballots = run.ballots()
+
+    def votes_on(questions: Sequence[Question], purpose: str) -> Votes:
+        asked = sorted({question.prompt.utterance_id for question in questions})
+        own = [ballot for ballot in ballots if ballot.purpose == purpose]
+        return count_votes(own, asked, len(plan.labels))
+
+    tried = votes_on(plan.checks, "check")
+    silent = votes_on(plan.contentless, "contentless")
+    return {voter: base_of(voter, tried) for voter in tried.voters} | {
+        voter: base_of(voter, silent, shrinkage=0) for voter in silent.voters
+    }

@@ -95,16 +95,18 @@ def ask_of(
     fewer distinct ones than samples, those that draw their answers are asked again.
     """
     wanted = settings.llm.samples
-    axes = _axes(seen, target, len(neighbours.get(target, ())), settings, len(models))
+    axes = _axes(seen, target, len(neighbours.get(target, ())), settings, models)
     questions: list[Question] = []
     shown: set[Any] = set()
     for variant in plan_variants({axis: len(values) for axis, values in axes.items()}, 4 * wanted):
+        if len(questions) == wanted:
+            break
         values = {axis: axes[axis][number] for axis, number in variant.items()}
         model = int(values.pop("model", 0))
         prompt = _prompt(
             seen, target, neighbours.get(target, ()), settings, models[model], **values
         )
-        if (model, prompt.messages) in shown or len(questions) == wanted:
+        if (model, prompt.messages) in shown:
             continue
         shown.add((model, prompt.messages))
         words = ", ".join(
@@ -123,7 +125,11 @@ def ask_of(
 
 
 def _axes(
-    seen: Seen, target: str, neighbours: int, settings: Settings, models: int
+    seen: Seen,
+    target: str,
+    neighbours: int,
+    settings: Settings,
+    models: Sequence[LanguageModel],
 ) -> dict[str, list[Any]]:
     """The values of each axis that varies, the usual one first; the axes that tell most first."""
     vary, prompt, k = settings.voting.vary, settings.prompt, settings.retrieval.k
@@ -135,11 +141,17 @@ def _axes(
         axes["demos"] = list(range(max(1, min(settings.llm.samples, neighbours // k))))
     if "context" in vary:
         longer = None if prompt.context is None else 2 * prompt.context or 4
-        axes["context"] = list(dict.fromkeys([prompt.context, 0, longer, 2, None]))
+        there = len(seen.windows[target].context)
+        shown: dict[int, int | None] = {}
+        for context in (prompt.context, 0, longer, 2, None):
+            shown.setdefault(there if context is None else min(context, there), context)
+        axes["context"] = list(shown.values())
     if "template" in vary:
         axes["template"] = list(seen.templates)
     if {"model", "temperature"} & set(vary):
-        axes["model"] = list(range(models))
+        # A model that scores labels has no temperature: it is one model at all of them.
+        own = [model.identity for model in models]
+        axes["model"] = [row for row, one in enumerate(own) if one not in own[:row]]
     return axes
 
 
@@ -261,7 +273,7 @@ def contentless_of(
     Raises:
         SettingsError: if there is an index that has fewer examples than a prompt shows.
     """
-    if settings.voting.calibration != "contextual":
+    if settings.voting.calibration != "contextual" or settings.voting.pool == "majority":
         return []
     questions = []
     rng = np.random.default_rng(settings.seed)

@@ -9,8 +9,10 @@ and each next one is that which differs on the most axes from the nearest of tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import product
+from operator import ne
 
 Variant = Mapping[str, int]
 """Axis -> the number of its value, from 0."""
@@ -29,22 +31,29 @@ def plan_variants(sizes: Mapping[str, int], count: int) -> list[Variant]:
 
     Ties are broken by values that stand first on the axes that stand first.
     """
-    axes = list(sizes)
-    open_ones = list(product(*(range(min(sizes[axis], MOST_VALUES)) for axis in axes)))
-    chosen: list[tuple[int, ...]] = []
-    while open_ones and len(chosen) < count:
-        best = max(open_ones, key=lambda values: _rank(values, chosen))
-        open_ones.remove(best)
+    found = _spread_out(tuple(min(size, MOST_VALUES) for size in sizes.values()), count)
+    return [dict(zip(sizes, values, strict=True)) for values in found]
+
+
+@lru_cache(maxsize=1000)  # most utterances of a run have as many values on each axis as others
+def _spread_out(sizes: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    first = (0,) * len(sizes)
+    chosen = [first]
+    # Those that differ from the first on the axes that tell most come first among equals.
+    open_ones = sorted(
+        set(product(*map(range, sizes))) - {first},
+        key=lambda values: ([value == 0 for value in values], values),
+    )
+    nearest = {values: _distance(values, first) for values in open_ones}
+    while nearest and len(chosen) < count:
+        best = max(nearest, key=nearest.__getitem__)
         chosen.append(best)
-    return [dict(zip(axes, values, strict=True)) for values in chosen]
+        del nearest[best]
+        for values, distance in nearest.items():
+            nearest[values] = min(distance, _distance(values, best))
+    return tuple(chosen[:count])
 
 
-def _rank(values: Sequence[int], chosen: Iterable[Sequence[int]]) -> tuple[object, ...]:
-    distances = [
-        tuple(value != other for value, other in zip(values, earlier, strict=True))
-        for earlier in chosen
-    ]
-    nearest = min((sum(differs) for differs in distances), default=0)
-    # Which axes differ from the first variant: those that tell most count first.
-    first = distances[0] if distances else ()
-    return (nearest, first, tuple(-value for value in values))
+def _distance(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """On how many axes two variants differ."""
+    return sum(map(ne, one, other))

@@ -16,7 +16,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -31,7 +30,8 @@ from ragemo.files import (
     write_json,
 )
 from ragemo.labels import LabelSet
-from ragemo.retrieval.fitting import FittedVoters
+from ragemo.retrieval.fitting import FittedVoters, questions_of
+from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS, voter_class
@@ -190,23 +190,36 @@ def read_index(path: Path) -> Index:
             searcher=searcher,
             fitted=_read_voters(path / "voters.npz", manifest["voters"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, BadZipFile) as error:
+        whole = _belong_together(index)
+    except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(
             f"{path}: not an index that ragemo wrote ({error}); build the index anew"
         ) from None
-    shapes = (vectors.shape, vectors.dtype, searcher.ntotal, searcher.d)
-    rows, dimension = len(index.turns), searcher.d // 2
-    held_out = index.fitted.held_out
-    if (
-        shapes != ((rows, dimension), np.float32, len(index.examples), 2 * dimension)
-        or not np.isin(held_out, index.examples).all()
-        or any(
-            votes.shape != (len(held_out), len(index.labels))
-            for votes in index.fitted.votes.values()
-        )
-    ):
+    if not whole:
         raise IndexFolderError(f"{path}: its files do not belong together; build the index anew")
     return index
+
+
+def _belong_together(index: Index) -> bool:
+    fitted, searcher, labels = index.fitted, index.searcher, len(index.labels)
+    dimension = searcher.d // 2
+    if (
+        index.vectors.shape != (len(index.turns), dimension)
+        or index.vectors.dtype != np.float32
+        or (searcher.ntotal, searcher.d) != (len(index.examples), 2 * dimension)
+        or fitted.held_out.dtype != np.int64
+        or fitted.held_out.ndim != 1
+        or not np.isin(fitted.held_out, index.examples).all()
+    ):
+        return False
+    # What a voter says of one window shows whether it was fitted on such vectors and labels.
+    asked = questions_of(index, index.turns[:1], index.window_vectors[:1], Guard())
+    said = [(voter.distributions(asked), 1) for voter in fitted.voters.values()]
+    kept = [(votes, len(fitted.held_out)) for votes in fitted.votes.values()]
+    return all(
+        votes.shape == (rows, labels) and votes.dtype == np.float64
+        for votes, rows in [*said, *kept]
+    )
 
 
 def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:

@@ -7,7 +7,9 @@ is asked of voters fitted on the other folds alone (k-fold cross-validation by g
 "Cross-validatory choice and assessment of statistical predictions", J. R. Stat. Soc. B, 1974).
 
 A speaker talks in many dialogues, and in each with others. Leaving a speaker out therefore
-leaves out two things, the fold of the speaker and the fold of the dialogue.
+leaves out two things, the fold of the speaker and the fold of the dialogue. So does leaving a
+session out, where the dialogue's fold is as a rule that of its session: a query may name
+another session than the index does, or none.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ class Folds:
     def __init__(self, turns: Sequence[Turn], exclude: str = "dialogue") -> None:
         self._keys = _KEYS[exclude]
         self._folds = [_deal([key(turn) for turn in turns], COUNTS[exclude]) for key in self._keys]
+        if exclude == "session":
+            sessions, _ = self._folds
+            self._folds[1] = {_dialogue(turn): sessions[_session(turn)] for turn in turns}
         cells = [self.cell(turn) for turn in turns]
         self._cells = np.array(cells, dtype=np.int64).reshape(len(turns), len(self._keys))
 
@@ -91,7 +96,7 @@ def _speaker(turn: Turn) -> Unit:
 
 _KEYS: dict[str, tuple[Callable[[Turn], Unit], ...]] = {
     "dialogue": (_dialogue,),
-    "session": (_session,),
+    "session": (_session, _dialogue),
     "speaker": (_speaker, _dialogue),
 }
 

@@ -66,6 +66,7 @@ class Index:
         transcript: str,
         corpus: dict[str, Any],
         searcher: Any = None,
+        window_vectors: Vectors | None = None,
         fitted: FittedVoters | None = None,
         exclude: str = "dialogue",
     ) -> None:
@@ -78,6 +79,8 @@ class Index:
         self.transcript = transcript
         self.corpus = corpus
         self.examples: Rows = np.flatnonzero([label is not None for label in gold])
+        if window_vectors is not None:
+            self.__dict__["window_vectors"] = window_vectors
         self.searcher = searcher if searcher is not None else self._make_searcher()
         self.exclude = exclude
         self._fitted = fitted
@@ -156,7 +159,7 @@ class Index:
         return self._changed(gold, self.composition, exclude)
 
     def _changed(self, gold: Sequence[str | None], composition: Composition, exclude: str) -> Index:
-        changed = Index(
+        return Index(
             turns=self.turns,
             gold=gold,
             vectors=self.vectors,
@@ -165,11 +168,9 @@ class Index:
             embedder=self.embedder,
             transcript=self.transcript,
             corpus=self.corpus,
+            window_vectors=self.window_vectors if composition == self.composition else None,
             exclude=exclude,
         )
-        if composition == self.composition:
-            changed.__dict__["window_vectors"] = self.window_vectors
-        return changed
 
     def _make_searcher(self) -> Any:
         import faiss

@@ -18,6 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from itertools import compress
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,21 +55,26 @@ class Probe:
     @classmethod
     def fit(cls, examples: Examples) -> tuple[Probe, Floats]:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        labels, count = examples.labels, len(examples.prior)
-        everything = _Moments.of(examples.vectors, labels, count)
+        vectors, labels, count = examples.vectors, examples.labels, len(examples.prior)
+        # A row for each fit: which examples it sees. The last one, the probe itself, sees all.
+        seen = np.array([*(mask for mask, _ in examples.folds), np.ones(len(labels), dtype=bool)])
+        # Examples that the same fits see are summed once.
+        groups, group_of = np.unique(seen, axis=1, return_inverse=True)
+        moments = [
+            _Moments.of(vectors[group_of == group], labels[group_of == group], count)
+            for group in range(groups.shape[1])
+        ]
+        fits = [reduce(add, compress(moments, row)).discriminants() for row in groups]
         scores = np.zeros((len(examples.held_out), count))
-        for seen, asked in examples.folds:
-            left_out = _Moments.of(examples.vectors[~seen], labels[~seen], count)
-            weights, offsets = everything.without(left_out).discriminants()
-            scores[asked] = examples.questions.vectors[asked] @ weights + offsets
+        for (_, asked), (weights, offsets) in zip(examples.folds, fits, strict=False):
+            scores[asked] = _scores(examples.questions.vectors[asked], weights, offsets)
         scale = fit_scale(scores, labels[examples.held_out], examples.prior)
-        weights, offsets = everything.discriminants()
-        probe = cls(weights, offsets, scale, examples.prior)
+        probe = cls(*fits[-1], scale, examples.prior)
         return probe, scaled(scores, scale, examples.prior)
 
     def distributions(self, questions: Questions) -> Floats:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        scores = questions.vectors.astype(np.float64) @ self.weights + self.offsets
+        scores = _scores(questions.vectors, self.weights, self.offsets)
         return scaled(scores, self.scale, self.prior)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,14 +91,17 @@ class Probe:
     ) -> Probe:
         """See `ragemo.retrieval.voters.IndexVoter`."""
         weights, offsets, prior = arrays["weights"], arrays["offsets"], tuple(data["prior"])
-        if weights.ndim != 2 or weights.shape[1:] != offsets.shape != (len(prior),):
+        if weights.ndim != 2 or not weights.shape[1:] == offsets.shape == (len(prior),):
             raise ValueError(f"the probe has weights of shape {weights.shape}")
         return cls(weights, offsets, float(data["scale"]), prior)
 
 
 @dataclass(frozen=True)
 class _Moments:
-    """Sums over examples, from which those of a fold can be taken off.
+    """Sums over examples, which add up to those of more examples.
+
+    In double precision: in single, another order of the examples or another machine would change
+    votes in their seventh digit.
 
     Attributes:
         squares: X'X, shape (D, D).
@@ -104,16 +115,12 @@ class _Moments:
 
     @classmethod
     def of(cls, vectors: Vectors, labels: Integers, count: int) -> _Moments:
-        one_hot = np.eye(count, dtype=np.float32)[labels]
-        return cls(
-            (vectors.T @ vectors).astype(np.float64),
-            (one_hot.T @ vectors).astype(np.float64),
-            one_hot.sum(axis=0).astype(np.float64),
-        )
+        exact, one_hot = vectors.astype(np.float64), np.eye(count)[labels]
+        return cls(exact.T @ exact, one_hot.T @ exact, one_hot.sum(axis=0))
 
-    def without(self, other: _Moments) -> _Moments:
+    def __add__(self, other: _Moments) -> _Moments:
         return _Moments(
-            self.squares - other.squares, self.sums - other.sums, self.sizes - other.sizes
+            self.squares + other.squares, self.sums + other.sums, self.sizes + other.sizes
         )
 
     def discriminants(self) -> tuple[Floats, Floats]:
@@ -129,3 +136,8 @@ class _Moments:
         weights = np.linalg.solve(covariance, means.T)
         offsets = -0.5 * (means.T * weights).sum(axis=0)
         return weights.astype(np.float64), offsets.astype(np.float64)
+
+
+def _scores(vectors: Vectors, weights: Floats, offsets: Floats) -> Floats:
+    scores: Floats = vectors.astype(np.float64) @ weights + offsets
+    return scores

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
 
 import numpy as np
 
@@ -25,6 +27,11 @@ a little between processors, other weights differ a lot."""
 
 SAME_WORDS = 0.3
 """Mean share of common words from which two dialogues of one id count as the same dialogue."""
+
+SAME_CORPUS = 0.12
+"""The same over all dialogues with an id of the index's, from which each of them counts as the
+same. A poor recogniser and a good one share .25 of the words of a corpus but next to nothing of
+many a dialogue; different dialogues, .03 (MELD) to .06 (Topical-Chat)."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ class Retrieval:
 
     Attributes:
         found: one for each target, in order.
-        parts: the index, or what of it a target may learn from. Without a target of the index's
-            own dialogues (or sessions, or speakers) there is one part, the index itself.
+        parts: the index, or what of it a target may learn from. Targets whose dialogue (or
+            session, or speaker) is none of the index's share a part that leaves nothing out.
     """
 
     found: tuple[Retrieved, ...]
@@ -80,8 +87,9 @@ def retrieve(
         targets: rows of `turns`, rising.
         k: demonstrations for each target; the votes may rest on more neighbours.
         demonstration_context: earlier turns shown with each demonstration.
-        guard: what is shut out beside the target's own dialogue. What it shuts out no voter
-            has learned from: those that would have are fitted anew without it.
+        guard: what is shut out beside the target's own dialogue. No voter has learned from
+            the target's own dialogue, session or speaker: those that would have are fitted anew
+            without it. Repeated texts are shut out of the neighbours alone.
         composition: how a window's vector weighs its context; default: the index's.
         same_corpus: whether `turns` are of the very file the index was built from, so that
             equal dialogue ids mean the same dialogue whatever the words.
@@ -157,8 +165,9 @@ def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = Fa
     """Ids of the dialogues that the index holds itself.
 
     An id alone does not tell: MELD numbers the dialogues of each split from 0. Unless the
-    corpus is the same file, the words of the turns have to agree as well, as far as two
-    transcripts of one recording do.
+    corpus is the same file, the words of the turns have to agree as well, in a dialogue or in
+    all on the whole, as far as two transcripts of one recording do. To take a foreign dialogue
+    for the index's own costs some examples; to take an own one for foreign would leak its labels.
     """
     known = {(turn.dialogue_id, turn.turn): turn.text for turn in index.turns}
     if same_corpus:
@@ -169,9 +178,9 @@ def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = Fa
         if other is not None and (words := set(fold(turn.text).split())):
             theirs = set(fold(other).split())
             overlaps[turn.dialogue_id].append(len(words & theirs) / len(words | theirs))
-    return {
-        dialogue for dialogue, shares in overlaps.items() if sum(shares) / len(shares) >= SAME_WORDS
-    }
+    if overlaps and fmean(chain.from_iterable(overlaps.values())) >= SAME_CORPUS:
+        return {dialogue for dialogue, _ in known}
+    return {dialogue for dialogue, shares in overlaps.items() if fmean(shares) >= SAME_WORDS}
 
 
 def search_text(

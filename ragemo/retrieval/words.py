@@ -49,7 +49,8 @@ _TOKEN = re.compile(r"\w+(?:['’]\w+)*|[!?.,…]+")
 
 def features(text: str) -> list[str]:
     """Words, marks and pairs of them, each once, in the order they come."""
-    found = _TOKEN.findall(text.casefold())
+    # The Turkish capital dotted i folds to two characters, of which the second ends a word.
+    found = _TOKEN.findall(text.casefold().replace("i\u0307", "i"))
     tokens = [token.replace("’", "'")[:LONGEST] for token in found]
     pairs = [f"{first} {second}" for first, second in zip(["<", *tokens], tokens, strict=False)]
     return list(dict.fromkeys([*tokens, *pairs]))

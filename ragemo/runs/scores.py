@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from ragemo.runs.run import Run
 from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.paired import Difference, paired_differences
 from ragemo.scoring.score import Score, score
 from ragemo.types import Verdict
+from ragemo.voting.decide import decide
+from ragemo.voting.panel import Panel
 
-RETRIEVAL_ONLY = "retrieval only"
-"""The baseline of the index's own vote, without an LLM."""
+INDEX_ALONE = "index alone"
+"""The baseline of the index's own voters, without anybody else."""
 
 
 def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
@@ -27,33 +32,16 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
     """
     verdicts = run.verdicts()
     index = run.manifest["index"]
-    retrieved = {
-        ballot.utterance_id: ballot.distribution
-        for ballot in run.ballots()
-        if ballot.voter == "neighbours"
-    }
-    others = {}
-    if run.manifest["llm"] is not None and retrieved:
-        others[RETRIEVAL_ONLY] = _scored(
-            run,
-            [
-                Verdict(
-                    verdict.utterance_id,
-                    None if shares is None else run.labels.names[shares.index(max(shares))],
-                    shares,
-                    0.0,
-                    1.0,
-                )
-                for verdict in verdicts
-                for shares in [retrieved.get(verdict.utterance_id)]
-            ],
-        )
-    own = _scored(run, verdicts)
+    alone = index_alone(run, verdicts)
+    others = {} if alone is None else {INDEX_ALONE: scored(run, alone)}
+    own = scored(run, verdicts)
     notes = []
     if len(own) < len(verdicts):
         notes.append(f"{len(verdicts) - len(own)} predicted utterances have no gold label")
     if run.manifest["uses_reference_transcripts"]:
         notes.append("reference transcripts were used: not allowed in a challenge run")
+    if any(record["panel"]["decoder"] == "viterbi" for record in run.panels()):
+        notes.append("labels rest on later turns, too (voting.dialogue: viterbi)")
     result = score(
         own,
         run.labels,
@@ -65,7 +53,51 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
     return replace(result, notes=(*notes, *result.notes))
 
 
-def _scored(run: Run, verdicts: list[Verdict]) -> list[ScoredUtterance]:
+def index_alone(run: Run, verdicts: Sequence[Verdict]) -> list[Verdict] | None:
+    """What the index's own voters would have decided without anybody else.
+
+    None where nobody else voted, or there is no index.
+    """
+    panels = run.panels()
+    if not any(record["weighed"] for record in panels):
+        return None
+    if any(record["index_alone"] is None for record in panels):
+        return None
+    targets = [verdict.utterance_id for verdict in verdicts]
+    decision = decide(
+        [utterance.turn for utterance in run.utterances],
+        targets,
+        [ballot for ballot in run.ballots() if ballot.purpose == "verdict"],
+        run.labels,
+        panels={
+            place: Panel.from_dict(record["index_alone"]) for place, record in enumerate(panels)
+        },
+        part_of=dict(zip(targets, run.parts(), strict=True)),
+    )
+    return list(decision.verdicts)
+
+
+def gain(
+    run: Run,
+    before: Sequence[Verdict],
+    after: Sequence[Verdict],
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """What other verdicts on a run's utterances gain, by paired bootstrap over dialogues."""
+    return paired_differences(
+        scored(run, after), scored(run, before), run.labels, samples=samples, seed=seed
+    )
+
+
+def gain_data(differences: dict[str, Difference]) -> dict[str, Any]:
+    """The differences as plain data."""
+    return {name: asdict(difference) for name, difference in differences.items()}
+
+
+def scored(run: Run, verdicts: Sequence[Verdict]) -> list[ScoredUtterance]:
+    """A run's verdicts beside their gold labels, where there are any."""
     known = {utterance.turn.utterance_id: utterance for utterance in run.utterances}
     return [
         ScoredUtterance(
@@ -74,8 +106,10 @@ def _scored(run: Run, verdicts: list[Verdict]) -> list[ScoredUtterance]:
             gold=gold,
             predicted=verdict.label,
             distribution=verdict.distribution,
-            invalid=verdict.label is None and verdict.failed == 0,
-            failed=verdict.label is None and verdict.failed > 0,
+            invalid=verdict.invalid > 0,
+            failed=verdict.failed > 0,
+            label_set=verdict.label_set or None,
+            abstained=verdict.abstained,
         )
         for verdict in verdicts
         if (gold := known[verdict.utterance_id].gold) is not None

@@ -40,21 +40,19 @@ def base_of(voter: str, *places: Votes, shrinkage: float = SHRINKAGE) -> tuple[f
             `ENOUGH` windows is used, or else the one with the most.
         shrinkage: 16, or 0 for windows that say nothing.
     """
-    labels = int(places[0].shares.shape[2])
-    found = [logs for votes in places for logs in [_logs(voter, votes)] if len(logs)]
-    enough = [logs for logs in found if len(logs) >= ENOUGH]
-    logs = enough[0] if enough else max(found, key=len, default=np.zeros((0, labels)))
+    found = [_logs(voter, votes) for votes in places]
+    logs = next((own for own in found if len(own) >= ENOUGH), max(found, key=len))
     count = len(logs)
-    if not count:
-        return (-math.log(labels),) * labels
-    weight = count / (count + shrinkage)
+    weight = count / (count + shrinkage) if count else 0.0
+    even = -math.log(logs.shape[1])
     # fsum, so that the order of the windows leaves no trace.
     return tuple(
-        round(weight * math.fsum(column) / count - (1 - weight) * math.log(labels), 6)
+        round(weight * math.fsum(column) / max(count, 1) + (1 - weight) * even, 6)
         for column in logs.T.tolist()
     )
 
 
 def _logs(voter: str, votes: Votes) -> Floats:
+    """What a voter says of the windows it voted on, log p, shape (n, L)."""
     own = votes.of([voter])
     return own.logs()[0][own.present[0]] if own.voters else np.zeros((0, votes.shares.shape[2]))

@@ -38,7 +38,7 @@ class Calibration:
         labels: names of the labels, in order.
         fitted_on: dialogue id -> hash of its words.
         corpora: SHA-256 of the files the dialogues came from.
-        gain: what it gained on held-out dialogues, see `ragemo.pipeline.calibrate`.
+        gain: what it gained on held-out dialogues, see `ragemo.pipeline.calibrating`.
     """
 
     panel: Panel
@@ -98,21 +98,23 @@ def read_calibration(
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if data["kind"] != KIND or data["format"] != FORMAT:
-            raise ValueError(f"kind {data['kind']!r}, format {data['format']!r}")
-        calibration = Calibration(
-            panel=Panel.from_dict(data["panel"]),
-            labels=tuple(data["labels"]),
-            fitted_on=dict(data["fitted_on"]),
-            corpora=tuple(data["corpora"]),
-            gain=dict(data["gain"]),
-        )
+        calibration = _parsed(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise SettingsError(
             f"{path}: no such file; `ragemo calibrate RUN --out {path}` makes one"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise SettingsError(
+            f"{path}: not a file of `ragemo calibrate` ({error} is missing); make it anew"
+        ) from None
+    except (
+        ArithmeticError,
+        AttributeError,
+        OSError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise SettingsError(
             f"{path}: not a file of `ragemo calibrate` ({error}); make it anew"
         ) from None
@@ -133,5 +135,23 @@ def read_calibration(
             f"{path}: it was fitted on {len(shared)} of the dialogues that it would decide "
             f"({', '.join(map(repr, shared[:3]))}); what is scored may not be what was fitted on. "
             "Calibrate on other dialogues"
+        )
+    return calibration
+
+
+def _parsed(data: Any) -> Calibration:
+    """The calibration from what `Calibration.write` wrote; anything else raises anything."""
+    if data["kind"] != KIND or data["format"] != FORMAT:
+        raise ValueError(f"kind {data['kind']!r}, format {data['format']!r}")
+    calibration = Calibration(
+        panel=Panel.from_dict(data["panel"]),
+        labels=tuple(map(str, data["labels"])),
+        fitted_on={dialogue: str(own) for dialogue, own in data["fitted_on"].items()},
+        corpora=tuple(map(str, data["corpora"])),
+        gain=dict(data["gain"]),
+    )
+    if len(calibration.labels) != len(calibration.panel.prior):
+        raise ValueError(
+            f"{len(calibration.labels)} labels, a panel for {len(calibration.panel.prior)}"
         )
     return calibration

@@ -75,29 +75,29 @@ def decide(
         shares[rows], chosen[rows], beliefs[rows] = spoken[rows], winners[rows], own[rows]
         if panel.threshold is not None:
             sets[rows] = label_sets(spoken[rows], panel.threshold)
+            # Decoding whole dialogues may choose against the shares.
+            sets[rows, winners[rows]] = True
     agreement = _agreement(votes, chosen)
     invalid, failed = _lost(ballots, row_of)
     verdicts = []
     for target in targets:
         row = row_of[target]
-        if chosen[row] < 0:
-            verdicts.append(
-                Verdict(target, None, None, 0.0, 0.0, int(invalid[row]), int(failed[row]))
-            )
-            continue
+        decided = chosen[row] >= 0
         distribution = tuple(float(share) for share in shares[row].round(DIGITS))
-        confidence = distribution[chosen[row]]
+        confidence = distribution[chosen[row]] if decided else 0.0
         verdicts.append(
             Verdict(
                 utterance_id=target,
-                label=labels.names[chosen[row]],
-                distribution=distribution,
+                label=labels.names[chosen[row]] if decided else None,
+                distribution=distribution if decided else None,
                 confidence=confidence,
                 agreement=float(agreement[row]),
                 invalid=int(invalid[row]),
                 failed=int(failed[row]),
                 label_set=tuple(
-                    name for name, inside in zip(labels.names, sets[row], strict=True) if inside
+                    name
+                    for name, inside in zip(labels.names, sets[row], strict=True)
+                    if decided and inside
                 ),
                 abstained=confidence < abstain_below,
             )

@@ -26,6 +26,9 @@ import numpy as np
 
 from ragemo.voting.votes import Floats, Integers, Votes, normalised
 
+DIGITS = 4
+"""To which fitted weights are rounded."""
+
 
 def evidence(votes: Votes, bases: Mapping[str, Sequence[float]]) -> Floats:
     """log p_v - log b_v, shape (V, N, L); 0 where a voter is silent.
@@ -49,15 +52,21 @@ def log_pool(found: Floats, weights: Floats, start: Floats) -> Floats:
         weights: w, shape (V,).
         start: log pi, shape (L,), or what was believed before these voters, shape (N, L).
     """
+    return normalised(_scores(found, weights, start))
+
+
+def _scores(found: Floats, weights: Floats, start: Floats) -> Floats:
+    """The logarithm of the pool's product, not normalised, shape (N, L)."""
     # A sum over voters in order of size, so that the voters' order leaves no trace.
     parts = np.sort(weights[:, None, None] * found, axis=0).sum(axis=0)
-    return normalised(start + parts)
+    scores: Floats = start + parts
+    return scores
 
 
 def fit_weights(
     found: Floats, gold: Integers, start: Floats, guess: Floats, spread: Floats
 ) -> Floats:
-    """The weights by penalised log loss; a convex problem with one solution.
+    """The weights by penalised log loss, shape (V,); a convex problem with one solution.
 
     Args:
         found: evidence, shape (V, N, L).
@@ -71,14 +80,24 @@ def fit_weights(
     rows = np.arange(len(gold))
 
     def loss(weights: Floats) -> tuple[float, Floats]:
-        shares = log_pool(found, weights, start)
+        scores = _scores(found, weights, start)
+        # In logs throughout: a step of the search may go so far that shares vanish.
+        totals = np.logaddexp.reduce(scores, axis=1)
         pull = (weights - guess) / spread**2
-        value = -np.log(shares[rows, gold]).sum() + 0.5 * (pull * (weights - guess)).sum()
-        expected = (shares * found).sum(axis=2)
+        value = (totals - scores[rows, gold]).sum() + 0.5 * (pull * (weights - guess)).sum()
+        expected = (np.exp(scores - totals[:, None]) * found).sum(axis=2)
         return float(value), (expected - found[:, rows, gold]).sum(axis=1) + pull
 
     if not len(guess):
         return guess
-    best = minimize(loss, guess, jac=True, method="L-BFGS-B", bounds=[(0, None)] * len(guess))
-    weights: Floats = best.x.round(4)
+    best = minimize(
+        loss,
+        guess,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * len(guess),
+        options={"ftol": 1e-13, "gtol": 1e-7},
+    )
+    # To digits that the order of windows and voters does not reach.
+    weights: Floats = best.x.round(DIGITS)
     return weights

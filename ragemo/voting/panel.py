@@ -7,10 +7,10 @@ of the prior correction and T a temperature, the verdict's distribution is
 
     P(l)  proportional to  ( B(l) / pi_l^g )^{1/T}
 
-g maximises weighted F1 on held-out windows. A belief that minimises log loss names rare labels
-too seldom for that, and a full correction (g = 1) names them far too often. T then minimises the
-log loss, so that a confidence of 0.7 is right in 70 of 100 cases (Guo et al., "On calibration of
-modern neural networks", ICML 2017).
+g is the middle of the values that nearly maximise weighted F1 on held-out windows. A belief that
+minimises log loss names rare labels too seldom for that, and a full correction (g = 1) names
+them far too often. T then minimises the log loss, so that a confidence of 0.7 is right in 70 of
+100 cases (Guo et al., "On calibration of modern neural networks", ICML 2017).
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ DECODERS = ("filter", "viterbi", "none")
 CORRECTIONS = tuple(step / 20 for step in range(15))
 """Values of g that are tried."""
 
+PLATEAU = 0.0025
+"""Weighted F1 below the best by no more than this counts as equal to it."""
+
 UNTRIED_CORRECTION = 0.5
 """g where there are too few held-out windows to choose it."""
 
@@ -49,7 +52,7 @@ WEIGHT_SPREAD = 0.5
 """How far the index's own voters may move from even weights before it costs half a nat."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """What is known of voters: their votes on labelled windows that they had not seen.
 
@@ -66,7 +69,7 @@ class Labelled:
     transitions: Transitions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Panel:
     """A pool with everything it needs; `fit_panel` makes one.
 
@@ -81,6 +84,9 @@ class Panel:
         correction: g.
         temperature: T.
         threshold: of the conformal label sets (see `ragemo.voting.conformal`), or None.
+
+    Raises:
+        ValueError: if something is out of its range, or not for as many labels as the prior.
     """
 
     pool: str
@@ -93,6 +99,31 @@ class Panel:
     correction: float = 0.0
     temperature: float = 1.0
     threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        labels = len(self.prior)
+        weights = np.array(list(self.weights.values()), dtype=np.float64)
+        right = {
+            "pool": self.pool in POOLS,
+            "weights": bool((weights >= 0).all() and np.isfinite(weights).all()),
+            "prior": labels > 1 and min(self.prior) > 0 and abs(sum(self.prior) - 1) < 1e-6,
+            "bases": all(
+                len(base) == labels and np.isfinite(base).all() for base in self.bases.values()
+            ),
+            "decoder": self.decoder in DECODERS,
+            "transitions": self.transitions is None or len(self.transitions.prior) == labels,
+            "confusions": all(
+                counts.shape == (labels, labels) and (counts > 0).all()
+                for counts in self.confusions.values()
+            ),
+            "correction": 0 <= self.correction <= 1,
+            "temperature": 0 < self.temperature < np.inf,
+            "threshold": self.threshold is None or 0 <= self.threshold <= 1,
+        }
+        if wrong := [name for name, well in right.items() if not well]:
+            raise ValueError(
+                f"{', '.join(wrong)} of the panel: out of range, or not for {labels} labels"
+            )
 
     @property
     def log_prior(self) -> Floats:
@@ -145,8 +176,7 @@ class Panel:
             "decoder": self.decoder,
             "transitions": self.transitions.to_dict() if self.transitions else None,
             "confusions": {
-                voter: np.asarray(counts).round(3).tolist()
-                for voter, counts in self.confusions.items()
+                voter: np.asarray(counts).tolist() for voter, counts in self.confusions.items()
             },
             "correction": self.correction,
             "temperature": self.temperature,
@@ -165,7 +195,7 @@ class Panel:
             pool=data["pool"],
             weights={voter: float(weight) for voter, weight in data["weights"].items()},
             prior=tuple(float(share) for share in data["prior"]),
-            bases={voter: tuple(base) for voter, base in data["bases"].items()},
+            bases={voter: tuple(map(float, base)) for voter, base in data["bases"].items()},
             decoder=data["decoder"],
             transitions=Transitions.from_dict(transitions) if transitions else None,
             confusions={
@@ -208,6 +238,9 @@ def fit_panel(
         correction: g; None chooses it.
         coverage: of the conformal label sets.
         bases: of the voters; default: the prior, which the index's own voters start from.
+
+    With fewer than `ENOUGH` windows g is `UNTRIED_CORRECTION`, T is 1 and the dialogue has no
+    say; without any, the weights are even and a label set holds every label.
     """
     votes = known.votes
     base = tuple(float(value) for value in np.log(prior))
@@ -217,9 +250,9 @@ def fit_panel(
         prior=tuple(prior),
         bases=bases if bases is not None else dict.fromkeys(votes.voters, base),
     )
-    scored = known.gold >= 0
-    if not scored.any() or not votes.voters:
+    if not votes.voters:
         return replace(panel, correction=0.0 if pool == "majority" else correction or 0.0)
+    scored = known.gold >= 0
     gold = known.gold[scored]
     heard = votes.on(scored)
     if pool in ("log", "mean"):
@@ -266,7 +299,10 @@ def finished(
                 )
                 for g in CORRECTIONS
             }
-            correction = max(found, key=lambda g: (round(found[g], 9), -g))
+            # Weighted F1 is flat and ragged about its best: the middle of the plateau is safer
+            # than its highest peak.
+            plateau = [g for g in CORRECTIONS if found[g] >= max(found.values()) - PLATEAU]
+            correction = round(sum(plateau) / len(plateau), 3)
         panel = replace(panel, correction=UNTRIED_CORRECTION if correction is None else correction)
         if enough:
             panel = replace(panel, temperature=_temperature(panel, beliefs, known))

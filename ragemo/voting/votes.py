@@ -28,7 +28,7 @@ LEAST = 1e-4
 """No voter's share of a label counts as less: nobody can rule a label out alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Votes:
     """What each voter says of each utterance.
 
@@ -138,7 +138,9 @@ def votes_of_arrays(shares: Mapping[str, Floats], utterances: Sequence[str], lab
         labels: L.
     """
     voters = tuple(sorted(shares))
-    stacked = np.array([shares[voter] for voter in voters]).reshape(-1, len(utterances), labels)
+    stacked = np.zeros((len(voters), len(utterances), labels))
+    for row, voter in enumerate(voters):
+        stacked[row] = shares[voter]
     firsts = np.eye(labels)[stacked.round(PRECISION).argmax(axis=2)]
     firsts *= stacked.any(axis=2, keepdims=True)
     return Votes(voters, tuple(utterances), stacked, firsts, np.zeros(stacked.shape[:2]))

@@ -8,6 +8,9 @@ index comes out near the guess or at 0, however confident it is, and a strong on
 
 A system that brings no answers on labelled windows is weighed by how it agrees with the others
 (`ragemo.voting.agreement`).
+
+The pool "dawid-skene" knows voters by their confusions, which are counted on the labelled
+windows, and the majority asks nobody's worth: there, all weights are 1.
 """
 
 from __future__ import annotations
@@ -21,10 +24,11 @@ import numpy as np
 from ragemo.voting import conformal
 from ragemo.voting.agreement import agreement_weight
 from ragemo.voting.bases import base_of
+from ragemo.voting.dawid_skene import calibrated_confusions
 from ragemo.voting.log_pool import evidence, fit_weights
 from ragemo.voting.panel import UNTRIED_CORRECTION, Labelled, Panel
 from ragemo.voting.transitions import Links
-from ragemo.voting.votes import Votes
+from ragemo.voting.votes import Integers, Votes
 
 GUESS = 0.2
 """w0: the weight of a voter of whom little is known."""
@@ -106,77 +110,72 @@ def weigh(
     if not own.weights and panel.pool == "log" and known.votes.utterances:
         g = UNTRIED_CORRECTION if correction is None else correction
         panel = replace(panel, correction=g)
-    labelled = [voter for voter in outside if _tried_on(voter, tried, known).sum() >= ENOUGH]
-    weighed = {}
+    tried = tried.of(outside)
+    labelled = tried.of(
+        [
+            voter
+            for voter, present in zip(tried.voters, tried.present, strict=True)
+            if (present & (known.gold >= 0)).sum() >= ENOUGH
+        ]
+    )
     if panel.pool == "majority":
-        weighed = {voter: Weighed(voter, 1.0, "nothing", 0, None) for voter in outside}
-        labelled = []
-    if labelled:
-        weighed |= _by_labels(panel, known, tried, labelled)
-    panel = replace(
-        panel, weights={**panel.weights, **{name: one.weight for name, one in weighed.items()}}
-    )
-    for voter in outside:
-        if voter not in weighed:
-            weighed[voter] = _by_agreement(panel, votes, voter)
-    panel = replace(
-        panel, weights={**panel.weights, **{name: one.weight for name, one in weighed.items()}}
-    )
-    if labelled and any(panel.weights[voter] > 0 for voter in labelled):
-        panel = _new_threshold(panel, known, tried, labelled, coverage)
-    return panel, [weighed[voter] for voter in outside]
+        weighed = [Weighed(voter, 1.0, "nothing", 0, None) for voter in outside]
+    else:
+        panel, weighed = _by_labels(panel, known, labelled)
+        others = [voter for voter in outside if voter not in labelled.voters]
+        weighed += [_by_agreement(panel, votes, voter) for voter in others]
+    panel = _with_weights(panel, weighed)
+    if any(panel.weights[voter] > 0 for voter in labelled.voters):
+        panel = _new_threshold(panel, known, labelled, coverage)
+    return panel, sorted(weighed, key=lambda one: outside.index(one.voter))
 
 
-def _tried_on(voter: str, tried: Votes, known: Labelled) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """On which labelled windows a voter was tried, shape (N,)."""
-    own = tried.of([voter])
-    silent = np.zeros(len(known.gold), dtype=bool)
-    return own.present[0] & (known.gold >= 0) if own.voters else silent
+def _with_weights(panel: Panel, weighed: Sequence[Weighed]) -> Panel:
+    return replace(panel, weights={**panel.weights, **{one.voter: one.weight for one in weighed}})
 
 
-def _by_labels(
-    panel: Panel, known: Labelled, tried: Votes, voters: Sequence[str]
-) -> dict[str, Weighed]:
-    rows = np.flatnonzero(
-        np.logical_or.reduce([_tried_on(voter, tried, known) for voter in voters])
-    )
-    gold, own = known.gold[rows], tried.of(voters).on(rows)
-    beliefs = panel.pooled(known.votes.on(rows))
-    start = np.where(
-        beliefs.any(axis=1, keepdims=True), np.log(np.maximum(beliefs, 1e-12)), panel.log_prior
-    )
-    found = evidence(own, panel.bases)
+def _tried_on(tried: Votes, known: Labelled) -> Integers:
+    """The rows of the labelled windows that somebody was tried on."""
+    return np.flatnonzero(tried.present.any(axis=0) & (known.gold >= 0))
+
+
+def _by_labels(panel: Panel, known: Labelled, tried: Votes) -> tuple[Panel, list[Weighed]]:
+    """The panel with the voters that were tried on enough labelled windows."""
+    rows = _tried_on(tried, known)
+    gold, own = known.gold[rows], tried.on(rows)
     if panel.pool == "dawid-skene":
         weights = np.ones(len(own.voters))
+        counted = calibrated_confusions(own, gold)
+        panel = replace(panel, confusions={**panel.confusions, **counted})
     else:
-        size = len(own.voters)
-        weights = fit_weights(found, gold, start, np.full(size, GUESS), np.full(size, SPREAD))
-    return {
-        voter: Weighed(
+        beliefs = panel.pooled(known.votes.on(rows))
+        start = np.where(
+            beliefs.any(axis=1, keepdims=True), np.log(np.maximum(beliefs, 1e-12)), panel.log_prior
+        )
+        even = np.ones(len(own.voters))
+        weights = fit_weights(evidence(own, panel.bases), gold, start, GUESS * even, SPREAD * even)
+    # The share of each voter's ballots on a window whose first choice is the gold label.
+    right = own.firsts[:, np.arange(len(gold)), gold] / np.maximum(own.counts, 1)
+    weighed = [
+        Weighed(
             voter,
             float(weights[row]),
             "labelled windows",
             int(own.present[row].sum()),
-            round(float(_right(own, row, gold)), 4),
+            round(float(right[row][own.present[row]].mean()), 4),
         )
         for row, voter in enumerate(own.voters)
-    }
-
-
-def _right(votes: Votes, row: int, gold: np.ndarray[Any, np.dtype[np.int64]]) -> float:
-    """Share of a voter's first choices that are the gold label."""
-    counts = votes.counts[row]
-    hits = votes.firsts[row, np.arange(len(gold)), gold] / np.maximum(counts, 1)
-    return float(hits[counts > 0].mean())
+    ]
+    return _with_weights(panel, weighed), weighed
 
 
 def _by_agreement(panel: Panel, votes: Votes, voter: str) -> Weighed:
-    beliefs = panel.pooled(votes)
-    own = votes.of([voter])
-    if not panel.weights or panel.pool == "dawid-skene":
-        return Weighed(voter, 1.0, "nothing", 0, None)
-    compared = own.present[0] & beliefs.any(axis=1)
     trusted = votes.of([name for name in votes.voters if panel.weights.get(name, 0) > 0])
+    if not trusted.voters or panel.pool == "dawid-skene":
+        return Weighed(voter, 1.0, "nothing", 0, None)
+    beliefs = panel.pooled(trusted)
+    own = votes.of([voter])
+    compared = own.present[0] & beliefs.any(axis=1)
     found = agreement_weight(
         own.shares[0],
         compared,
@@ -187,13 +186,9 @@ def _by_agreement(panel: Panel, votes: Votes, voter: str) -> Weighed:
     return Weighed(voter, round(found.weight, 4), "agreement", found.n, round(found.accuracy, 4))
 
 
-def _new_threshold(
-    panel: Panel, known: Labelled, tried: Votes, voters: Sequence[str], coverage: float
-) -> Panel:
+def _new_threshold(panel: Panel, known: Labelled, tried: Votes, coverage: float) -> Panel:
     """The label sets' threshold on the windows where the voters from outside were heard, too."""
-    rows = np.flatnonzero(
-        np.logical_or.reduce([_tried_on(voter, tried, known) for voter in voters])
-    )
+    rows = _tried_on(tried, known)
     if len(rows) < ENOUGH_FOR_SETS:
         return panel
     beliefs = panel.pooled(joined(known.votes.on(rows), tried.on(rows)))

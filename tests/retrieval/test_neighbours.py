@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -6,12 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragemo.retrieval.neighbours import (
-    CORRECTIONS,
     COUNTS,
     TEMPERATURES,
+    UNTRIED,
     NeighbourVoter,
     fit_neighbour_voter,
 )
+from ragemo.retrieval.voters import Questions
+from tests.conftest import make_turn
 
 
 def vote(voter, similarities, labels):
@@ -25,8 +28,8 @@ def vote(voter, similarities, labels):
     shares = []
     for label, prior in enumerate(voter.prior):
         own = sum(w for w, (_, other) in zip(weights, found, strict=True) if other == label)
-        shares.append((own + prior) / (sum(weights) + 1) / prior**voter.correction)
-    return [share / sum(shares) for share in shares]
+        shares.append((own + prior) / (sum(weights) + 1))
+    return shares
 
 
 @st.composite
@@ -37,7 +40,6 @@ def questions(draw):
     voter = NeighbourVoter(
         count=draw(st.integers(1, 12)),
         temperature=draw(st.floats(0.03, 1)),
-        correction=draw(st.floats(0, 1)),
         prior=tuple(share / sum(raw) for share in raw),
     )
     rows, columns = draw(st.integers(1, 4)), draw(st.integers(0, 10))
@@ -52,7 +54,7 @@ def questions(draw):
 @given(questions())
 def test_votes_follow_the_equation(question):
     voter, similarities, labels = question
-    votes = voter.distributions(similarities, labels)
+    votes = voter.votes(similarities, labels)
     assert votes.sum(axis=1) == pytest.approx(1)
     assert (votes > 0).all()
     for row in range(len(votes)):
@@ -66,28 +68,29 @@ def test_holes_say_nothing(question, holes):
     voter, similarities, labels = question
     padded = np.pad(similarities, ((0, 0), (0, holes)), constant_values=-np.inf)
     any_label = np.pad(labels, ((0, 0), (0, holes)), constant_values=1)
-    votes = voter.distributions(padded, any_label)
-    assert votes == pytest.approx(voter.distributions(similarities, labels), rel=1e-12)
+    votes = voter.votes(padded, any_label)
+    assert votes == pytest.approx(voter.votes(similarities, labels), rel=1e-12)
 
 
 def test_without_neighbours_the_prior_votes():
-    voter = NeighbourVoter(8, 0.1, 0.0, (0.7, 0.2, 0.1))
+    voter = NeighbourVoter(8, 0.1, (0.7, 0.2, 0.1))
     nobody = np.full((1, 3), -np.inf)
-    assert voter.distributions(nobody, np.zeros((1, 3), int))[0] == pytest.approx([0.7, 0.2, 0.1])
+    assert voter.votes(nobody, np.zeros((1, 3), int))[0] == pytest.approx([0.7, 0.2, 0.1])
+    assert voter.votes(nobody[:, :0], np.zeros((1, 0), int))[0].tolist() == [0.7, 0.2, 0.1]
 
 
-def test_correction_asks_for_rare_labels():
-    similarities, labels = np.array([[0.5, 0.5, 0.5]]), np.array([[0, 0, 1]])
-    plain = NeighbourVoter(8, 0.1, 0.0, (0.9, 0.1)).distributions(similarities, labels)
-    corrected = NeighbourVoter(8, 0.1, 0.7, (0.9, 0.1)).distributions(similarities, labels)
-    assert plain[0].argmax() == 0
-    assert corrected[0].argmax() == 1
+def test_it_asks_the_questions_neighbours():
+    similarities, labels = np.array([[0.9, 0.1], [0.5, 0.4]]), np.array([[0, 1], [1, 1]])
+    voter = NeighbourVoter(8, 0.1, (0.5, 0.5))
+    turns = [make_turn(number=n) for n in range(2)]
+    questions = Questions(turns, np.zeros((2, 4), np.float32), similarities, labels)
+    assert np.array_equal(voter.distributions(questions), voter.votes(similarities, labels))
 
 
-def windows(count, informative, neighbours=64, labels=3, rare=False, seed=0):
+def windows(count, informative, neighbours=64, labels=3, seed=0):
     """Neighbours of which the first `informative` share the window's label, the rest do not."""
     rng = np.random.default_rng(seed)
-    shares = (0.8, 0.15, 0.05) if rare else (1 / labels,) * labels
+    shares = (1 / labels,) * labels
     gold = rng.choice(labels, count, p=shares)
     drawn = rng.choice(labels, (count, neighbours), p=shares)
     drawn[:, :informative] = gold[:, None]
@@ -99,7 +102,7 @@ def test_fitting_trusts_near_neighbours_where_only_they_know():
     near = fit_neighbour_voter(*windows(300, informative=4))
     assert near.temperature == min(TEMPERATURES)
     similarities, labels, gold, _ = windows(300, informative=4, seed=1)
-    assert (near.distributions(similarities, labels).argmax(axis=1) == gold).mean() > 0.95
+    assert (near.votes(similarities, labels).argmax(axis=1) == gold).mean() > 0.95
 
 
 def test_fitting_asks_many_where_all_know_a_little():
@@ -110,7 +113,7 @@ def test_fitting_asks_many_where_all_know_a_little():
     similarities = np.tile(np.linspace(0.51, 0.5, 256), (300, 1))
     voter = fit_neighbour_voter(similarities, labels, gold, (0.5, 0.5))
     assert voter.count >= 128
-    assert (voter.distributions(similarities, labels).argmax(axis=1) == gold).mean() > 0.9
+    assert (voter.votes(similarities, labels).argmax(axis=1) == gold).mean() > 0.9
 
 
 def test_fitting_asks_no_more_than_there_are():
@@ -119,18 +122,38 @@ def test_fitting_asks_no_more_than_there_are():
     assert fit_neighbour_voter(*windows(50, informative=0, neighbours=3)).count == COUNTS[0]
 
 
+@pytest.mark.parametrize("neighbours", [3, 20, 64])
+def test_fitting_takes_what_loses_least(neighbours):
+    similarities, labels, gold, prior = windows(60, informative=3, neighbours=neighbours)
+    similarities[::7, neighbours // 2 :] = -np.inf
+    similarities[3] = -np.inf
+    fitted = fit_neighbour_voter(similarities, labels, gold, prior)
+
+    def loss(count, temperature):
+        votes = NeighbourVoter(count, temperature, prior).votes(similarities, labels)
+        return -np.log(votes[np.arange(60), gold]).mean()
+
+    least = min(loss(count, temperature) for count in COUNTS for temperature in TEMPERATURES)
+    assert loss(fitted.count, fitted.temperature) == pytest.approx(least, abs=1e-12)
+
+
 def test_nothing_is_learned_from_labels_drawn_by_lot():
     """The voter must see no label of its own window: then it could not do better than chance."""
     fitted = fit_neighbour_voter(*windows(600, informative=0))
     similarities, labels, gold, _ = windows(600, informative=0, seed=1)
-    votes = fitted.distributions(similarities, labels)
+    votes = fitted.votes(similarities, labels)
     assert abs((votes.argmax(axis=1) == gold).mean() - 1 / 3) < 0.06
     assert -np.log(votes[np.arange(600), gold]).mean() < math.log(3) + 0.15
 
 
-def test_fitting_twice_gives_the_same():
-    question = windows(200, informative=3, rare=True)
+def test_where_nothing_is_held_out_it_starts_from_what_is_usual():
+    voter = fit_neighbour_voter(np.zeros((0, 256)), np.zeros((0, 256), int), np.array([]), (1.0,))
+    assert voter == NeighbourVoter(*UNTRIED, (1.0,))
+
+
+def test_fitting_twice_gives_the_same_and_so_do_its_parts():
+    question = windows(200, informative=3)
     voter = fit_neighbour_voter(*question)
     assert voter == fit_neighbour_voter(*question)
-    assert voter.correction in CORRECTIONS
-    assert NeighbourVoter(**{**voter.to_dict(), "prior": tuple(voter.to_dict()["prior"])}) == voter
+    assert NeighbourVoter.from_parts(json.loads(json.dumps(voter.to_dict())), {}) == voter
+    assert voter.arrays() == {}

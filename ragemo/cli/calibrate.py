@@ -1,0 +1,51 @@
+"""`ragemo calibrate`: fit the vote on a run whose gold labels are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="A finished run with gold labels.")],
+    out: Annotated[Path, typer.Option(help="The file to write (JSON).")],
+    pool: Annotated[str | None, typer.Option(help="log, mean or dawid-skene.")] = None,
+    voters: Annotated[
+        str | None, typer.Option(help="The voters that count, by commas (default: all).")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
+    ] = None,
+    bootstrap: Annotated[int, typer.Option(min=1, help="Bootstrap samples.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+) -> None:
+    """Fit weights, temperature and prior strength, and say what that gained elsewhere.
+
+    The dialogues of the run may not be scored with the result: `predict` and `vote` refuse it.
+    """
+    from ragemo.cli.settings import settings_and_paths, split_list
+    from ragemo.pipeline import calibrate as fit
+    from ragemo.runs.run import Run
+
+    settings, _ = settings_and_paths(
+        config, {"voting.pool": pool, "voting.voters": split_list(voters)}, set_ or ()
+    )
+    found = fit(Run.open(run), settings.voting, samples=bootstrap, seed=seed)
+    found.write(out)
+    weights = ", ".join(f"{voter} {w:.2f}" for voter, w in sorted(found.panel.weights.items()))
+    print(f"{out}: fitted on {found.gain['utterances']} utterances of {run}")
+    print(
+        f"weights: {weights}; prior correction {found.panel.correction:g}, "
+        f"temperature {found.panel.temperature:g}"
+    )
+    print("gain over the run's own verdicts on dialogues it was not fitted on, in points:")
+    for name, words in (("weighted_f1", "weighted F1"), ("uar", "UAR"), ("accuracy", "accuracy")):
+        one = found.gain[name]
+        bounds = (
+            "" if one["low"] is None else f" [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
+        )
+        print(f"  {words}: {100 * one['difference']:+.1f}{bounds}")

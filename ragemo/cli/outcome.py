@@ -1,0 +1,65 @@
+"""What a finished run says of itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragemo.pipeline import Plan
+    from ragemo.progress import Progress
+    from ragemo.runs.run import Run
+
+
+def tell_outcome(run: Run) -> int:
+    """Print what came of a run; the number of utterances on which a call failed."""
+    verdicts = run.verdicts()
+    failed = sum(verdict.failed > 0 for verdict in verdicts)
+    counts = [
+        (sum(verdict.label is None for verdict in verdicts), "without a label"),
+        (sum(verdict.invalid > 0 for verdict in verdicts), "with an answer that is no label"),
+        (failed, "with a call that failed"),
+        (sum(verdict.abstained for verdict in verdicts), "left to a person"),
+    ]
+    told = [f"{count} {words}" for count, words in counts if count]
+    print(", ".join([f"{run.path}: {len(verdicts)} utterances", *told]))
+    return failed
+
+
+def tell_weights(run: Run, progress: Progress) -> None:
+    """Say how much each voter counted, and on what ground."""
+    panels = run.panels()
+    weighed = {one["voter"]: one for record in panels for one in record["weighed"]}
+    voters = sorted({voter for record in panels for voter in record["panel"]["weights"]})
+    if len(voters) < 2:
+        return
+    parts = []
+    for voter in voters:
+        weights = [record["panel"]["weights"].get(voter, 0.0) for record in panels]
+        text = f"{voter} {sum(weights) / len(weights):.2f}"
+        if voter in weighed:
+            one = weighed[voter]
+            by = one["by"] if one["by"] == "nothing" else f"{one['windows']} {one['by']}"
+            by = by.replace("agreement", "utterances by agreement")
+            right = "" if one["accuracy"] is None else f", accuracy {100 * one['accuracy']:.0f} %"
+            text += f" (from {by}{right})"
+        parts.append(text)
+    progress.say("weights: " + ", ".join(parts))
+
+
+def tell_saving(plan: Plan, run: Run, progress: Progress) -> None:
+    """Say what stopping early saved."""
+    possible = sum(len(q.samples) for questions in plan.questions.values() for q in questions)
+    if possible <= len(plan.questions):
+        return
+    asked = set(plan.targets)
+    models = {ballot.voter for ballot in plan.ballots}
+    answered = sum(
+        ballot.purpose == "verdict" and ballot.voter not in models and ballot.utterance_id in asked
+        for ballot in run.ballots()
+    )
+    progress.say(
+        f"answers: {answered:,} of {possible:,}, the others would hardly have changed a majority "
+        f"({100 * (possible - answered) / possible:.0f} % saved)"
+        if answered < possible
+        else f"answers: all {possible:,}"
+    )

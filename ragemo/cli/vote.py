@@ -1,0 +1,119 @@
+"""`ragemo vote`: decide anew on ballots that are there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def vote(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Folders of runs, and other systems' predictions as [NAME=]FILE."),
+    ],
+    out: Annotated[Path, typer.Option(help="The new run's folder.")],
+    index: Annotated[
+        Path | None,
+        typer.Option(help="An index: its voters vote, and weigh the others."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The corpus, where no run is given.")] = None,
+    pool: Annotated[str | None, typer.Option(help="log, mean, dawid-skene or majority.")] = None,
+    voters: Annotated[
+        str | None, typer.Option(help="The voters that count, by commas (default: all).")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Weights of `ragemo calibrate`.")] = None,
+    leave_out: Annotated[
+        str | None,
+        typer.Option(
+            help="What an utterance shares with nothing that speaks to it: dialogue, session or "
+            "speaker."
+        ),
+    ] = None,
+    dialogue: Annotated[
+        str | None,
+        typer.Option(help="How earlier turns move later ones: filter, viterbi or none."),
+    ] = None,
+    abstain_below: Annotated[
+        float | None, typer.Option(help="Leave less confident verdicts to a person.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")] = False,
+) -> None:
+    """Pool the ballots of runs and of other systems; nobody is asked."""
+    from ragemo.cli.console import ConsoleProgress, note
+    from ragemo.cli.outcome import tell_outcome, tell_weights
+    from ragemo.cli.settings import import_ballots, settings_and_paths, split_list
+    from ragemo.corpus import read_corpus
+    from ragemo.errors import SettingsError
+    from ragemo.pipeline import make_plan
+    from ragemo.pipeline import vote as pool_ballots
+    from ragemo.pipeline.predicting import carry_out
+    from ragemo.retrieval.embedder import load_index_embedder
+    from ragemo.retrieval.index import Index
+    from ragemo.retrieval.voters import INDEX_VOTERS
+    from ragemo.runs.run import Run, check_new_run
+    from ragemo.voting.imported import match_ballots
+
+    settings, _ = settings_and_paths(
+        config,
+        {
+            "voting.pool": pool,
+            "voting.voters": split_list(voters),
+            "voting.weights": str(weights) if weights else None,
+            "voting.dialogue": dialogue,
+            "voting.abstain_below": abstain_below,
+            "retrieval.exclude": leave_out,
+        },
+        set_ or (),
+    )
+    check_new_run(out)
+    runs = [Run.open(source) for source in sources if Path(source).is_dir()]
+    files = [source for source in sources if not Path(source).is_dir()]
+    progress = ConsoleProgress(quiet=quiet)
+    found = Index.load(index) if index else None
+    embedder = load_index_embedder(found.embedder, say=progress.say) if found else None
+    taken = [*INDEX_VOTERS, *(ballot.voter for run in runs for ballot in run.ballots())]
+    if runs:
+        imported = import_ballots(files, runs[0].labels, sorted(set(taken)))
+        asked = [u.turn.utterance_id for u in runs[0].utterances if u.predicted]
+        known = [found.turns[row].utterance_id for row in found.examples] if found else []
+        for one in imported:
+            for line in (*one.notes, *match_ballots(one, asked, known)):
+                note(line)
+        run = pool_ballots(
+            runs,
+            settings,
+            out,
+            index=found,
+            embedder=embedder,
+            imported=imported,
+            progress=progress,
+        )
+    elif data is not None:
+        corpus = read_corpus(
+            data,
+            format=settings.corpus.format,
+            labels=settings.corpus.labels or (found.labels if found else None),
+            segmentation=settings.corpus.segmentation,
+        )
+        imported = import_ballots(
+            files, found.labels if found else corpus.labels, list(INDEX_VOTERS)
+        )
+        plan = make_plan(
+            corpus, settings, index=found, embedder=embedder, imported=imported, progress=progress
+        )
+        for line in plan.notes:
+            note(line)
+        run = carry_out(plan, settings, out, progress=progress)
+    else:
+        raise SettingsError(
+            "no run among the sources, so it is not known what was said; give --data CORPUS, too"
+        )
+    tell_weights(run, progress)
+    tell_outcome(run)

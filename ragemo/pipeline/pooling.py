@@ -1,0 +1,158 @@
+"""Decide anew, on ballots that are there already; nobody is asked and nothing is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ragemo import __version__
+from ragemo.errors import SettingsError
+from ragemo.files import sha256_file
+from ragemo.pipeline.plan import Plan, index_ballots, joining_ballots, look_up
+from ragemo.pipeline.predicting import carry_out
+from ragemo.progress import Progress
+from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.run import Run
+from ragemo.settings import Settings
+from ragemo.types import Ballot
+from ragemo.voting.imported import Imported
+from ragemo.voting.panel import Panel
+
+
+def vote(
+    runs: Sequence[Run],
+    settings: Settings,
+    out: Path | str,
+    *,
+    index: Index | None = None,
+    embedder: Embedder | None = None,
+    imported: Sequence[Imported] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Pool the ballots of runs on the same utterances, and of other systems, in a new run.
+
+    Args:
+        runs: at least one. The first one's transcripts and gold labels are the new run's.
+        settings: of retrieval and voting.
+        out: the new run's folder.
+        index: its voters vote anew, and the others are weighed by its labelled windows. Without
+            one, the ballots of the runs' index voters stand, with the weights of the first run;
+            voters that it did not have are weighed by agreement.
+        embedder: the index's embedder; needed with an index.
+        imported: ballots of other systems.
+        progress: told what is being done.
+
+    Two runs may have asked the same model; the later one's voter then bears its run's name, too.
+
+    Raises:
+        SettingsError: if the runs are on other utterances or labels, or do not fit the index.
+        RunFolderError: if `out` cannot be used.
+    """
+    first = runs[0]
+    utterances, labels = first.utterances, first.labels
+    targets = tuple(u.turn.utterance_id for u in utterances if u.predicted)
+    for run in runs[1:]:
+        _check_same(first, run)
+    if index is not None and index.labels.names != labels.names:
+        raise SettingsError(
+            f"{first.path} has the labels {', '.join(labels.names)}, the index "
+            f"{', '.join(index.labels.names)}; use an index of the same label set"
+        )
+    turns = [utterance.turn for utterance in utterances]
+    asked = set(targets)
+    rows = [row for row, turn in enumerate(turns) if turn.utterance_id in asked]
+    retrieval = look_up(
+        settings,
+        turns,
+        rows,
+        index=index,
+        embedder=embedder,
+        same_corpus=index is not None
+        and index.corpus["sha256"] == first.manifest["corpus"]["sha256"],
+        progress=progress,
+    )
+    ballots = [
+        *index_ballots(targets, retrieval),
+        *_brought(runs, with_index=index is not None),
+        *joining_ballots(imported, targets, index),
+    ]
+    found = dict(zip(targets, retrieval.found, strict=True)) if retrieval else {}
+    plan = Plan(
+        utterances=utterances,
+        targets=targets,
+        labels=labels,
+        demonstrations={target: one.demonstrations for target, one in found.items()},
+        ballots=tuple(ballots),
+        parts=retrieval.parts if retrieval else {},
+        part_of={target: one.part for target, one in found.items()},
+        own=frozenset(target for target, one in found.items() if one.own),
+        manifest={
+            "ragemo": __version__,
+            "settings": settings.model_dump(mode="json", exclude={"index", "llm", "prompt"}),
+            **{
+                name: first.manifest[name]
+                for name in ("corpus", "transcript", "uses_reference_transcripts", "labels")
+            },
+            "index": index.summary() if index else first.manifest["index"],
+            "llm": None,
+            "runs": [
+                {
+                    "run": run.path.name,
+                    "llm": run.manifest["llm"],
+                    "ballots_sha256": sha256_file(run.path / "ballots.jsonl"),
+                }
+                for run in runs
+            ],
+            "imported": [{"voters": list(i.voters), "sha256": i.sha256} for i in imported],
+        },
+    )
+    given = None if index is not None else _panel_of(first, settings)
+    return carry_out(plan, settings, out, given=given, progress=progress)
+
+
+def _check_same(first: Run, run: Run) -> None:
+    """Refuse runs whose ballots are on other things."""
+    if run.labels.names != first.labels.names:
+        raise SettingsError(f"{run.path} and {first.path} have different label sets")
+    one, other = ({u.turn.utterance_id for u in r.utterances if u.predicted} for r in (first, run))
+    if not one & other:
+        raise SettingsError(
+            f"{run.path} and {first.path} predict different utterances "
+            f"({min(other, default='none')!r}, {min(one, default='none')!r}); only runs on the "
+            "same ones can be pooled"
+        )
+
+
+def _brought(runs: Sequence[Run], *, with_index: bool) -> list[Ballot]:
+    """The runs' ballots, each voter under a name of its own."""
+    taken: set[str] = set()
+    ballots = []
+    for number, run in enumerate(runs):
+        own = run.ballots()
+        names: dict[str, str] = {}
+        for voter in sorted({ballot.voter for ballot in own}):
+            if voter in INDEX_VOTERS and (with_index or number > 0):
+                continue
+            name = voter if voter not in taken else f"{voter} of {run.path.name}"
+            while name in taken:
+                name += "'"
+            taken.add(name)
+            names[voter] = name
+        ballots += [replace(b, voter=names[b.voter]) for b in own if b.voter in names]
+    return ballots
+
+
+def _panel_of(run: Run, settings: Settings) -> Panel | None:
+    """The weights a run was decided with, if they are for the same pool."""
+    panels: list[dict[str, Any]] = run.panels()
+    if len(panels) != 1:
+        raise SettingsError(
+            f"{run.path} was decided with the index's own dialogues left out in turn; give the "
+            "index, too, for that to be done again"
+        )
+    panel = Panel.from_dict(panels[0]["panel"])
+    return panel if panel.pool == settings.voting.pool else None

@@ -1,0 +1,74 @@
+"""Is one system better than another on the same utterances?
+
+Both are resampled together: each bootstrap sample draws dialogues, and holds both systems'
+predictions on them (the paired cluster bootstrap: Berg-Kirkpatrick, Burkett and Klein, "An
+empirical investigation of statistical significance in NLP", EMNLP 2012, over dialogues as in
+`ragemo.scoring.bootstrap`):
+
+    delta_b = metric( sum_d w_bd A_d ) - metric( sum_d w_bd B_d )
+
+What makes a dialogue hard for both cancels out, so the interval of the difference is narrower
+than the two systems' own intervals suggest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ragemo.errors import DataError
+from ragemo.labels import LabelSet
+from ragemo.scoring.bootstrap import QUANTILES, resampled_confusions
+from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
+from ragemo.scoring.metrics import METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One system's metric minus another's, on the same utterances.
+
+    Attributes:
+        difference: in [-1, 1]; above 0 where the first is better.
+        low, high: its 95 % interval; both None where there is one dialogue only.
+    """
+
+    difference: float
+    low: float | None
+    high: float | None
+
+
+def paired_differences(
+    one: Sequence[ScoredUtterance],
+    other: Sequence[ScoredUtterance],
+    labels: LabelSet,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Each headline metric of `one` minus that of `other`.
+
+    Raises:
+        DataError: if they are not on the same utterances with the same gold labels.
+    """
+    if {(u.id, u.dialogue_id, u.gold) for u in one} != {
+        (u.id, u.dialogue_id, u.gold) for u in other
+    }:
+        raise DataError(
+            "two systems can only be compared on the same utterances with the same gold labels"
+        )
+    first, second = dialogue_confusions(one, labels), dialogue_confusions(other, labels)
+    resampled = len(first) > 1
+    if resampled:
+        # One seed, so that both see the same dialogues.
+        drawn = tuple(resampled_confusions(c, seed, samples) for c in (first, second))
+    found = {}
+    for name, metric in METRICS.items():
+        difference = float(metric(first.sum(axis=0)) - metric(second.sum(axis=0)))
+        low = high = None
+        if resampled:
+            bounds = np.quantile(metric(drawn[0]) - metric(drawn[1]), QUANTILES)
+            low, high = float(bounds[0]), float(bounds[1])
+        found[name] = Difference(difference, low, high)
+    return found

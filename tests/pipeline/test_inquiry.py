@@ -1,0 +1,320 @@
+"""No answer is paid for that is not needed, and a run that was stopped goes the way it went."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as profile
+from hypothesis import strategies as st
+
+from ragemo.errors import EndpointError
+from ragemo.pipeline.inquiry import SettlingInquiry
+from ragemo.pipeline.questions import Question
+from ragemo.runs.run import Run
+from ragemo.settings import resolve_settings
+from ragemo.types import Ballot, Message, Prompt
+from ragemo.voting.stopping import StoppingRule, vote_counts
+from tests.conftest import LABELS
+from tests.fake_llm import FakeLLM
+from tests.pipeline.inputs import (
+    ROWS,
+    SELF_CONSISTENCY,
+    WORDS,
+    ScoringLLM,
+    WarmLLM,
+    ask_all,
+    asked_of,
+    chance,
+    decided,
+    settings_with,
+    varied,
+)
+
+RULES = [StoppingRule("none"), StoppingRule("hard"), StoppingRule("posterior")]
+RULES += [StoppingRule("posterior", threshold) for threshold in (0.6, 0.8, 0.99)]
+
+rules = st.sampled_from(RULES)
+answers = st.lists(st.sampled_from(["neu", "hap", "ang", "hap", "nothing"]), min_size=1, max_size=9)
+
+
+def ballot_of(answer, sample, voter="fake"):
+    shares = LABELS.one_hot(answer) if answer in LABELS.names else None
+    return Ballot("u", voter, sample, shares, error="no answer" if answer == "failed" else None)
+
+
+def inquiry_of(dealt, rule, shares=(False,) * 4, bases=None):
+    """About one utterance; sample number n is asked of question `dealt[n]`."""
+    models = []
+    for number, own in enumerate(shares):
+        models.append(WarmLLM(0.7, f"model {number}"))
+        models[-1].shares_prompt = own
+    questions = [
+        Question(
+            Prompt("u", (Message("user", f"question {number}"),), 1),
+            number % len(models),
+            tuple(sample for sample, question in enumerate(dealt) if question == number),
+            f"variant {number}",
+        )
+        for number in sorted(set(dealt))
+    ]
+    return SettlingInquiry(questions, models, len(LABELS), rule, bases=bases)
+
+
+def carried_out(inquiry, said):
+    """The samples of each call, with answers `said`."""
+    calls = []
+    while (step := inquiry.next()) is not None:
+        model, _, samples = step
+        calls.append(list(samples))
+        inquiry.hear([ballot_of(said[sample], sample, model.name) for sample in samples])
+    return calls
+
+
+@st.composite
+def asked(draw, said=answers):
+    """Answers, and how their numbers are dealt to questions."""
+    own = draw(said)
+    return own, [draw(st.integers(0, 3)) for _ in own]
+
+
+# -- when it stops ---------------------------------------------------------------------------------
+
+
+@profile(max_examples=300, deadline=None)
+@given(asked(), rules)
+def test_what_is_spent_is_what_asking_one_by_one_would_spend(case, rule):
+    said, dealt = case
+    ballots = [ballot_of(answer, sample) for sample, answer in enumerate(said)]
+    spent = 0
+    while not rule.settled(vote_counts(ballots[:spent], len(LABELS)), len(said) - spent):
+        spent += 1
+    calls = carried_out(inquiry_of(dealt, rule), said)
+    assert [sample for call in calls for sample in call] == list(range(spent))
+    # Answers to one prompt that must come anyway come together.
+    if len(set(dealt)) == 1 and rule.kind == "none":
+        assert len(calls) == 1
+
+
+@profile(max_examples=300, deadline=None)
+@given(asked(), rules)
+def test_where_answers_share_the_price_of_a_prompt_all_of_it_come_in_one_call(case, rule):
+    said, dealt = case
+    calls = carried_out(inquiry_of(dealt, rule, shares=(True,) * 4), said)
+    heard = []
+    for call in calls:
+        question = dealt[call[0]]
+        assert call == [sample for sample, own in enumerate(dealt) if own == question]
+        counts = vote_counts([ballot_of(said[s], s) for s in heard], len(LABELS))
+        assert not rule.settled(counts, len(said) - len(heard))
+        heard += call
+    counts = vote_counts([ballot_of(said[s], s) for s in heard], len(LABELS))
+    assert rule.settled(counts, len(said) - len(heard))
+
+
+def winner(said):
+    counts = vote_counts([ballot_of(answer, 0) for answer in said], len(LABELS))
+    return counts.index(max(counts)) if any(counts) else None
+
+
+@profile(max_examples=300, deadline=None)
+@given(asked(), st.lists(st.booleans(), min_size=1, max_size=4))
+def test_the_hard_rule_never_changes_the_majority(case, shares):
+    said, dealt = case
+    calls = carried_out(inquiry_of(dealt, StoppingRule("hard"), shares), said)
+    assert winner([said[sample] for call in calls for sample in call]) == winner(said)
+
+
+@pytest.mark.parametrize("shares", [False, True])
+@pytest.mark.parametrize("vary", [[], ["template", "context"]])
+def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, shares, vary):
+    def says(prompt, sample):
+        answer = chance(user(prompt), sample) % 5
+        return (*WORDS, "happy", "no idea")[answer]
+
+    def user(prompt):
+        return prompt.messages[-1].content
+
+    labels, spent = [], []
+    for stop in ("none", "hard"):
+        overrides = {"voting.stop": stop, "llm.samples": 7, "voting.vary": vary, "retrieval.k": 2}
+        llm = FakeLLM(says)
+        llm.shares_prompt = shares
+        run = ask_all(
+            corpus,
+            tmp_path / stop,
+            resolve_settings({}, SELF_CONSISTENCY | overrides),
+            index=index,
+            llm=llm,
+        )
+        labels.append([verdict.label for verdict in run.verdicts()])
+        spent.append(len(llm.asked))
+    assert labels[0] == labels[1]
+    assert len(set(labels[0])) == 3
+    assert spent[0] == 7 * len(ROWS)
+    assert (spent[1] < spent[0]) == (not shares or bool(vary))
+
+
+def test_first_choices_are_counted_without_what_a_model_says_of_everything():
+    """As they are pooled: a leaning that every answer shares settles nothing."""
+    scores = [(-1.0, -1.5, -9.0), (-1.0, -3.0, -9.0), (-1.0, -1.4, -9.0)]
+    base = {"model 0": (-0.5, -1.8, -4.0)}
+
+    def calls(bases):
+        inquiry = inquiry_of([0, 4, 8], StoppingRule("hard"), bases=bases)
+        count = 0
+        while (step := inquiry.next()) is not None:
+            _, _, (sample,) = step
+            likely = replace(ballot_of("neu", sample, "model 0"), log_likelihoods=scores[sample])
+            inquiry.hear([likely])
+            count += 1
+        return count
+
+    assert calls({}) == 2
+    assert calls(base) == 3
+    assert calls({"another": base["model 0"]}) == 2
+
+
+@pytest.mark.parametrize("overrides", [{"voting.calibration": "none"}, {"voting.pool": "majority"}])
+def test_what_is_not_taken_off_in_the_pool_is_counted(tmp_path, corpus, index, overrides):
+    """A model that leans to neutral whatever it is asked, and so settles it soon."""
+
+    def scores(prompt):
+        lean = chance(prompt.utterance_id, len(prompt.demonstrations), prompt.tokens) % 2
+        return (-1.0, -1.2 - 0.1 * lean, -1.3 + 0.1 * lean)
+
+    asked_for = {}
+    for name, own in (("batch", {}), ("raw", overrides)):
+        settings = resolve_settings(
+            {},
+            {
+                "voting.vary": ["context", "demos"],
+                "llm.samples": 4,
+                "retrieval.k": 2,
+                "voting.stop": "hard",
+            }
+            | own,
+        )
+        llm = ScoringLLM(scores)
+        run = ask_all(corpus, tmp_path / name, settings, index=index, llm=llm)
+        asked_for[name] = len(asked_of(run))
+    assert asked_for["raw"] == sum(min(3, 4 if n % 8 else 4) for n in range(len(ROWS)))
+    assert asked_for["batch"] > asked_for["raw"]
+
+
+def test_what_is_heard_bears_its_variant_and_purpose(corpus):
+    inquiry = inquiry_of([0, 1, 0], StoppingRule("none"))
+    heard = []
+    while (step := inquiry.next()) is not None:
+        heard += inquiry.hear([ballot_of("hap", sample) for sample in step[2]])
+    assert [(b.sample, b.variant, b.purpose) for b in heard] == [
+        (0, "variant 0", "verdict"),
+        (1, "variant 1", "verdict"),
+        (2, "variant 0", "verdict"),
+    ]
+
+
+# -- stopped, and gone on with ---------------------------------------------------------------------
+
+
+@profile(max_examples=300, deadline=None)
+@given(asked(), rules, st.lists(st.booleans(), min_size=1, max_size=4), st.data())
+def test_stopped_at_any_answer_it_goes_the_same_way(case, rule, shares, data):
+    said, dealt = case
+    whole = [
+        sample for call in carried_out(inquiry_of(dealt, rule, shares), said) for sample in call
+    ]
+    kept = whole[: data.draw(st.integers(0, len(whole)))]
+    inquiry = inquiry_of(dealt, rule, shares)
+    assert len(set(inquiry.all_keys())) == len(said)
+    inquiry.recall([ballot_of(said[sample], sample) for sample in kept])
+    again = [sample for call in carried_out(inquiry, said) for sample in call]
+    assert kept + again == whole
+
+
+@profile(max_examples=300, deadline=None)
+@given(asked(st.lists(st.sampled_from(["neu", "hap", "failed"]), min_size=1, max_size=9)), rules)
+def test_failed_answers_are_asked_for_again_and_no_other(case, rule):
+    said, dealt = case
+    first = [s for call in carried_out(inquiry_of(dealt, rule), said) for s in call]
+    there = [sample for sample in first if said[sample] != "failed"]
+    inquiry = inquiry_of(dealt, rule)
+    inquiry.recall([ballot_of(said[sample], sample) for sample in there])
+    better = [answer if answer != "failed" else "hap" for answer in said]
+    again = [s for call in carried_out(inquiry, better) for s in call]
+    assert not set(again) & set(there)
+    # All that failed, unless the first of them already settle it.
+    failed = [sample for sample in first if said[sample] == "failed"]
+    assert again[: len(failed)] == failed[: len(again)]
+    if rule.kind == "none":
+        assert again == failed
+
+
+SMALL = {"limit": 3, "retrieval.k": 2, "voting.vary": ["template"], "llm.samples": 5}
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_a_run_killed_at_any_answer_ends_in_the_same_bytes(tmp_path, corpus, index, shares):
+    settings = resolve_settings({}, SMALL | {"voting.calibration": "contextual"})
+
+    def go(folder, **others):
+        llm = FakeLLM(varied)
+        llm.shares_prompt = shares
+        ask_all(corpus, folder, settings, index=index, llm=llm, **others)
+        return llm
+
+    whole = tmp_path / "whole"
+    everything = go(whole).asked
+    lines = (whole / "ballots.jsonl").read_bytes().splitlines(keepends=True)
+    voters = [json.loads(line)["voter"] for line in lines]
+    assert len(everything) == voters.count("fake") > 3 + 15 + 9
+    # The index's own ballots are written at once, before anybody is asked.
+    for count in [0, 5, *range(voters.index("fake"), len(lines) + 1)]:
+        folder = tmp_path / f"cut {count}"
+        folder.mkdir()
+        for name in ("manifest.json", "utterances.jsonl"):
+            (folder / name).write_bytes((whole / name).read_bytes())
+        (folder / "ballots.jsonl").write_bytes(b"".join(lines[:count]))
+        kept = [key for b in Run.open(folder).ballots() if (key := b.key)[2] == "fake"]
+        llm = go(folder, resume=True)
+        assert decided(folder) == decided(whole)
+        assert len(llm.asked) == len(everything) - len(kept)
+        keys = [ballot.key for ballot in Run.open(folder).ballots()]
+        assert (folder / "ballots.jsonl").read_bytes().count(b"\n") == len(keys)
+        assert set(keys) == {ballot.key for ballot in Run.open(whole).ballots()}
+
+
+def test_refused_after_any_call_and_taken_up_again_it_ends_in_the_same_bytes(
+    tmp_path, corpus, index
+):
+    settings = resolve_settings({}, SMALL)
+    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=(llm := FakeLLM(varied)))
+    calls = len(llm.prompts)
+    folder = tmp_path / "again"
+    stops = 0
+    while True:
+        # Two more answers each time, then the endpoint refuses.
+        llm = FakeLLM(varied, fate=(2, EndpointError("no credit left")))
+        llm.concurrency = 1
+        try:
+            ask_all(corpus, folder, settings, index=index, llm=llm, resume=True)
+            break
+        except EndpointError:
+            stops += 1
+            assert len(Run.open(folder).ballots()) >= 3 * 3 + 2 * stops
+    assert stops > calls / 3
+    assert decided(folder) == decided(tmp_path / "whole")
+
+
+def test_failed_checks_are_made_again(tmp_path, corpus, index):
+    settings = settings_with(limit=9, voting__calibration="contextual")
+    failing = FakeLLM(lambda p, s: None if chance(p.utterance_id) % 3 == 0 else varied(p, s))
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=failing)
+    lost = {b.key for b in Run.open(tmp_path / "r").ballots() if b.failed}
+    assert {key[0] for key in lost} == {"check", "verdict", "contentless"}
+
+    second = FakeLLM(varied)
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=second, resume=True)
+    assert sorted(second.asked) == sorted((key[1], key[3]) for key in lost)
+    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=FakeLLM(varied))
+    assert decided(tmp_path / "r") == decided(tmp_path / "whole")

@@ -1,0 +1,114 @@
+"""Voters made up for the tests: ballots of any kind, and voters of a known worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from hypothesis import strategies as st
+
+from ragemo.types import Ballot, Turn
+from ragemo.voting.panel import Labelled
+from ragemo.voting.transitions import count_transitions, links_of
+from ragemo.voting.votes import Floats, Integers, Votes, count_votes, votes_of_arrays
+from tests.conftest import LABELS, make_turn
+
+SIZE = len(LABELS)
+
+
+def names(count: int) -> list[str]:
+    """Ids of utterances."""
+    return [f"u{number:03}" for number in range(count)]
+
+
+def says(label: str, voter: str = "llm", utterance: str = "u000", sample: int = 0) -> Ballot:
+    """A bare label."""
+    return Ballot(utterance, voter, sample, LABELS.one_hot(label))
+
+
+def leans(*shares: float, voter: str = "llm", utterance: str = "u000", sample: int = 0) -> Ballot:
+    """A distribution."""
+    return Ballot(utterance, voter, sample, shares)
+
+
+distributions = (
+    st.lists(st.integers(0, 6), min_size=SIZE, max_size=SIZE)
+    .filter(any)
+    .map(lambda raw: tuple(share / sum(raw) for share in raw))
+)
+"""Of small whole numbers, so that shares tie, vanish and are bare labels at times."""
+
+
+@st.composite
+def electorates(draw, voters: int = 4, utterances: int = 5) -> tuple[list[Ballot], list[str]]:
+    """Ballots of a few voters, who may be silent, speak several times or say nothing usable."""
+    ids = names(draw(st.integers(1, utterances)))
+    said = st.lists(st.one_of(distributions, st.sampled_from(["?", "!"])), max_size=3)
+    ballots = []
+    for voter in range(draw(st.integers(0, voters))):
+        for utterance in ids:
+            for sample, what in enumerate(draw(said)):
+                ballots.append(
+                    Ballot(
+                        utterance,
+                        f"v{voter}",
+                        sample,
+                        distribution=None if isinstance(what, str) else what,
+                        error="timeout" if what == "!" else None,
+                    )
+                )
+    return ballots, ids
+
+
+def votes_of(ballots: Sequence[Ballot], ids: Sequence[str]) -> Votes:
+    return count_votes(ballots, ids, SIZE)
+
+
+# -- voters of a known worth ---------------------------------------------------------------------
+
+
+def informed(
+    gold: Integers,
+    prior: Sequence[float],
+    worth: float,
+    dice: np.random.Generator,
+    confidence: float = 1.0,
+) -> Floats:
+    """What a voter believes who sees each label's score, `worth` higher for the right one, in
+    noise of standard deviation 1. Calibrated if the confidence is 1; 0 worth says the prior.
+    """
+    scores = dice.normal(size=(len(gold), len(prior))) + worth * np.eye(len(prior))[gold]
+    beliefs = np.array(prior) * np.exp(worth * scores)
+    beliefs = (beliefs / beliefs.sum(axis=1, keepdims=True)) ** confidence
+    return beliefs / beliefs.sum(axis=1, keepdims=True)
+
+
+def labelled(
+    shares: Mapping[str, Floats], gold: Integers, prior: Sequence[float], length: int = 10
+) -> Labelled:
+    """Votes on labelled windows, in dialogues of two speakers of so many turns."""
+    turns = turns_of(len(gold), length)
+    links = links_of(turns)
+    return Labelled(
+        votes_of_arrays(shares, [turn.utterance_id for turn in turns], len(prior)),
+        gold,
+        links,
+        count_transitions(links, gold, prior),
+    )
+
+
+def turns_of(count: int, length: int = 10) -> list[Turn]:
+    return [
+        make_turn(
+            number=row % length,
+            dialogue_id=f"d{row // length}",
+            utterance_id=f"u{row:03}",
+            speaker="AB"[row % 2],
+        )
+        for row in range(count)
+    ]
+
+
+def log_loss(shares: Floats, gold: Integers) -> float:
+    """The mean of -log P(gold)."""
+    return float(-np.log(np.maximum(shares[np.arange(len(gold)), gold], 1e-12)).mean())

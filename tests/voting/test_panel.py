@@ -1,0 +1,398 @@
+"""Fitting a panel, deciding with it, and writing it down."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score
+
+from ragemo.voting.panel import (
+    CORRECTIONS,
+    DECODERS,
+    ENOUGH,
+    PLATEAU,
+    POOLS,
+    UNTRIED_CORRECTION,
+    Labelled,
+    Panel,
+    finished,
+    fit_panel,
+    untried_panel,
+)
+from ragemo.voting.transitions import Links, Transitions, links_of
+from ragemo.voting.votes import votes_of_arrays
+from tests.voting.electorate import (
+    SIZE,
+    distributions,
+    electorates,
+    informed,
+    labelled,
+    log_loss,
+    names,
+    turns_of,
+    votes_of,
+)
+
+PRIOR = (0.6, 0.25, 0.15)
+EVEN = np.full(SIZE, 1 / SIZE)
+
+every_pool = pytest.mark.parametrize("pool", POOLS)
+
+
+def unlinked(count):
+    return Links(np.full(count, -1), np.full(count, -1))
+
+
+def sticky(gold, dice):
+    """Gold labels of two speakers in turn, most of whom feel as they did two turns ago."""
+    gold = gold.copy()
+    for row in range(2, len(gold)):
+        if row % 10 >= 2 and dice.random() < 0.7:
+            gold[row] = gold[row - 2]
+    return gold
+
+
+def world(count, seed=0, worths=(1.0, 0.6)):
+    """Votes of two calibrated voters on labelled windows."""
+    dice = np.random.default_rng(seed)
+    gold = sticky(dice.choice(SIZE, size=count, p=PRIOR), dice)
+    shares = {
+        name: informed(gold, PRIOR, worth, dice)
+        for name, worth in zip(("probe", "words"), worths, strict=True)
+    }
+    return labelled(shares, gold, PRIOR)
+
+
+@pytest.fixture(scope="module")
+def known():
+    return world(600)
+
+
+@pytest.fixture(scope="module")
+def new():
+    return world(600, seed=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(known):
+    return fit_panel(known, PRIOR)
+
+
+def decided(panel, known):
+    return panel.decided(panel.pooled(known.votes), known.links)
+
+
+# -- deciding ------------------------------------------------------------------------------------
+
+
+@given(distributions.filter(all), distributions.filter(all), st.floats(0, 1), st.floats(0.3, 3))
+def test_a_decision_is_the_equation(belief, prior, correction, temperature):
+    """P(l) proportional to (B(l) / pi_l^g)^(1/T)."""
+    panel = Panel("log", {}, prior, correction=correction, temperature=temperature)
+    shares, labels = panel.decided(np.array([belief]), unlinked(1))
+    corrected = [b / p**correction for b, p in zip(belief, prior, strict=True)]
+    raised = [share ** (1 / temperature) for share in corrected]
+    assert shares[0] == pytest.approx([share / sum(raised) for share in raised], abs=1e-9)
+    assert corrected[labels[0]] == pytest.approx(max(corrected))
+
+
+@every_pool
+@settings(deadline=None, max_examples=40)
+@given(electorate=electorates(), prior=distributions.filter(all), correction=st.floats(0, 1))
+def test_decisions_are_distributions_or_none_where_nobody_voted(
+    pool, electorate, prior, correction
+):
+    votes = votes_of(*electorate)
+    panel = replace(untried_panel(pool, votes.voters, SIZE, prior), correction=correction)
+    shares, labels = panel.decided(panel.pooled(votes), unlinked(len(votes.utterances)))
+    heard = votes.present.any(axis=0)
+    assert shares[heard].sum(axis=1) == pytest.approx(1, abs=1e-12)
+    assert not shares[~heard].any()
+    assert (labels[~heard] == -1).all()
+    rows = np.flatnonzero(heard)
+    assert shares[rows, labels[rows]] == pytest.approx(shares[rows].max(axis=1), abs=1e-9)
+
+
+def test_a_tie_goes_to_the_label_that_stands_first_whatever_the_rounding():
+    panel = untried_panel("mean", ["a"], SIZE)
+    beliefs = np.array([[0.3, 0.1 + 0.2, 0.4], [0.1 + 0.2, 0.3, 0.4], [0.3, 0.35, 0.35]])
+    beliefs[:2, 2] = 0.1
+    beliefs /= beliefs.sum(axis=1, keepdims=True)
+    assert panel.decided(beliefs, unlinked(3))[1].tolist() == [0, 0, 1]
+
+
+def test_a_turn_nobody_voted_on_has_no_label_and_is_no_neutral_turn_to_the_filter():
+    """What earlier turns say passes through it."""
+    stays = Transitions(EVEN, np.full((3, 3), 0.05) + 0.85 * np.eye(3), np.full((3, 3), 1 / 3))
+    panel = Panel("mean", {"a": 1.0}, tuple(EVEN), decoder="filter", transitions=stays)
+    links = links_of([turn for turn in turns_of(5, length=5) if turn.speaker == "A"])
+    beliefs = np.array([[0.02, 0.02, 0.96], [0.0, 0.0, 0.0], [0.36, 0.32, 0.32]])
+    shares, labels = panel.decided(beliefs, links)
+    assert labels.tolist() == [2, -1, 2]
+    assert not shares[1].any()
+    assert replace(panel, decoder="none").decided(beliefs, links)[1].tolist() == [2, -1, 0]
+
+
+def test_viterbi_may_choose_against_the_shares():
+    """The middle turn alone looks happy; between two angry ones it is not."""
+    stays = Transitions(EVEN, np.full((3, 3), 0.05) + 0.85 * np.eye(3), np.full((3, 3), 1 / 3))
+    links = links_of([turn for turn in turns_of(5, length=5) if turn.speaker == "A"])
+    beliefs = np.array([[0.1, 0.1, 0.8], [0.1, 0.6, 0.3], [0.1, 0.1, 0.8]])
+    panel = Panel("mean", {"a": 1.0}, tuple(EVEN), decoder="viterbi", transitions=stays)
+    shares, labels = panel.decided(beliefs, links)
+    assert labels.tolist() == [2, 2, 2]
+    weak = replace(panel, transitions=replace(stays, own_strength=0.0))
+    assert weak.decided(beliefs, links)[1].tolist() == [2, 1, 2]
+    assert shares.sum(axis=1) == pytest.approx(1)
+
+
+def test_an_untried_panel_counts_every_voter_the_same():
+    panel = untried_panel("log", ["a", "b"], SIZE)
+    assert (panel.weights, panel.prior) == ({"a": 1.0, "b": 1.0}, tuple(EVEN))
+    votes = votes_of_arrays(
+        {"a": np.array([[0.6, 0.3, 0.1]]), "b": np.array([[0.2, 0.6, 0.2]])}, names(1), SIZE
+    )
+    expected = np.array([0.12, 0.18, 0.02])
+    assert panel.pooled(votes)[0] == pytest.approx(expected / expected.sum())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pool": "vote"},
+        {"decoder": "beam"},
+        {"weights": {"a": -0.1}},
+        {"weights": {"a": math.nan}},
+        {"weights": {"a": math.inf}},
+        {"prior": (0.5, 0.5, 0.0)},
+        {"prior": (0.5, 0.3, 0.3)},
+        {"prior": (1.0,)},
+        {"prior": (0.5, math.nan, 0.5)},
+        {"bases": {"a": (-1.0, -1.0)}},
+        {"bases": {"a": (-1.0, -1.0, -math.inf)}},
+        {"transitions": Transitions(np.full(2, 0.5), np.full((2, 2), 0.5), np.full((2, 2), 0.5))},
+        {"confusions": {"a": np.ones((2, 3))}},
+        {"confusions": {"a": np.zeros((3, 3))}},
+        {"correction": 1.1},
+        {"correction": math.nan},
+        {"temperature": 0.0},
+        {"temperature": math.nan},
+        {"threshold": 1.5},
+    ],
+    ids=str,
+)
+def test_a_panel_that_cannot_be_is_refused(wrong):
+    right = untried_panel("log", ["a"], SIZE)
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} of the panel"):
+        replace(right, **wrong)
+
+
+# -- fitting -------------------------------------------------------------------------------------
+
+
+def test_the_better_voter_counts_more_and_together_they_are_better(known, new, fitted):
+    assert fitted.weights["probe"] > fitted.weights["words"] > 0
+    gold = new.gold
+    beliefs = fitted.pooled(new.votes)
+    alone = [
+        fit_panel(replace(known, votes=known.votes.of([voter])), PRIOR).pooled(new.votes)
+        for voter in known.votes.voters
+    ]
+    assert log_loss(beliefs, gold) < min(log_loss(shares, gold) for shares in alone)
+
+
+def test_the_dialogue_s_say_is_fitted_and_helps(new, fitted):
+    assert fitted.decoder == "filter"
+    assert fitted.transitions.own_strength > 0
+    plain = replace(fitted, decoder="none")
+    losses = [log_loss(decided(panel, new)[0], new.gold) for panel in (fitted, plain)]
+    assert losses[0] < losses[1] - 0.02
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_the_decoder_is_the_one_asked_for(known, decoder):
+    panel = fit_panel(known, PRIOR, decoder=decoder)
+    assert panel.decoder == decoder
+    assert (panel.transitions is None) == (decoder == "none")
+
+
+@pytest.mark.parametrize("pool", ["log", "mean", "dawid-skene"])
+def test_the_correction_is_the_middle_of_the_best_by_weighted_f1(known, pool):
+    panel = fit_panel(known, PRIOR, pool=pool)
+    scores = {
+        g: f1_score(
+            known.gold,
+            decided(replace(panel, correction=g), known)[1],
+            average="weighted",
+            zero_division=0,
+        )
+        for g in CORRECTIONS
+    }
+    best = [g for g in CORRECTIONS if scores[g] >= max(scores.values()) - PLATEAU]
+    assert panel.correction == pytest.approx(np.mean(best), abs=1e-3)
+    assert len(best) < len(CORRECTIONS), "or the test could not fail"
+
+
+def test_the_correction_names_rare_labels_more_often(fitted, new):
+    rare = [
+        (decided(replace(fitted, correction=g), new)[1] == SIZE - 1).sum() for g in (0.0, 0.35, 0.7)
+    ]
+    assert rare[0] < rare[1] < rare[2]
+
+
+@every_pool
+def test_a_correction_that_is_given_is_kept_except_by_the_majority(known, pool):
+    panel = fit_panel(known, PRIOR, pool=pool, correction=0.123)
+    assert panel.correction == (0 if pool == "majority" else 0.123)
+
+
+def calibration_error(shares, gold, bins=10):
+    """Expected calibration error: |accuracy - confidence|, averaged over bins of confidence."""
+    confidence, right = shares.max(axis=1), shares.argmax(axis=1) == gold
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    return sum(
+        (place == own).mean() * abs(right[place == own].mean() - confidence[place == own].mean())
+        for own in range(bins)
+        if (place == own).any()
+    )
+
+
+@pytest.mark.parametrize("pool", ["log", "mean"])
+def test_the_temperature_calibrates_voters_that_are_too_sure(pool):
+    """The mean keeps a voter's sureness; in the log pool weights that are too great make some."""
+    halves = []
+    for seed in (2, 3):
+        dice = np.random.default_rng(seed)
+        gold = dice.choice(SIZE, size=800, p=PRIOR)
+        halves.append(
+            labelled({"a": informed(gold, PRIOR, 1.0, dice, confidence=3.0)}, gold, PRIOR)
+        )
+    known, new = halves
+    bases = {"a": tuple(np.log(np.array(PRIOR)).tolist())}
+    panel = finished(
+        Panel(pool, {"a": 1.0}, PRIOR, bases), known, decoder="none", correction=0, coverage=0.9
+    )
+    assert panel.temperature > 1.5
+    before, after = decided(replace(panel, temperature=1.0), new)[0], decided(panel, new)[0]
+    assert calibration_error(before, new.gold) > 0.1
+    assert calibration_error(after, new.gold) < calibration_error(before, new.gold) / 2
+    assert log_loss(after, new.gold) < log_loss(before, new.gold)
+    assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
+
+
+def test_a_fitted_panel_is_calibrated(fitted, new):
+    assert calibration_error(decided(fitted, new)[0], new.gold) < 0.06
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.95])
+def test_label_sets_hold_the_right_label_as_often_as_asked(known, new, coverage):
+    panel = fit_panel(known, PRIOR, coverage=coverage)
+    shares, _ = decided(panel, new)
+    inside = 1 - shares[np.arange(len(shares)), new.gold] <= panel.threshold
+    assert inside.mean() == pytest.approx(coverage, abs=0.04)
+
+
+@every_pool
+@pytest.mark.parametrize("count", [0, 1, 7, ENOUGH - 1])
+def test_few_windows_give_the_stated_defaults(pool, count):
+    known = world(count)
+    panel = fit_panel(known, PRIOR, pool=pool)
+    assert (panel.decoder, panel.transitions, panel.temperature) == ("none", None, 1.0)
+    assert panel.correction == (0.0 if pool == "majority" else UNTRIED_CORRECTION)
+    if count < 9:
+        assert panel.threshold == 1, "every label is in the set"
+    if count == 0:
+        weight = 0.5 if pool in {"log", "mean"} else 1.0
+        assert panel.weights == {"probe": weight, "words": weight}
+    shares, labels = decided(panel, world(20, seed=5))
+    assert shares.sum(axis=1) == pytest.approx(1)
+    assert (labels >= 0).all()
+
+
+@every_pool
+def test_without_voters_nobody_has_a_say(pool):
+    known = world(30)
+    panel = fit_panel(replace(known, votes=known.votes.of([])), PRIOR, pool=pool, correction=0.3)
+    assert (panel.weights, panel.threshold) == ({}, None)
+    assert panel.correction == (0 if pool == "majority" else 0.3)
+    shares, labels = decided(panel, known)
+    assert not shares.any()
+    assert (labels == -1).all()
+
+
+def test_turns_without_a_gold_label_are_passed_over(known, fitted):
+    """Context turns are among the votes, silent, for the dialogue's sake."""
+    count = len(known.gold)
+    rows = np.sort(np.r_[np.arange(count), np.arange(0, count, 5)])
+    context = np.r_[False, rows[1:] == rows[:-1]]
+    silent = {
+        voter: np.where(context[:, None], 0.0, shares[rows])
+        for voter, shares in zip(known.votes.voters, known.votes.shares, strict=True)
+    }
+    apart = Links(*(np.full(len(rows), -1) for _ in range(2)))
+    more = Labelled(
+        votes_of_arrays(silent, [f"t{n}" for n in range(len(rows))], SIZE),
+        np.where(context, -1, known.gold[rows]),
+        apart,
+        known.transitions,
+    )
+    panel = fit_panel(more, PRIOR, decoder="none")
+    alone = fit_panel(known, PRIOR, decoder="none")
+    assert panel.to_dict() == alone.to_dict()
+    assert panel.weights == fitted.weights
+
+
+@every_pool
+def test_the_order_of_the_voters_changes_nothing(known, pool):
+    order = known.votes.of(known.votes.voters[::-1])
+    assert order.voters != known.votes.voters
+    panels = [
+        fit_panel(replace(known, votes=votes), PRIOR, pool=pool).to_dict()
+        for votes in (known.votes, order)
+    ]
+    assert panels[0] == panels[1]
+
+
+# -- written down --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@every_pool
+def test_a_panel_comes_back_from_json_exactly(known, new, pool, decoder):
+    panel = replace(fit_panel(known, PRIOR, pool=pool, decoder=decoder), threshold=1 / 3)
+    text = json.dumps(panel.to_dict())
+    again = Panel.from_dict(json.loads(text))
+    assert json.dumps(again.to_dict()) == text
+    for one, other in zip(decided(panel, new), decided(again, new), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        {},
+        [],
+        {"pool": "log"},
+        {"weights": ["a"]},
+        {"weights": {"a": "much"}},
+        {"bases": {"a": "abc"}},
+        {"bases": {"a": 3}},
+        {"prior": 7},
+        {"prior": [[0.5], [0.5]]},
+        {"transitions": {"prior": [1]}},
+        {"confusions": {"a": [[1, 2], [3]]}},
+        {"temperature": None},
+        {"threshold": "high"},
+    ],
+    ids=str,
+)
+def test_what_is_no_panel_is_refused(junk):
+    data = junk
+    if junk and "pool" not in junk:
+        data = {**untried_panel("log", ["a"], SIZE).to_dict(), **junk}
+    with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+        Panel.from_dict(data)
