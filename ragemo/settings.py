@@ -132,6 +132,11 @@ class LLMSettings(_Section):
     constraint: Literal["auto", "json_schema", "grammar", "none"] = pydantic.Field(
         "auto", description="how an endpoint is held to the labels"
     )
+    label_probabilities: bool = pydantic.Field(
+        False,
+        description="endpoints: an answer brings a distribution over the labels, from its "
+        "log-probabilities where there are any; further samples of a prompt then add little",
+    )
     concurrency: int = pydantic.Field(8, ge=1, le=1024, description="calls in flight")
     timeout: float = pydantic.Field(60, gt=0, description="seconds for one call")
     attempts: int = pydantic.Field(5, ge=1, description="tries of one call before it has failed")

@@ -76,6 +76,8 @@ def _kind(entry: dict[str, Any]) -> str:
     if entry["type"] in NUMBERS:
         bounds = [text.format(entry[key]) for key, text in BOUNDS.items() if key in entry]
         return ", ".join([NUMBERS[entry["type"]], *bounds])
+    if entry["type"] == "array":
+        return f"list of {_kind(entry['items'])}"
     return {"null": "`null`", "boolean": "`true`, `false`", "string": "text"}[entry["type"]]
 
 

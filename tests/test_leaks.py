@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from ragemo.corpus import read_corpus
+from ragemo.errors import SettingsError
 from ragemo.pipeline import carry_out, make_plan, predict
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.scores import score_run
 from ragemo.settings import resolve_settings
 from tests.conftest import FakeEmbedder
@@ -15,6 +17,9 @@ from tests.fake_llm import FakeLLM, user_text
 
 HUMAN = "zzhuman"
 """Stands in every reference transcript."""
+
+ENCODINGS = ("utf-8", "utf-32-le")
+"""How texts are written; the second in NumPy's arrays, as the vocabulary of an index is."""
 
 TURNS = 5
 DIALOGUES = 4
@@ -150,7 +155,9 @@ def test_the_reference_transcript_reaches_nothing(tmp_path, format_):
     for folder in ("index", "run"):
         files = contents(tmp_path / folder)
         assert b"heard" in files["utterances.jsonl"]
-        assert not [name for name, data in files.items() if HUMAN.encode() in data]
+        for encoding in ENCODINGS:
+            assert not [name for name, data in files.items() if HUMAN.encode(encoding) in data]
+    assert "heard".encode(ENCODINGS[1]) in (tmp_path / "index" / "voters.npz").read_bytes()
     assert run.manifest["uses_reference_transcripts"] is False
 
 
@@ -168,7 +175,10 @@ def test_other_reference_transcripts_change_no_vector_and_no_answer(tmp_path, fo
         }
         # The manifests name the corpus by its hash, so they must differ.
         made.append({name: data for name, data in files.items() if "manifest" not in name})
-        assert len(made[-1]) == 7
+        assert made[-1].keys() >= {
+            *("utterances.jsonl", "vectors.npy", "voters.npz", "windows.faiss"),
+            *("run/utterances.jsonl", "run/ballots.jsonl", "run/verdicts.jsonl"),
+        }
         # Answers come in any order.
         made[-1]["run/ballots.jsonl"] = sorted(made[-1]["run/ballots.jsonl"].splitlines())
     assert made[0] == made[1]
@@ -240,7 +250,7 @@ def test_other_gold_labels_change_no_prompt_and_no_decision(tmp_path, format_):
         run, prompts = run_on(labelled, tmp_path / name, index)
         asked.append({prompt.utterance_id: prompt for prompt in prompts})
         decided.append((tmp_path / name / "verdicts.jsonl").read_bytes())
-        assert len(run.ballots()) == 2 * len(prompts)
+        assert len(run.ballots()) == (1 + len(INDEX_VOTERS)) * len(prompts)
     assert asked[0] == asked[1]
     assert decided[0] == decided[1]
 
@@ -277,15 +287,48 @@ def test_a_file_predicted_with_its_own_index_shows_nothing_of_the_query(tmp_path
     assert run.manifest["settings"]["retrieval"]["exclude"] == exclude
 
 
-def test_the_index_votes_without_the_query_s_own_dialogue(tmp_path):
-    corpus = read_corpus(write(tmp_path, "gensec"))
-    index = Index.build(corpus, FakeEmbedder())
+def relabelled(corpus, changed):
+    """The corpus with other gold labels in some dialogues."""
+    names = corpus.labels.names
+    return replace(
+        corpus,
+        dialogues=tuple(
+            replace(
+                dialogue,
+                utterances=tuple(
+                    replace(u, emotion=names[(names.index(u.emotion) + 1) % len(names)])
+                    if u.emotion in names and dialogue.id in changed
+                    else u
+                    for u in dialogue.utterances
+                ),
+            )
+            for dialogue in corpus.dialogues
+        ),
+    )
+
+
+@pytest.mark.parametrize("format_", EMOTIONS)
+def test_the_index_votes_without_the_query_s_own_dialogue(tmp_path, format_):
+    corpus = read_corpus(write(tmp_path, format_))
+    first, *others = (dialogue.id for dialogue in corpus.dialogues)
     alone = replace(corpus, dialogues=corpus.dialogues[:1])
-    only = Index.build(alone, FakeEmbedder())
-    # Of an index that holds nothing but the query's dialogue, only the prior is left to vote.
     settings = resolve_settings({}, {"retrieval.k": 0})
-    plan = make_plan(alone, settings, index=only, embedder=FakeEmbedder())
-    assert len({ballot.distribution for ballot in plan.neighbour_ballots}) == 1
-    plan = make_plan(alone, settings, index=index, embedder=FakeEmbedder())
-    assert len({ballot.distribution for ballot in plan.neighbour_ballots}) > 1
-    assert carry_out(plan, settings, tmp_path / "run").verdicts()
+
+    def said_by(labelled):
+        index = Index.build(labelled, FakeEmbedder())
+        plan = make_plan(alone, settings, index=index, embedder=FakeEmbedder())
+        run = carry_out(plan, settings, tmp_path / f"run{len(list(tmp_path.iterdir()))}")
+        verdicts = (run.path / "verdicts.jsonl").read_bytes()
+        return {(b.voter, b.utterance_id): b.distribution for b in plan.ballots}, verdicts
+
+    ballots, verdicts = said_by(corpus)
+    assert {voter for voter, _ in ballots} == set(INDEX_VOTERS)
+    assert said_by(relabelled(corpus, {first})) == (ballots, verdicts)
+    others_changed, _ = said_by(relabelled(corpus, set(others)))
+    for voter in INDEX_VOTERS:
+        assert any(others_changed[key] != ballots[key] for key in ballots if key[0] == voter)
+
+    # An index that holds nothing but the query's dialogue has nothing to say of it.
+    only = Index.build(alone, FakeEmbedder())
+    with pytest.raises(SettingsError, match="the index needs a second dialogue"):
+        make_plan(alone, settings, index=only, embedder=FakeEmbedder())

@@ -105,5 +105,6 @@ def load_openai(settings: LLMSettings, *, seed: int = 0, asks: bool = True) -> O
         timeout=settings.timeout,
         attempts=settings.attempts,
         constraint=settings.constraint,
+        label_probabilities=settings.label_probabilities,
         asks=asks,
     )

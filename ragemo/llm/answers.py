@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 
 from ragemo.labels import LabelSet, normalise
 
@@ -24,6 +25,23 @@ _LEAD = re.compile(
 )
 _REST = re.compile(r"[.,;:!()\[\]{}–—]|\s-\s|-{2,}")
 _CODE_BLOCK = re.compile(r"```\w*\n(.*?)\s*(?:```)?", re.DOTALL)
+_VALUE = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SPELLING = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLabel:
+    """A label and where an answer says it.
+
+    Attributes:
+        name: the label's name.
+        start, end: the places in the answer of its spelling's first letter or digit, and past
+            its last.
+    """
+
+    name: str
+    start: int
+    end: int
 
 
 def without_thinking(answer: str) -> str:
@@ -39,24 +57,36 @@ def without_thinking(answer: str) -> str:
 
 def read_label(answer: str, labels: LabelSet) -> str | None:
     """The label's name that an answer gives, or None (see the module's table)."""
+    found = find_label(answer, labels)
+    return None if found is None else found.name
+
+
+def find_label(answer: str, labels: LabelSet) -> FoundLabel | None:
+    """The label that an answer gives, and where; or None (see the module's table)."""
     text = without_thinking(answer)
+    start = len(answer.rstrip()) - len(text)
     if block := _CODE_BLOCK.fullmatch(text):
+        start += block.start(1) + len(block[1]) - len(block[1].lstrip())
         text = block[1].strip()
     if text.startswith("{"):
-        return _read_json(text, labels)
-    text = _LEAD.sub("", text)
+        return _find_in_json(text, start, labels)
+    if lead := _LEAD.match(text):
+        start += lead.end()
+        text = text[lead.end() :]
     if whole := labels.find(text):
-        return whole
-    first_line = text.lstrip("*_`\"' \n").split("\n", 1)[0]
+        return _found(whole, text, start)
+    line = text.lstrip("*_`\"' \n")
+    start += len(text) - len(line)
+    first_line = line.split("\n", 1)[0]
     head = _REST.split(first_line, maxsplit=1)[0]
     label = labels.find(head)
     if label is None:
         return None
     mentioned = {labels.find(word) for word in set(re.findall(r"\w+", first_line))} - {None, label}
-    return None if mentioned else label
+    return None if mentioned else _found(label, head, start)
 
 
-def _read_json(text: str, labels: LabelSet) -> str | None:
+def _find_in_json(text: str, start: int, labels: LabelSet) -> FoundLabel | None:
     for candidate in (text, text + "}"):
         try:
             # Pairs, not a dict, which would hide that a key came twice.
@@ -64,5 +94,16 @@ def _read_json(text: str, labels: LabelSet) -> str | None:
         except (ValueError, RecursionError):
             continue
         value = pairs[0][1] if len(pairs) == 1 else None
-        return labels.find(value) if isinstance(value, str) and normalise(value) else None
+        label = labels.find(value) if isinstance(value, str) and normalise(value) else None
+        written = _VALUE.match(text)
+        if label is None or written is None:
+            return None
+        return _found(label, written[1], start + written.start(1))
     return None
+
+
+def _found(name: str, text: str, start: int) -> FoundLabel:
+    """The label that a piece of an answer spells; the piece begins at `start`."""
+    spelling = _SPELLING.search(text)
+    first, last = spelling.span() if spelling else (0, len(text))
+    return FoundLabel(name, start + first, start + last)

@@ -7,6 +7,7 @@
 | | ignored (Ollama): fewer answers come | as many as came, and further calls |
 | `temperature`, `seed` | refused (reasoning models) | left out |
 | `max_tokens` | refused in favour of `max_completion_tokens` | that one |
+| 20 alternatives of each token, where asked for | refused (Azure: 5 at most) | 5, then none |
 | room for a label and no more | thoughts filled it and no answer came | room for thoughts too |
 """
 
@@ -19,6 +20,12 @@ from typing import Any
 CONSTRAINTS = ("auto", "json_schema", "grammar", "none")
 CONSTRAINT_FIELD = r"(?i:grammar|structured[ _]output|guided|response_?format|json_?schema)"
 """What a complaint about the constraint mentions."""
+LOGPROBS_FIELD = r"(?i:log_?probs?)"
+"""What a complaint about log-probabilities mentions."""
+MOST_ALTERNATIVES = 20
+"""How many alternatives of a token are asked for at most: OpenAI's limit, and vLLM's by default."""
+FEWER_ALTERNATIVES = 5
+"""How many are asked for next."""
 
 _NEXT_CONSTRAINT = {"grammar": "json_schema", "json_schema": "none"}
 
@@ -33,6 +40,7 @@ class Capabilities:
         temperature, seed: whether these may be said.
         answer_limit: the name of the field that limits an answer's length.
         thinks: whether thoughts count against that limit.
+        top_logprobs: how many alternatives of each token to ask for; 0: no log-probabilities.
     """
 
     constraint: str
@@ -41,6 +49,7 @@ class Capabilities:
     seed: bool = True
     answer_limit: str = "max_tokens"
     thinks: bool = False
+    top_logprobs: int = 0
 
     def after_refusal(self, complaint: str, n: int) -> Capabilities | None:
         """What is left to try, or None if the complaint is about nothing that can be changed.
@@ -62,6 +71,9 @@ class Capabilities:
         if self.constraint != "none":
             following = _NEXT_CONSTRAINT[self.constraint]
             remedies.append((CONSTRAINT_FIELD, {"constraint": following}))
+        if self.top_logprobs:
+            fewer = FEWER_ALTERNATIVES if self.top_logprobs > FEWER_ALTERNATIVES else 0
+            remedies.append((LOGPROBS_FIELD, {"top_logprobs": fewer}))
         # "n must be 1 if temperature is 0" is about n: what is named first is meant.
         found = [
             (match.start(), change)

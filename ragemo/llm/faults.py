@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from ragemo.errors import EndpointError
-from ragemo.llm.capabilities import CONSTRAINT_FIELD
+from ragemo.llm.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
 from ragemo.llm.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -114,6 +114,9 @@ def _explain_status(
         )
     if status == 402 or "insufficient_quota" in (error.code, error.type):
         return EndpointError(f"{message}. The account has no credit left there; add some")
+    if status == 403 and re.search(LOGPROBS_FIELD, complaint):
+        # OpenAI's reasoning models: only these may not be asked for.
+        return CallError(message, complaint=complaint)
     if status == 403 and not re.search("moderation|flagged", complaint, re.IGNORECASE):
         return EndpointError(
             f"{message}. The key in OPENAI_API_KEY may not use {endpoint.model!r} there"

@@ -19,18 +19,21 @@ from typing import Any
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import read_label
-from ragemo.llm.capabilities import CONSTRAINTS, Capabilities
+from ragemo.llm.capabilities import CONSTRAINTS, MOST_ALTERNATIVES, Capabilities
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
+from ragemo.llm.label_probabilities import Token, label_probabilities
 from ragemo.llm.prices import find_price
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import chat_request
 from ragemo.llm.tokens import estimate_prompt_tokens
-from ragemo.types import Ballot, Message, Prompt, Usage
+from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
 
 LONGEST_ANSWER = 2_000
 """Characters of a raw answer that a ballot keeps."""
+QUESTION = "Is snow white? Answer with one word, yes or no."
+"""What a doctor asks to see whether label probabilities can be had."""
 
 
 class OpenAIModel:
@@ -55,6 +58,9 @@ class OpenAIModel:
         constraint: how answers are held to the labels. "auto": by JSON schema with OpenAI, else
             by llama.cpp's `grammar` and vLLM's `structured_outputs`, else by JSON schema; and
             without any where none of them works. A constraint chosen by name is kept to.
+        label_probabilities: whether to ask for log-probabilities, too, and to make each answer's
+            a distribution over the labels (see `label_probabilities.py`). An answer whose are
+            missing, or not enough, counts as its label alone.
         backoff: seconds; the wait before attempt k+1 is drawn evenly from 0 to
             backoff * 2^(k-1), a minute at most.
         asks: whether it will be asked; where it only counts tokens it needs no key.
@@ -79,6 +85,7 @@ class OpenAIModel:
         timeout: float = 60.0,
         attempts: int = 5,
         constraint: str = "auto",
+        label_probabilities: bool = False,
         backoff: float = 2.0,
         asks: bool = True,
     ) -> None:
@@ -102,7 +109,11 @@ class OpenAIModel:
         )
         self._price = find_price(name, local=self._endpoint.is_local)
         first = "json_schema" if self._endpoint.is_openai else "grammar"
-        self._capabilities = Capabilities(first if constraint == "auto" else constraint)
+        self._capabilities = Capabilities(
+            first if constraint == "auto" else constraint,
+            top_logprobs=MOST_ALTERNATIVES if label_probabilities else 0,
+        )
+        self._label_probabilities = label_probabilities
         self._constraint = constraint
         self._temperature = temperature
         self._max_answer_tokens = max_answer_tokens
@@ -121,6 +132,7 @@ class OpenAIModel:
             "max_answer_tokens": self._max_answer_tokens,
             "constraint": self._constraint,
             "seed": self._seed,
+            **({"label_probabilities": True} if self._label_probabilities else {}),
         }
 
     @property
@@ -172,14 +184,15 @@ class OpenAIModel:
                 ]
                 break
             usages = reply.usages(self._price, time.perf_counter() - started)
-            for sample, answer, usage in zip(waiting, reply.answers, usages, strict=False):
-                label = read_label(answer, labels)
+            for sample, answer, tokens, usage in zip(
+                waiting, reply.answers, reply.tokens, usages, strict=False
+            ):
                 ballots.append(
                     Ballot(
                         utterance_id=prompt.utterance_id,
                         voter=self.name,
                         sample=sample,
-                        distribution=None if label is None else labels.one_hot(label),
+                        distribution=self._distribution(answer, tokens, labels),
                         answer=self._endpoint.scrub(answer)[:LONGEST_ANSWER],
                         usage=usage,
                     )
@@ -197,8 +210,9 @@ class OpenAIModel:
             `model`, `base_url`; `reachable`; `models` (the first 20 that it lists);
             `model_listed`; `constraint` (the one in use) and `constraint_kept` (whether answers
             to a question about something else were labels); `n`, `seed`, `temperature`,
-            `logprobs` (whether it takes them); `thinks`; `seconds` (of one call);
-            `price` (USD per million tokens, or None); `errors`, in words. What could not be
+            `logprobs` (whether they come) and `label_probabilities` (whether they are enough for
+            a distribution over the labels of an easy question); `thinks`; `seconds` (of one
+            call); `price` (USD per million tokens, or None); `errors`, in words. What could not be
             measured is None.
         """
         report: dict[str, Any] = {
@@ -207,7 +221,9 @@ class OpenAIModel:
             "reachable": False,
             "models": [],
             **dict.fromkeys(("model_listed", "constraint", "constraint_kept", "n", "seed")),
-            **dict.fromkeys(("temperature", "logprobs", "thinks", "seconds")),
+            **dict.fromkeys(
+                ("temperature", "logprobs", "label_probabilities", "thinks", "seconds")
+            ),
             "price": None
             if self._price is None
             else {field: getattr(self._price, field) for field in ("prompt", "cached", "answer")},
@@ -245,16 +261,26 @@ class OpenAIModel:
             "thinks": able.thinks,
             "seconds": round(ballots[-1].usage.seconds, 3),
         }
-        request = self._request(prompt, labels, replace(able, constraint="none"), sample=0, n=1)
+        self._capabilities = replace(able, top_logprobs=MOST_ALTERNATIVES)
         try:
-            completion = await self._connection.call(
-                lambda client: client.chat.completions.create(
-                    **request, logprobs=True, top_logprobs=2
-                )
-            )
-            report["logprobs"] = bool(completion.choices[0].logprobs)
-        except CallError as error:
-            report["logprobs"] = False if error.complaint else None
+            prompt = Prompt("doctor", (Message("user", QUESTION),), tokens=16)
+            reply = await self._complete(prompt, labels, 0, 1)
+        finally:
+            if not self._label_probabilities:
+                self._capabilities = replace(self._capabilities, top_logprobs=0)
+        (answer,), (tokens,) = reply.answers, reply.tokens
+        report["logprobs"] = bool(tokens)
+        report["label_probabilities"] = label_probabilities(answer, tokens, labels) is not None
+
+    def _distribution(
+        self, answer: str, tokens: tuple[Token, ...], labels: LabelSet
+    ) -> Distribution | None:
+        """An answer's distribution over the labels; None if it is no label."""
+        label = read_label(answer, labels)
+        if label is None:
+            return None
+        soft = label_probabilities(answer, tokens, labels) if self._label_probabilities else None
+        return soft or labels.one_hot(label)
 
     async def _complete(self, prompt: Prompt, labels: LabelSet, sample: int, most: int) -> Reply:
         """At least one answer and at most `most`, learning what the endpoint can do on the way.
@@ -295,7 +321,7 @@ class OpenAIModel:
             self._capabilities = replace(self._capabilities, largest_n=len(reply.answers))
         if not reply.answers:
             # The endpoint was asked and had nothing to say: an empty answer, no failure.
-            reply = replace(reply, answers=("",), ends=(None,))
+            reply = replace(reply, answers=("",), ends=(None,), tokens=((),))
         for other in wasted:
             reply = reply.and_paid_for(other)
         return reply

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import without_thinking
+from ragemo.llm.label_probabilities import Token
 from ragemo.llm.prices import Price
 from ragemo.llm.tokens import estimate_tokens
 from ragemo.types import Usage
+
+ROUNDING = 1e-3
+"""How far above 0 a log-probability may be."""
+LEAST_LOGPROB = -1e3
+"""Less is a probability of 0; OpenAI and vLLM write -9999 for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +26,14 @@ class Reply:
     Attributes:
         answers: at most as many as were asked for; as raw as they came.
         ends: the `finish_reason` of each.
+        tokens: those of each, with what else they might have been; () where log-probabilities
+            did not come or cannot be read.
         prompt_tokens, cached_tokens, answer_tokens: as in `Usage`, of the whole call.
     """
 
     answers: tuple[str, ...]
     ends: tuple[str | None, ...]
+    tokens: tuple[tuple[Token, ...], ...]
     prompt_tokens: int
     cached_tokens: int
     answer_tokens: int
@@ -93,6 +103,7 @@ def read_reply(completion: Any, n: int, prompt_tokens: int) -> Reply:
     return Reply(
         answers=answers,
         ends=tuple(getattr(choice, "finish_reason", None) for choice in choices),
+        tokens=tuple(_read_tokens(choice) for choice in choices),
         prompt_tokens=prompt_tokens,
         cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
         answer_tokens=_count(
@@ -104,6 +115,49 @@ def read_reply(completion: Any, n: int, prompt_tokens: int) -> Reply:
 def _content(choice: Any) -> str:
     content = getattr(getattr(choice, "message", None), "content", None)
     return content if isinstance(content, str) else ""
+
+
+def _read_tokens(choice: Any) -> tuple[Token, ...]:
+    """The tokens of an answer; none at all if one of them has no text."""
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    tokens: list[Token] = []
+    for entry in content if isinstance(content, list) else ():
+        text = _text(entry)
+        if text is None:
+            return ()
+        listed = getattr(entry, "top_logprobs", None)
+        alternatives = [
+            (_text(other), _probability(other))
+            for other in (listed if isinstance(listed, list) else ())
+        ]
+        tokens.append(
+            Token(
+                text,
+                _probability(entry) or 0.0,
+                tuple(
+                    (other, probability)
+                    for other, probability in alternatives
+                    if other is not None and probability is not None
+                ),
+            )
+        )
+    return tuple(tokens)
+
+
+def _text(entry: Any) -> bytes | None:
+    """A token's bytes. Its text alone does not tell the parts of a letter from each other."""
+    values, text = getattr(entry, "bytes", None), getattr(entry, "token", None)
+    if isinstance(values, list) and all(value in range(256) for value in values):
+        return bytes(values)
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None
+
+
+def _probability(entry: Any) -> float | None:
+    """A token's probability, or None if what is given is no log-probability."""
+    value = getattr(entry, "logprob", None)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value <= ROUNDING:
+        return None
+    return math.exp(min(max(value, LEAST_LOGPROB), 0.0))
 
 
 def _count(holder: Any, field: str, otherwise: int) -> int:

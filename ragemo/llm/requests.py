@@ -54,6 +54,8 @@ def chat_request(
         request["temperature"] = temperature
     if able.seed:
         request["seed"] = seed
+    if able.top_logprobs:
+        request |= {"logprobs": True, "top_logprobs": able.top_logprobs}
     if able.constraint == "json_schema":
         request["response_format"] = label_schema(labels)
     elif able.constraint == "grammar":

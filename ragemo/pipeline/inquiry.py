@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 
 from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.outlook import Outlook
 from ragemo.pipeline.questions import Question
 from ragemo.types import Ballot, Prompt
 from ragemo.voting.stopping import StoppingRule, vote_counts
@@ -30,6 +31,8 @@ class SettlingInquiry:
         purpose: of the ballots, see `Ballot`.
         bases: voter -> what it says whatever it is asked, taken off before its first choice is
             counted, for models that score labels.
+        outlook: what the pool would decide; from the second answer on, nothing is asked that
+            could not change that, one answer at a time. None: only the rule counts.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class SettlingInquiry:
         *,
         purpose: str = "verdict",
         bases: Mapping[str, Sequence[float]] | None = None,
+        outlook: Outlook | None = None,
     ) -> None:
         self._models = models
         self._labels = labels
         self._rule = rule
         self._purpose = purpose
         self._bases = bases or {}
+        self._outlook = outlook
         self._question_of = {sample: q for q in questions for sample in q.samples}
         self._open = sorted(self._question_of)
         self._there: dict[int, Ballot] = {}
@@ -65,7 +70,7 @@ class SettlingInquiry:
 
     def next(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
         """See `ragemo.llm.ask.Inquiry`."""
-        while needed := self._rule.needed(self._counts(), len(self._open)):
+        while needed := self._needed():
             question = self._question_of[self._open[0]]
             model = self._models[question.model]
             if model.shares_prompt:
@@ -90,6 +95,22 @@ class SettlingInquiry:
         ]
         self._heard += heard
         return heard
+
+    def _needed(self) -> int:
+        """How many more answers may be asked for at once; 0: all is settled."""
+        if self._outlook is None:
+            return self._rule.needed(self._counts(), len(self._open))
+        if not self._heard or not self._open:
+            return min(len(self._open), 1)
+        # The model's own majority may be sure while the pool's verdict is not: it goes by shares.
+        if self._rule.kind == "posterior" and self._rule.settled(self._counts(), len(self._open)):
+            return 0
+        awaited = [
+            Ballot(question.prompt.utterance_id, self._models[question.model].name, sample)
+            for sample in self._open
+            for question in [self._question_of[sample]]
+        ]
+        return int(self._outlook.is_open(self._heard, awaited))
 
     def _counts(self) -> list[int]:
         return vote_counts([self._unbiased(ballot) for ballot in self._heard], self._labels)

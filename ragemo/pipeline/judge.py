@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from ragemo.voting.labelled import labelled_of
 from ragemo.voting.panel import Labelled, Panel, fit_panel, untried_panel
 from ragemo.voting.review import Evidence, review, review_csv
 from ragemo.voting.transitions import Links, count_transitions
-from ragemo.voting.votes import count_votes, votes_of_arrays
-from ragemo.voting.weighing import Weighed, weigh
+from ragemo.voting.votes import Votes, count_votes, votes_of_arrays
+from ragemo.voting.weighing import ENOUGH, Weighed, weigh
 
 CLOSE = 0.4
 """Similarity of the closest example below which an utterance has nothing like it in the index."""
@@ -70,48 +70,19 @@ def judge(
         given: a panel that was fitted elsewhere; voters it does not know are weighed by their
             agreement with it.
     """
-    heard = [b for b in ballots if how.voters is None or b.voter in how.voters]
-    cast = [ballot for ballot in heard if ballot.purpose == "verdict"]
+    cast = [ballot for ballot in _counting(ballots, how) if ballot.purpose == "verdict"]
     votes = count_votes(cast, plan.targets, len(plan.labels))
     panels: dict[Cell, Panel] = {}
     alone: dict[Cell, Panel] = {}
     weighed: dict[Cell, Sequence[Weighed]] = {}
-    silent = [ballot for ballot in heard if ballot.purpose == "contentless"]
-    places = sorted({ballot.utterance_id for ballot in silent})
-    parts: Mapping[Cell, Index | None] = plan.parts or {NOWHERE: None}
-    for part, index in parts.items():
-        known = _known(index, how, len(plan.labels))
-        if given is not None:
-            own = given
-        elif index is None:
-            own = untried_panel(how.pool, (), len(plan.labels))
-        else:
-            own = alone[part] = fit_panel(
-                known,
-                index.prior,
-                pool=how.pool,
-                decoder=how.dialogue,
-                correction=how.correction,
-                coverage=how.coverage,
-            )
-        tried = count_votes(
-            [b for b in heard if b.purpose == "check" or b.utterance_id in plan.own],
-            known.votes.utterances,
-            len(plan.labels),
-        )
+    for bench in _benches(plan, ballots, how, given):
+        part = bench.part
         here = np.array(
             [plan.part_of.get(target, NOWHERE) == part for target in plan.targets], dtype=bool
         )
-        panels[part], weighed[part] = weigh(
-            own,
-            known,
-            tried,
-            votes.on(here),
-            contentless=count_votes(silent, places, len(plan.labels)) if silent else None,
-            calibrate=how.calibration != "none",
-            coverage=how.coverage,
-            correction=how.correction,
-        )
+        panels[part], weighed[part] = bench.weigh(votes.on(here), how)
+        if given is None and part in plan.parts:
+            alone[part] = bench.own
     decision = decide(
         [utterance.turn for utterance in plan.utterances],
         plan.targets,
@@ -122,6 +93,95 @@ def judge(
         abstain_below=how.abstain_below,
     )
     return Judged(decision, panels, alone, weighed)
+
+
+def tried_panels(
+    plan: Plan, ballots: Sequence[Ballot], how: VotingSettings, *, given: Panel | None = None
+) -> dict[str, Panel]:
+    """Target -> the panel with the voters that were tried on labelled windows so far.
+
+    Without a single target's answer this is what `judge` will decide by, as far as the voters
+    from outside were all tried on enough windows.
+    """
+    panels = {}
+    for bench in _benches(plan, ballots, how, given):
+        enough = [
+            voter
+            for voter in bench.tried.voters
+            if (bench.tried.of([voter]).present[0] & (bench.known.gold >= 0)).sum() >= ENOUGH
+        ]
+        panels[bench.part] = bench.weigh(bench.tried.of(enough), how)[0]
+    return {target: panels[plan.part_of.get(target, NOWHERE)] for target in plan.targets}
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """A part of the index, before anybody from outside is weighed.
+
+    Attributes:
+        part: of the index.
+        own: the panel of its own voters, or the one that was given.
+        known: their votes on labelled windows.
+        tried: the outside voters' votes on the same windows.
+        contentless: their votes on windows that say nothing, or None.
+    """
+
+    part: Cell
+    own: Panel
+    known: Labelled
+    tried: Votes
+    contentless: Votes | None
+
+    def weigh(self, votes: Votes, how: VotingSettings) -> tuple[Panel, list[Weighed]]:
+        """The panel with the voters from outside added."""
+        return weigh(
+            self.own,
+            self.known,
+            self.tried,
+            votes,
+            contentless=self.contentless,
+            calibrate=how.calibration != "none",
+            coverage=how.coverage,
+            correction=how.correction,
+        )
+
+
+def _counting(ballots: Sequence[Ballot], how: VotingSettings) -> list[Ballot]:
+    """The ballots of the voters that count."""
+    return [b for b in ballots if how.voters is None or b.voter in how.voters]
+
+
+def _benches(
+    plan: Plan, ballots: Sequence[Ballot], how: VotingSettings, given: Panel | None
+) -> Iterator[_Bench]:
+    """Every part of the index with what is known of the voters there."""
+    heard, labels = _counting(ballots, how), len(plan.labels)
+    silent = [ballot for ballot in heard if ballot.purpose == "contentless"]
+    places = sorted({ballot.utterance_id for ballot in silent})
+    checks = [b for b in heard if b.purpose == "check" or b.utterance_id in plan.own]
+    parts: Mapping[Cell, Index | None] = plan.parts or {NOWHERE: None}
+    for part, index in parts.items():
+        known = _known(index, how, labels)
+        if given is not None:
+            own = given
+        elif index is None:
+            own = untried_panel(how.pool, (), labels)
+        else:
+            own = fit_panel(
+                known,
+                index.prior,
+                pool=how.pool,
+                decoder=how.dialogue,
+                correction=how.correction,
+                coverage=how.coverage,
+            )
+        tried = count_votes(
+            [ballot for ballot in checks if ballot.voter not in own.weights],
+            known.votes.utterances,
+            labels,
+        )
+        contentless = count_votes(silent, places, labels) if silent else None
+        yield _Bench(part, own, known, tried, contentless)
 
 
 def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:

@@ -9,7 +9,8 @@ from ragemo.errors import EndpointError
 from ragemo.llm.ask import ask_all
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.inquiry import SettlingInquiry
-from ragemo.pipeline.judge import judge, review_table
+from ragemo.pipeline.judge import judge, review_table, tried_panels
+from ragemo.pipeline.outlook import Outlook, outlooks
 from ragemo.pipeline.plan import NOWHERE, Plan, make_plan
 from ragemo.pipeline.questions import Question
 from ragemo.progress import Progress, Silent
@@ -111,7 +112,7 @@ def carry_out(
         run.append([ballot for ballot in plan.ballots if ballot.key not in there])
         try:
             if llm is not None:
-                _ask(plan, settings, [llm, *others], run, progress)
+                _ask(plan, settings, [llm, *others], run, progress, given=given)
         except EndpointError:
             if not resume and len(run.ballots()) == len(plan.ballots):
                 run.remove()  # or a corrected address could not use the folder
@@ -134,6 +135,8 @@ def _ask(
     models: Sequence[LanguageModel],
     run: Run,
     progress: Progress,
+    *,
+    given: Panel | None,
 ) -> None:
     """Ask first what tells of the models, then about the targets; nothing that is answered."""
     labels = len(plan.labels)
@@ -155,10 +158,17 @@ def _ask(
     )
     rule = StoppingRule(settings.voting.stop, settings.voting.stop_threshold)
     bases = _bases(run, plan, settings.voting)
+    futures: dict[str, Outlook] = {}
+    if rule.kind != "none" and settings.llm.samples > 1:
+        panels = tried_panels(plan, run.ballots(), settings.voting, given=given)
+        names = {model.name for model in models}
+        futures = outlooks(panels, plan.ballots, sorted(names), labels)
     go_on(
         [
-            SettlingInquiry(questions, models, labels, rule, bases=bases)
-            for questions in plan.questions.values()
+            SettlingInquiry(
+                questions, models, labels, rule, bases=bases, outlook=futures.get(target)
+            )
+            for target, questions in plan.questions.items()
         ],
         f"asking {models[0].name}",
     )

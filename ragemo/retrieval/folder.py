@@ -224,7 +224,7 @@ def _belong_together(index: Index) -> bool:
 
 def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:
     voters, votes = {}, {}
-    with np.load(file, allow_pickle=False) as stored:
+    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
         for name in INDEX_VOTERS:
             parts = {
                 key.removeprefix(f"{name}."): stored[key]

@@ -140,16 +140,24 @@ def read_calibration(
 
 
 def _parsed(data: Any) -> Calibration:
-    """The calibration from what `Calibration.write` wrote; anything else raises anything."""
+    """The calibration from what `Calibration.write` wrote.
+
+    Raises:
+        ArithmeticError, AttributeError, KeyError, TypeError, ValueError: if it is not that.
+    """
     if data["kind"] != KIND or data["format"] != FORMAT:
         raise ValueError(f"kind {data['kind']!r}, format {data['format']!r}")
     calibration = Calibration(
         panel=Panel.from_dict(data["panel"]),
-        labels=tuple(map(str, data["labels"])),
-        fitted_on={dialogue: str(own) for dialogue, own in data["fitted_on"].items()},
-        corpora=tuple(map(str, data["corpora"])),
+        labels=tuple(data["labels"]),
+        fitted_on=dict(data["fitted_on"]),
+        corpora=tuple(data["corpora"]),
         gain=dict(data["gain"]),
     )
+    # What it was fitted on has to be known for certain.
+    texts = [*calibration.labels, *calibration.corpora, *calibration.fitted_on.values()]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("labels, corpora and fitted_on have to be texts")
     if len(calibration.labels) != len(calibration.panel.prior):
         raise ValueError(
             f"{len(calibration.labels)} labels, a panel for {len(calibration.panel.prior)}"

@@ -19,8 +19,8 @@ def mean_pool(votes: Votes, weights: Floats) -> Floats:
         votes: of V voters.
         weights: w, shape (V,), at least 0.
     """
-    parts = (weights[:, None] * votes.present)[:, :, None] * votes.shares
-    totals = np.sort(parts, axis=0).sum(axis=0)
+    # A sum over voters in order of size, so that the voters' order leaves no trace.
+    totals = np.sort(weights[:, None, None] * votes.shares, axis=0).sum(axis=0)
     mass = totals.sum(axis=1, keepdims=True)
     shares: Floats = np.divide(totals, mass, out=np.zeros_like(totals), where=mass > 0)
     return shares

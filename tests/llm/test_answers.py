@@ -4,11 +4,11 @@ import json
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ragemo.labels import LabelSet
-from ragemo.llm.answers import read_label, without_thinking
+from ragemo.llm.answers import find_label, read_label, without_thinking
 
 LABELS = LabelSet.from_dict(
     {
@@ -35,6 +35,32 @@ cases = st.sampled_from([str.lower, str.upper, str.title])
 def test_a_spelling_in_any_case_and_dress_is_its_label(spelling, case, before, after):
     text, name = spelling
     assert read_label(before + case(text) + after, LABELS) == name
+
+
+@given(
+    spellings,
+    cases,
+    st.sampled_from(
+        [
+            "{}",
+            "Label: {}",
+            '{{"label": "{}"}}',
+            '{{\n "sad" : "{}."',
+            '```json\n{{"emotion":"*{}*"}}\n```',
+            "<think>sad?</think> The emotion is {}, {}.",
+            "**{}**\nBecause sad people say so.",
+        ]
+    ),
+    marks,
+)
+def test_a_label_is_found_where_it_stands(spelling, case, form, around):
+    text = case(spelling[0])
+    answer = around + form.format(text, text) + around
+    assume(answer.count("`") in (0, 6))  # what stands around a code block may undo it
+    found = find_label(answer, LABELS)
+    assert (found.name, answer[found.start : found.end]) == (spelling[1], text)
+    assert found.end <= answer.rindex(text) + len(text)
+    assert answer[: found.start].rpartition("</think>")[2].count(text) == 0, "the first one"
 
 
 @given(

@@ -1,5 +1,6 @@
 """Small corpora, language models and runs that the pipeline's tests share."""
 
+import math
 from dataclasses import replace
 from zlib import crc32
 
@@ -122,14 +123,10 @@ class ScoringLLM(FakeLLM):
     async def ask(self, prompt, labels, samples):
         ballots = await super().ask(prompt, labels, samples)
         scores = tuple(self.scores(prompt))
-        best = scores.index(max(scores))
+        shares = [math.exp(score) for score in scores]
+        told = tuple(share / sum(shares) for share in shares)
         return [
-            replace(
-                ballot,
-                distribution=tuple(0.8 if row == best else 0.1 for row in range(len(scores))),
-                log_likelihoods=scores,
-                answer="",
-            )
+            replace(ballot, distribution=told, log_likelihoods=scores, answer="")
             for ballot in ballots
         ]
 

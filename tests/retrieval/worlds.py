@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy.stats import binom
 
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
@@ -23,6 +24,8 @@ from tests.conftest import LABELS, FakeEmbedder, make_corpus, make_turn
 DIMENSION = 128
 """So many that a probe can learn every unit of a planted world by heart."""
 
+UNIT_FIELD = {"dialogue": "dialogue_id", "session": "session", "speaker": "speaker"}
+
 first = itemgetter(0)
 dialogues = st.sampled_from("abcdefgh")
 sessions = st.sampled_from(["s1", "s2", "s3", "s4", "s5", "s6", None, ""])
@@ -31,8 +34,27 @@ texts = st.lists(st.sampled_from(["oh", "my", "God", "no", "way", "!"]), max_siz
 golds = st.sampled_from([*LABELS.names, None])
 
 
-def build(corpus: Corpus, dimension: int = 8, **options: Any) -> Index:
-    return Index.build(corpus, FakeEmbedder(dimension=dimension), transcript="asr", **options)
+CORPUS = make_corpus(
+    [
+        {
+            "dialogue": f"d{n // 5}",
+            "text": ""
+            if n == 7
+            else f"utterance {n} – ‘déjà vu’ {'so glad' if n % 3 == 1 else ''}",
+            "emotion": "fru" if n == 3 else LABELS.names[n % 3],
+            "needs_prediction": n % 10 != 4,
+            "session": f"s{n // 10}",
+            "speaker": "AB"[n % 2],
+            "reference": "the-human-transcript",
+        }
+        for n in range(30)
+    ]
+)
+"""26 examples in six dialogues and three sessions, context, and an utterance without words."""
+
+
+def build(corpus: Corpus = CORPUS, embedder: Embedder | None = None, **options: Any) -> Index:
+    return Index.build(corpus, embedder or FakeEmbedder(), transcript="asr", **options)
 
 
 @st.composite
@@ -54,9 +76,11 @@ def kin(one: Turn, other: Turn, exclude: str) -> bool:
     return exclude == "speaker" and bool(one.speaker) and one.speaker == other.speaker
 
 
-def index_of(turns: Sequence[Turn], gold: Sequence[str | None]) -> Index:
+def index_of(
+    turns: Sequence[Turn], gold: Sequence[str | None], embedder: Embedder | None = None
+) -> Index:
     """An index of turns as they are, in the order of their dialogues."""
-    embedder = FakeEmbedder()
+    embedder = embedder or FakeEmbedder()
     return Index(
         turns=turns,
         gold=gold,
@@ -69,27 +93,28 @@ def index_of(turns: Sequence[Turn], gold: Sequence[str | None]) -> Index:
     )
 
 
-def planted(unit: str, count: int = 150, seed: int = 0) -> Corpus:
-    """Each dialogue, session or speaker has a label drawn by lot and says but its own name.
+UNITS_PLANTED = 100
+
+
+def planted(unit: str, seed: int = 0) -> Corpus:
+    """Each of 100 dialogues, sessions or speakers has a label drawn by lot and says its own name.
 
     Whoever has seen a unit's label knows it for good; whoever has not can only guess.
     """
+    count = UNITS_PLANTED
     labels = np.random.default_rng(seed).choice(LABELS.names, count)
     if unit == "dialogue":
         units = [(f"d{n}", None, "AB"[turn % 2], n) for n in range(count) for turn in range(4)]
     elif unit == "session":
         units = [
-            (f"d{n}.{part}", f"s{n}", "AB"[turn % 2], n)
+            (f"d{n}.{turn // 3}", f"s{n}", "AB"[turn % 2], n)
             for n in range(count)
-            for part in range(2)
-            for turn in range(2)
+            for turn in range(6)
         ]
-    else:  # each in three dialogues, with other speakers in each
-        units = [
-            (f"d{first}", None, f"p{n}", n)
-            for first in range(count)
-            for n in (first, (first + 7) % count, (first + 31) % count)
-        ]
+    else:  # each in six dialogues, with other speakers in each
+        steps = (0, 7, 18, 31, 45, 60)
+        speakers = [(d, (d + step) % count) for d in range(count) for step in steps]
+        units = [(f"d{d}", None, f"p{n}", n) for d, n in speakers]
     return make_corpus(
         [
             {
@@ -102,6 +127,15 @@ def planted(unit: str, count: int = 150, seed: int = 0) -> Corpus:
             for dialogue, session, speaker, n in units
         ]
     )
+
+
+def guessing() -> tuple[float, float]:
+    """The accuracy of somebody who guesses, 998 times of 1000, in a planted world.
+
+    All windows of a unit may be right or wrong together: it is the units that count.
+    """
+    low, high = binom.ppf([0.001, 0.999], UNITS_PLANTED, 1 / len(LABELS)) / UNITS_PLANTED
+    return float(low), float(high)
 
 
 def accuracy(votes: Floats, gold: Integers) -> float:

@@ -41,12 +41,15 @@ OTHERS = [
     Ballot("d_1", "llm", sample=3, answer="perhaps"),
     Ballot("d_1", "llm", sample=4, error="timeout"),
     Ballot("d_1", "neighbours", distribution=(1 / 3, 1 / 3, 1 / 3)),
+    Ballot("d_1", "llm", sample=3, answer="perhaps", variant="context 2", purpose="check"),
 ]
 DEMONSTRATION = Demonstration(Window((make_turn("x", dialogue_id="o"),)), "hap", 0.123456)
 VERDICTS = [
-    Verdict("d_1", "hap", (0.1, 0.7, 0.2), 0.7, 2 / 3, invalid=1, failed=2),
+    Verdict("d_1", "hap", (0.1, 0.7, 0.2), 0.7, 2 / 3, 1, 2, ("hap", "ang"), abstained=True),
     Verdict('d,"2', None, None, 0.0, 0.0, failed=1),
 ]
+PANELS = [{"left_out": [-1], "panel": {"pool": "log"}}, {"left_out": [0], "panel": None}]
+REVIEW = '"utterance_id","reasons"\n"d_1","héllo"\n'
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ def test_what_is_written_is_read_again(folder):
         run.append(OTHERS)
         run.append([])
     run = Run.open(folder)
-    assert run.manifest == {"kind": "run", "format": 1, **MANIFEST}
+    assert run.manifest == {"kind": "run", "format": 2, **MANIFEST}
     assert run.labels == LABELS
     assert run.utterances == UTTERANCES
     assert run.ballots() == [BALLOT, *OTHERS]
@@ -88,16 +91,39 @@ def test_where_a_call_was_made_again_the_last_answer_counts(folder):
 
 def test_decisions_are_read_again_and_predictions_have_these_bytes(folder):
     with Run.resume(folder, MANIFEST) as run:
-        run.finish(VERDICTS, {"d_1": [DEMONSTRATION]})
-    assert Run.open(folder).verdicts() == VERDICTS
+        run.finish(
+            VERDICTS, {"d_1": [DEMONSTRATION]}, panels=PANELS, parts=[1, 0], review=REVIEW
+        )
+    run = Run.open(folder)
+    assert run.verdicts() == VERDICTS
+    assert (run.panels(), run.parts()) == (PANELS, [1, 0])
     assert (folder / "predictions.csv").read_bytes() == (
-        b"id,label,confidence,neu,hap,ang\n"
-        b"d_1,hap,0.700000,0.100000,0.700000,0.200000\n"
-        b'"d,""2",,0.000000,,,\n'
+        b"id,label,confidence,neu,hap,ang,label_set,abstained\n"
+        b"d_1,hap,0.700000,0.100000,0.700000,0.200000,hap|ang,yes\n"
+        b'"d,""2",,0.000000,,,,,\n'
     )
     first, second = map(json.loads, (folder / "verdicts.jsonl").read_text().splitlines())
     assert first["demonstrations"] == [{"id": "o_0", "label": "hap", "similarity": 0.123456}]
     assert second["demonstrations"] == []
+    # A spreadsheet takes it for UTF-8 by its mark.
+    assert (folder / "review.csv").read_bytes() == b"\xef\xbb\xbf" + REVIEW.encode()
+
+
+def test_without_panels_every_verdict_is_the_first_one_s(folder):
+    with Run.resume(folder, MANIFEST) as run:
+        run.finish(VERDICTS, {})
+    run = Run.open(folder)
+    assert (run.panels(), run.parts()) == ([], [0, 0])
+
+
+def test_decided_anew_a_run_holds_the_new_decisions_alone(folder):
+    with Run.resume(folder, MANIFEST) as run:
+        run.finish(VERDICTS, {"d_1": [DEMONSTRATION]}, panels=PANELS, parts=[1, 0], review=REVIEW)
+    with Run.resume(folder, MANIFEST) as run:
+        run.finish(VERDICTS[1:], {}, panels=PANELS[:1])
+    run = Run.open(folder)
+    assert (run.verdicts(), run.panels(), run.parts()) == (VERDICTS[1:], PANELS[:1], [0])
+    assert len((folder / "predictions.csv").read_text().splitlines()) == 2
 
 
 def test_an_unfinished_run_has_no_decisions(folder):
@@ -233,9 +259,9 @@ def test_a_folder_without_a_run_says_how_to_make_one(tmp_path, act):
         b"{",
         b"[]",
         b"{}",
-        b'{"format": 1}',
-        b'{"kind": "index", "format": 1}',
-        b'{"kind": "run", "format": 2}',
+        b'{"format": 2}',
+        b'{"kind": "index", "format": 2}',
+        b'{"kind": "run"}',
         b"\xff",
     ],
 )
@@ -245,6 +271,21 @@ def test_a_manifest_that_is_none_is_refused(folder, content):
         Run.open(folder)
 
 
+@pytest.mark.parametrize("format_", [1, 3])
+def test_a_run_of_another_format_is_refused_and_left_as_it_is(folder, format_):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": format_}))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for act in (Run.open, lambda path: Run.resume(path, MANIFEST)):
+        with pytest.raises(
+            RunFolderError, match=f"run format {format_}, this ragemo reads 2; predict again"
+        ):
+            act(folder)
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        Run.create(folder, MANIFEST, UTTERANCES)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("line", [b"{", b"[]", b"3", b"{}", b'{"utterance_id": "x"}', b"\xff"])
 @pytest.mark.parametrize(
     ("name", "read"),
@@ -252,6 +293,7 @@ def test_a_manifest_that_is_none_is_refused(folder, content):
         ("utterances.jsonl", lambda run: run.utterances),
         ("ballots.jsonl", Run.ballots),
         ("verdicts.jsonl", Run.verdicts),
+        ("verdicts.jsonl", Run.parts),
     ],
 )
 def test_a_damaged_line_is_named(folder, name, read, line):
@@ -268,6 +310,15 @@ def test_a_missing_file_is_named(folder):
     (folder / "utterances.jsonl").unlink()
     with pytest.raises(RunFolderError, match=r"utterances\.jsonl: cannot be read"):
         _ = Run.open(folder).utterances
+    with pytest.raises(RunFolderError, match=r"panel\.json: cannot be read .*predict again"):
+        Run.open(folder).panels()
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"parts": 3}', b"\xff"])
+def test_damaged_panels_are_named(folder, content):
+    (folder / "panel.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"panel\.json: cannot be read .*predict again"):
+        Run.open(folder).panels()
 
 
 # -- full disks ----------------------------------------------------------------------------------

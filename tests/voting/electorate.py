@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from ragemo.types import Ballot, Turn
@@ -14,6 +16,9 @@ from ragemo.voting.votes import Floats, Integers, Votes, count_votes, votes_of_a
 from tests.conftest import LABELS, make_turn
 
 SIZE = len(LABELS)
+
+some_examples = settings(deadline=None, max_examples=40)
+"""For properties of what `electorates` draws, which takes its time."""
 
 
 def names(count: int) -> list[str]:
@@ -31,10 +36,14 @@ def leans(*shares: float, voter: str = "llm", utterance: str = "u000", sample: i
     return Ballot(utterance, voter, sample, shares)
 
 
-distributions = (
-    st.lists(st.integers(0, 6), min_size=SIZE, max_size=SIZE)
-    .filter(any)
-    .map(lambda raw: tuple(share / sum(raw) for share in raw))
+distributions = st.sampled_from(
+    sorted(
+        {
+            tuple(share / sum(raw) for share in raw)
+            for raw in product(range(7), repeat=SIZE)
+            if any(raw)
+        }
+    )
 )
 """Of small whole numbers, so that shares tie, vanish and are bare labels at times."""
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.voting.bases import ENOUGH, SHRINKAGE, base_of
@@ -18,6 +18,7 @@ from tests.voting.electorate import (
     informed,
     names,
     says,
+    some_examples,
     votes_of,
 )
 
@@ -120,7 +121,7 @@ def test_what_is_said_of_windows_without_content_is_taken_off_in_full():
     assert evidence(votes, {"llm": base}) == pytest.approx(0, abs=1e-6)
 
 
-@settings(deadline=None)
+@some_examples
 @given(electorates(utterances=8), st.randoms())
 def test_the_order_of_windows_and_ballots_leaves_no_trace(electorate, dice):
     ballots, ids = electorate

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from ragemo.voting.log_pool import evidence, fit_weights, log_pool
 from ragemo.voting.votes import votes_of_arrays
-from tests.voting.electorate import SIZE, distributions, electorates, informed, names, votes_of
+from tests.voting.electorate import (
+    SIZE,
+    distributions,
+    electorates,
+    informed,
+    names,
+    some_examples,
+    votes_of,
+)
 
 PRIOR = (0.5, 0.3, 0.2)
 LOG_PRIOR = np.log(PRIOR)
@@ -63,6 +71,7 @@ def fitted(shares, gold, guess=0.5, spread=0.5):
 # -- the pool ------------------------------------------------------------------------------------
 
 
+@some_examples
 @given(
     electorates(),
     distributions.filter(all),
@@ -111,6 +120,16 @@ def test_the_start_may_be_another_one_for_each_window():
     assert log_pool(np.zeros((0, 2, SIZE)), np.zeros(0), start) == pytest.approx(np.exp(start))
 
 
+def test_the_order_of_the_voters_leaves_no_trace_in_the_last_digit():
+    dice = np.random.default_rng(0)
+    found, weights = dice.normal(size=(7, 50, SIZE)), dice.uniform(size=7)
+    pooled = log_pool(found, weights, LOG_PRIOR)
+    for _ in range(20):
+        order = dice.permutation(7)
+        assert np.array_equal(log_pool(found[order], weights[order], LOG_PRIOR), pooled)
+
+
+@some_examples
 @given(electorates(), weights_of, st.integers(0, 3))
 def test_a_constant_added_to_a_voter_s_logs_changes_nothing(electorate, weights, voter):
     found = evidence(votes_of(*electorate), {})
@@ -133,7 +152,7 @@ def test_no_weights_of_a_grid_are_better(problem):
         assert best <= objective(tried, *problem) + 1e-6
 
 
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(problems(voters=3))
 def test_no_step_from_the_weights_lowers_the_loss(problem):
     """The slope is 0 in each direction, or points below a weight of 0."""
@@ -150,13 +169,13 @@ def test_no_step_from_the_weights_lowers_the_loss(problem):
             assert slope >= -0.05
 
 
-@settings(deadline=None)
+@some_examples
 @given(problems(voters=3))
 def test_weights_are_never_negative(problem):
     assert (fit_weights(*problem) >= 0).all()
 
 
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(problems(voters=3), st.permutations(range(3)), st.randoms())
 def test_the_order_of_windows_and_voters_changes_nothing(problem, order, dice):
     found, gold, start, guess, spread = problem
@@ -216,7 +235,7 @@ def test_without_windows_the_weights_are_the_guess(guess):
     assert found == pytest.approx(guess)
 
 
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(problems(voters=2))
 def test_the_narrower_the_spread_the_nearer_the_weights_stay_to_the_guess(problem):
     found, gold, start, guess, _ = problem

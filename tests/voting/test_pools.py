@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.voting.majority import majority_pool
@@ -17,6 +17,7 @@ from tests.voting.electorate import (
     leans,
     names,
     says,
+    some_examples,
     votes_of,
 )
 
@@ -84,6 +85,7 @@ def test_the_mean_counts_voters_and_not_their_ballots():
     assert pooled[0] == pytest.approx([0.5, 0.5, 0])
 
 
+@some_examples
 @given(electorates(), st.lists(st.floats(0, 5), min_size=4, max_size=4))
 def test_the_mean_is_the_equation(electorate, weights):
     votes = votes_of(*electorate)
@@ -124,6 +126,7 @@ def test_among_equals_the_label_that_stands_first_wins():
         assert majority_pool(votes)[0].argmax() == LABELS.index(one)
 
 
+@some_examples
 @given(electorates())
 def test_the_majority_is_the_share_of_the_ballots(electorate):
     ballots, ids = electorate
@@ -136,6 +139,7 @@ def test_the_majority_is_the_share_of_the_ballots(electorate):
         assert shares == pytest.approx(expected)
 
 
+@some_examples
 @given(electorates(), st.sampled_from(["v0", "new"]))
 def test_one_more_ballot_for_the_leader_never_hurts_it_in_the_majority(electorate, voter):
     """Whoever casts it, and whatever was said before."""
@@ -153,7 +157,7 @@ def test_one_more_ballot_for_the_leader_never_hurts_it_in_the_majority(electorat
 
 
 @every_pool
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(st.data(), electorates())
 def test_beliefs_are_distributions_or_nothing_where_nobody_with_a_weight_voted(
     pool, data, electorate
@@ -168,7 +172,7 @@ def test_beliefs_are_distributions_or_nothing_where_nobody_with_a_weight_voted(
 
 
 @every_pool
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(st.data(), electorates(), st.randoms())
 def test_the_order_of_voters_utterances_and_ballots_leaves_no_trace(pool, data, electorate, dice):
     panel, (ballots, ids) = data.draw(panels(pool)), electorate
@@ -184,7 +188,7 @@ def test_the_order_of_voters_utterances_and_ballots_leaves_no_trace(pool, data, 
 
 
 @every_pool
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(st.data(), electorates(), st.lists(distributions, min_size=5, max_size=5))
 def test_a_voter_of_no_weight_changes_nothing(pool, data, electorate, said):
     panel, votes = data.draw(panels(pool)), votes_of(*electorate)
@@ -196,7 +200,7 @@ def test_a_voter_of_no_weight_changes_nothing(pool, data, electorate, said):
 
 
 @utterance_by_utterance
-@settings(deadline=None, max_examples=40)
+@some_examples
 @given(st.data(), electorates(utterances=8))
 def test_an_utterance_s_belief_depends_on_its_own_ballots_alone(pool, data, electorate):
     panel, votes = data.draw(panels(pool)), votes_of(*electorate)
@@ -220,7 +224,7 @@ def test_dawid_and_skene_s_beliefs_depend_on_the_other_utterances():
 # -- one more voter of the leader's mind ---------------------------------------------------------
 
 
-@settings(deadline=None)
+@some_examples
 @given(electorates(), distributions, st.sampled_from([0.2, 1.0, 3.0]))
 def test_one_more_voter_whose_first_choice_leads_never_unseats_it_in_the_mean(
     electorate, shares, weight
@@ -245,7 +249,7 @@ def log_panel(prior, base=None):
     return Panel("log", dict.fromkeys(voters, 0.8), prior, bases)
 
 
-@settings(deadline=None)
+@some_examples
 @given(electorates(), distributions, priors, priors)
 def test_one_more_voter_whose_evidence_is_strongest_for_the_leader_never_hurts_it_in_the_log_pool(
     electorate, shares, prior, base
@@ -264,7 +268,7 @@ def test_one_more_voter_whose_evidence_is_strongest_for_the_leader_never_hurts_i
             assert new[leader] >= new.max() - 1e-12
 
 
-@settings(deadline=None)
+@some_examples
 @given(electorates(), distributions, priors)
 def test_with_even_bases_one_more_first_choice_of_the_leader_never_hurts_it_in_the_log_pool(
     electorate, shares, prior
@@ -287,7 +291,7 @@ def test_a_first_choice_below_the_voter_s_own_base_speaks_against_the_leader_in_
     assert after[0].argmax() == 1
 
 
-@settings(deadline=None)
+@some_examples
 @given(
     st.lists(st.sampled_from(LABELS.names), min_size=1, max_size=6),
     electorates(voters=2),

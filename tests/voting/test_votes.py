@@ -1,7 +1,7 @@
 """Ballots as arrays: what each voter says of each utterance."""
 
 import math
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from ragemo.types import Ballot
 from ragemo.voting.votes import LEAST, count_votes, normalised, votes_of_arrays
 from tests.conftest import LABELS
-from tests.voting.electorate import SIZE, distributions, electorates, leans, names, says, votes_of
+from tests.voting.electorate import (
+    SIZE,
+    distributions,
+    electorates,
+    leans,
+    names,
+    says,
+    some_examples,
+    votes_of,
+)
 
 
 def equal(one, other):
@@ -61,6 +70,7 @@ def test_fractions_of_another_rounding_tie():
     assert votes.firsts[0, 0].tolist() == [1, 0, 1]
 
 
+@some_examples
 @given(electorates(), st.randoms())
 def test_the_order_of_the_ballots_leaves_no_trace(electorate, dice):
     ballots, ids = electorate
@@ -69,6 +79,14 @@ def test_the_order_of_the_ballots_leaves_no_trace(electorate, dice):
     assert equal(votes_of(ballots, ids), before)
 
 
+def test_nor_does_it_where_the_order_of_a_sum_would():
+    """(0.1 + 0.2) + 0.3 is more than 0.1 + (0.2 + 0.3)."""
+    ballots = [leans(s, 0.5, 0.5 - s, sample=n) for n, s in enumerate((0.1, 0.2, 0.3))]
+    joined = votes_of(ballots, names(1))
+    assert all(equal(votes_of(order, names(1)), joined) for order in permutations(ballots))
+
+
+@some_examples
 @given(electorates(), st.permutations(range(5)))
 def test_the_order_of_the_utterances_is_that_of_the_rows_and_nothing_else(electorate, order):
     ballots, ids = electorate
@@ -77,6 +95,7 @@ def test_the_order_of_the_utterances_is_that_of_the_rows_and_nothing_else(electo
     assert equal(moved, votes_of(ballots, ids).on(np.array(order)))
 
 
+@some_examples
 @given(electorates())
 def test_votes_are_distributions_or_silent(electorate):
     votes = votes_of(*electorate)
@@ -128,6 +147,7 @@ def test_no_share_counts_as_less_than_the_least_and_the_silent_say_nothing():
 # -- parts and arrays ----------------------------------------------------------------------------
 
 
+@some_examples
 @given(electorates(), st.data())
 def test_some_voters_are_as_if_there_were_no_others(electorate, data):
     ballots, ids = electorate

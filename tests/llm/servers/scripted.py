@@ -19,7 +19,8 @@ is {"ok": true} for a usual answer, or any of
 Rules: "refuse": {field: [status, error body]}; "ignore": [fields] (as if they had not been
 sent); "constraint": which of "grammar", "response_format", "structured_outputs" is obeyed;
 "at_most": choices that a call gives, whatever `n` is; "no_usage": true; "think": tokens that a
-thought takes before the answer; "echo_key": true. "answers" are given in turn, and again from
+thought takes before the answer; "echo_key": true; "logprobs": {answer: what comes as the content
+of its log-probabilities, where they are asked for}. "answers" are given in turn, and again from
 the first.
 """
 
@@ -30,6 +31,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
+SOME_LOGPROBS = [{"token": "x", "logprob": 0.0, "bytes": None, "top_logprobs": []}]
 SCENARIOS: dict[str, dict] = {}
 LOCK = Lock()
 
@@ -141,9 +143,7 @@ def complete(scenario, request):
                 "index": index,
                 "finish_reason": end,
                 "message": {"role": "assistant", "content": text},
-                "logprobs": {
-                    "content": [{"token": "x", "logprob": 0.0, "bytes": None, "top_logprobs": []}]
-                }
+                "logprobs": {"content": rules.get("logprobs", {}).get(text, SOME_LOGPROBS)}
                 if request.get("logprobs")
                 else None,
             }
