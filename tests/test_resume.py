@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,14 @@ from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM
 
 SAMPLE = Path(ragemo.__file__).parent / "sample" / "test.json"
-DERIVED = ("predictions.csv", "verdicts.jsonl", "manifest.json", "utterances.jsonl")
+DERIVED = (
+    "manifest.json",
+    "panel.json",
+    "predictions.csv",
+    "review.csv",
+    "utterances.jsonl",
+    "verdicts.jsonl",
+)
 COUNT = 12
 
 
@@ -151,6 +159,9 @@ def test_killed_at_any_byte_a_run_ends_the_same(tmp_path_factory, whole, share):
         ({"limit": 5}, "settings.limit was None, now 5"),
         ({"corpus.transcript": "longest"}, f"transcript was {DEFAULT_TRANSCRIPT!r}, now 'longest'"),
         ({"prompt.template": "zero-shot"}, "settings.prompt.template was 'few-shot'"),
+        ({"voting.pool": "majority"}, "settings.voting.pool was 'log', now 'majority'"),
+        ({"voting.vary": ["context"]}, "settings.voting.vary was [], now ['context']"),
+        ({"voting.stop": "none"}, "settings.voting.stop was 'posterior', now 'none'"),
     ],
 )
 def test_other_settings_are_refused_by_name(whole, changed, named):
@@ -178,6 +189,20 @@ def test_another_corpus_or_model_is_refused_by_name(whole):
     llm.name = "other"
     with pytest.raises(RunFolderError, match=r"llm\.model was 'fake', now 'other'"):
         predict(CORPUS, SETTINGS, whole, llm=llm, resume=True)
+    with pytest.raises(RunFolderError, match=r"others was \[\], now \[\{'model': 'other'\}\]"):
+        predict(CORPUS, SETTINGS, whole, llm=FakeLLM(say), others=[llm], resume=True)
+
+
+def test_a_run_of_an_earlier_format_is_refused_and_left_as_it_is(tmp_path, whole):
+    shutil.copytree(whole, tmp_path / "run")
+    file = tmp_path / "run" / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
+    before = derived(tmp_path / "run")
+    llm = FakeLLM(say)
+    with pytest.raises(RunFolderError, match=r"run format 1, this ragemo reads 2; predict again"):
+        predict(CORPUS, SETTINGS, tmp_path / "run", llm=llm, resume=True)
+    assert llm.asked == []
+    assert derived(tmp_path / "run") == before
 
 
 def test_how_fast_it_is_asked_may_change(whole):

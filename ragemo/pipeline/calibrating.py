@@ -23,7 +23,7 @@ from ragemo.voting.votes import Integers, Votes, count_votes
 
 FOLDS = 5
 
-FEWEST = 50
+FEWEST = 30
 """Labelled utterances without which nothing is fitted."""
 
 
@@ -68,7 +68,7 @@ def calibrate(run: Run, how: VotingSettings, *, samples: int = 1000, seed: int =
         seed: of the bootstrap.
 
     Raises:
-        DataError: if fewer than 50 utterances have a gold label, or they are of one dialogue.
+        DataError: if fewer than 30 utterances have a gold label, or they are of one dialogue.
         RunFolderError: if the run is not finished.
     """
     verdicts = run.verdicts()

@@ -160,7 +160,10 @@ def _ask(
     bases = _bases(run, plan, settings.voting)
     futures: dict[str, Outlook] = {}
     if rule.kind != "none" and settings.llm.samples > 1:
-        panels = tried_panels(plan, run.ballots(), settings.voting, given=given)
+        # No answers on targets: a run that is gone on with has some, and must not differ by them.
+        told = [ballot for ballot in plan.ballots if ballot.purpose == "verdict"]
+        told += [ballot for ballot in run.ballots() if ballot.purpose != "verdict"]
+        panels = tried_panels(plan, told, settings.voting, given=given)
         names = {model.name for model in models}
         futures = outlooks(panels, plan.ballots, sorted(names), labels)
     go_on(

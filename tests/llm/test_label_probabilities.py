@@ -115,6 +115,10 @@ class TestWhereTheLabelBegins:
         own = listed('{"label":"joy', 0.6, {'{"label":"anger': 0.3, "sadness": 0.05})
         self.check('{"label":"joy"}', [own, *plain('"}')])
 
+    def test_an_alternative_that_lacks_the_marks_before_the_label(self):
+        own = listed('"joy', 0.6, {"anger": 0.2, " ang": 0.1, '"The': 0.05})
+        self.check('"joy"', [own, *plain('"')])
+
     def test_case_blanks_and_marks_do_not_matter(self):
         own = listed("joy", 0.3, {" Joy": 0.2, '"JOY': 0.1, "*anger": 0.2, " Ang": 0.1, "I": 0.05})
         self.check("joy", [own])
@@ -150,6 +154,16 @@ class TestBeginnings:
         assert got["sadness"] == pytest.approx(0.4)
         assert got["surprise"] == 0
 
+    def test_it_is_followed_to_an_alias_of_another_label_than_the_word_that_begins_alike(self):
+        got = shares("afraid", [token("a", 0.8, joy=0.2), token("fraid", 0.25, nger=0.75)])
+        assert got["fear"] == pytest.approx(0.2)
+        assert got["anger"] == pytest.approx(0.6)
+
+    def test_it_is_not_followed_once_a_single_label_is_left(self):
+        """As with the alternatives, of which no more than the beginning is known."""
+        got = shares("anger", [token("ang", 0.75, joy=0.25), token("er", 0.1, le=0.9)])
+        assert got["anger"] == pytest.approx(0.75)
+
     def test_it_is_followed_over_blanks(self):
         labels = LabelSet.from_dict({"name": "n", "labels": ["no emotion", "no idea", "joy"]})
         tokens = [token("no", 0.9, joy=0.1), *plain(" "), token("emotion", 0.8, idea=0.2)]
@@ -158,7 +172,7 @@ class TestBeginnings:
 
     def test_a_label_that_begins_another_is_taken_to_be_finished(self):
         labels = LabelSet.from_dict({"name": "n", "labels": ["sad", "sadness", "joy"]})
-        got = shares("sad", [token("sad", 0.8, joy=0.2)], labels)
+        got = shares("sad.", [token("sad", 0.8, joy=0.2), token(".", 0.5, ness=0.5)], labels)
         assert got == pytest.approx({"sad": 0.8, "sadness": 0, "joy": 0.2})
 
     def test_a_word_has_one_way_to_begin(self):
@@ -212,6 +226,10 @@ class TestWhatIsNotListed:
         assert got["fear"] / got["joy"] == pytest.approx(0.01 / 0.8)
         assert max(got, key=got.get) == "joy", "it was drawn, and is not the likeliest"
 
+    def test_a_place_further_on(self):
+        got = shares("sadness", [token("s", 0.2, joy=0.8), token("adness", 0.9, o=0.06)])
+        assert got["surprise"] / got["joy"] == pytest.approx(0.2 * 0.04 / 0.8)
+
     def test_no_list_at_all(self):
         got = shares("joy", [Token(b"joy", 0.9)])
         assert got["joy"] == pytest.approx(0.9)
@@ -233,6 +251,8 @@ class TestNoDistribution:
             ("joy or anger", [token("joy", 0.9), *plain(" or", " anger")]),
             ("", [token("joy", 0.9)]),
             ("joy", [token("joy", 0.49, The=0.51)]),
+            ("joy", [listed("joy", 0.4, {'"': 0.6})]),
+            ("sadness", [token("s", 1.0), token("ad", 0.4, **{"-": 0.6}), *plain("ness")]),
             ("joy", [token("joy", 0.9, anger=0.2)]),
             ("joy", [token("joy", 0.0, anger=0.9)]),
             ("sadness", [token("s", 0.9), token("adness", 0.0, urprise=1.0)]),
@@ -245,6 +265,8 @@ class TestNoDistribution:
             "two labels",
             "no answer",
             "the model was about to say something else",
+            "or to go on with a mark",
+            "likewise within the label",
             "more than all",
             "an answer that could not be drawn",
             "nor its second token",
@@ -309,7 +331,7 @@ def test_a_distribution_or_nothing(drawn, random):
         assert distribution[LABELS.index(read_label(answer, LABELS))] > 0
 
 
-@given(st.lists(st.floats(0.001, 1), min_size=6, max_size=6), names, st.floats(0, 0.5))
+@given(st.lists(st.floats(0.001, 1), min_size=6, max_size=6), names, st.floats(0, 0.49))
 def test_what_a_model_believes_comes_out(beliefs, said, other):
     """A model that writes each label in its own two tokens, and all of them are listed."""
     beliefs = [belief / sum(beliefs) for belief in beliefs]

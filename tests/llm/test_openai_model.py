@@ -232,7 +232,7 @@ class TestDescribe:
         assert (report["constraint"], report["constraint_kept"]) == ("json_schema", False)
         assert report["n"] is report["seed"] is report["temperature"] is report["logprobs"] is False
         assert report["errors"] == []
-        assert len(scenario.seen) <= 6
+        assert len(scenario.seen) <= 8
 
     def test_a_refused_key(self, scenario):
         scenario.script(*[{"status": 401, "body": {"error": KEY}}] * 9)

@@ -99,6 +99,65 @@ def test_a_seed_gives_the_same_answer_alone_and_with_others(llama_url):
     assert together[0].answer != alone.answer
 
 
+EMOTIONS = LabelSet.from_dict({"name": "emotions", "labels": ["joy", "anger", "sadness", "fear"]})
+DEMONSTRATIONS = [
+    ("I love it! This is great!", "joy"),
+    ("Get out of my house!", "anger"),
+    ("I miss her so much.", "sadness"),
+    ("Please don't hurt me.", "fear"),
+] * 2
+
+
+def soft_answers(url, *texts, **settings):
+    """Answers to prompts that lead even a small model to a label."""
+    shown = [
+        Message(role, said)
+        for demonstration in DEMONSTRATIONS
+        for role, said in zip(("user", "assistant"), demonstration, strict=True)
+    ]
+    model = OpenAIModel("smollm2", base_url=url, label_probabilities=True, **settings)
+
+    async def work():
+        try:
+            many = (
+                model.ask(Prompt(text, (*shown, Message("user", text)), 200), EMOTIONS, (0,))
+                for text in texts
+            )
+            return [ballot for (ballot,) in await asyncio.gather(*many)]
+        finally:
+            await model.close()
+
+    return asyncio.run(work())
+
+
+@pytest.mark.parametrize("constraint", ["grammar", "none"])
+def test_one_answer_brings_a_distribution(llama_url, constraint):
+    happy, angry = soft_answers(
+        llama_url,
+        "I am so happy today!",
+        "Leave me alone, you idiot!",
+        constraint=constraint,
+        temperature=0,
+    )
+    for ballot in (happy, angry):
+        assert sum(ballot.distribution) == pytest.approx(1)
+        assert min(ballot.distribution) > 0
+        assert max(ballot.distribution) < 0.99
+        assert ballot.log_likelihoods is None
+    joy, anger = EMOTIONS.index("joy"), EMOTIONS.index("anger")
+    assert happy.distribution[joy] > angry.distribution[joy] + 0.2
+    assert angry.distribution[anger] > happy.distribution[anger] + 0.2
+
+
+def test_its_probabilities_know_of_no_grammar(llama_url):
+    """A model that is asked for a story and held to a label was about to say something else."""
+    asked, model = ask(llama_url, (0,), prompts=2, label_probabilities=True)
+    for (ballot,) in asked:
+        assert ballot.answer in LABELS.words
+        assert ballot.distribution == LABELS.one_hot(ballot.answer)
+    assert model.capabilities.top_logprobs == 20
+
+
 def test_describe(llama_url):
     model = OpenAIModel("smollm2", base_url=llama_url)
 
@@ -114,6 +173,7 @@ def test_describe(llama_url):
     assert report["model_listed"]
     assert (report["constraint"], report["constraint_kept"]) == ("grammar", True)
     assert report["n"] is report["seed"] is report["temperature"] is report["logprobs"] is True
+    assert report["label_probabilities"] is not None
     assert report["errors"] == []
 
 

@@ -66,7 +66,7 @@ class TestReading:
     def test_a_probability_of_nothing(self, logprob):
         assert probabilities(joy_or_anger(logprob)) == JOY
 
-    @pytest.mark.parametrize("logprob", [None, math.nan, "-1", 5.0, math.inf, True, [], {}])
+    @pytest.mark.parametrize("logprob", [None, math.nan, "-1", 5.0, math.inf, True, False, [], {}])
     def test_what_is_no_log_probability_is_passed_over(self, logprob):
         assert probabilities(joy_or_anger(logprob)) == pytest.approx((0.8, 0.1, 0.1))
 
@@ -77,6 +77,9 @@ class TestReading:
         content = joy_or_anger()
         content[0]["logprob"] = None
         assert probabilities(content) == pytest.approx((0.8, 0.2, 0))
+
+    def test_a_token_without_one_anywhere(self):
+        assert probabilities([entry("joy", None)]) is None
 
     @pytest.mark.parametrize("value", [None, [], [256], [-1], [1.5], "joy", [None], [[1]]])
     def test_bytes_that_are_missing_or_wrong(self, value):

@@ -212,7 +212,9 @@ def test_dialogues_that_bear_an_own_dialogue_s_name_by_chance_are_no_checks(
 
 
 def test_checks_are_on_disk_before_any_target_is_asked(tmp_path, corpus, index):
-    settings = resolve_settings({}, {"voting.calibration": "contextual", "llm.samples": 2})
+    settings = resolve_settings(
+        {}, {"voting.calibration": "contextual", "llm.samples": 2, "voting.stop": "none"}
+    )
     run = ask_all(corpus, tmp_path / "r", settings, index=index, llm=FakeLLM(varied))
     purposes = [ballot.purpose for ballot in run.ballots() if ballot.voter == "fake"]
     assert purposes == sorted(purposes, key=lambda purpose: purpose == "verdict")

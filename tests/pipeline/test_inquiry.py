@@ -1,6 +1,5 @@
 """No answer is paid for that is not needed, and a run that was stopped goes the way it went."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -8,14 +7,13 @@ from hypothesis import given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 
-from ragemo.errors import EndpointError
 from ragemo.pipeline.inquiry import SettlingInquiry
 from ragemo.pipeline.questions import Question
-from ragemo.runs.run import Run
+from ragemo.retrieval.index import Index
 from ragemo.settings import resolve_settings
 from ragemo.types import Ballot, Message, Prompt
 from ragemo.voting.stopping import StoppingRule, vote_counts
-from tests.conftest import LABELS
+from tests.conftest import LABELS, FakeEmbedder
 from tests.fake_llm import FakeLLM
 from tests.pipeline.inputs import (
     ROWS,
@@ -26,9 +24,8 @@ from tests.pipeline.inputs import (
     ask_all,
     asked_of,
     chance,
-    decided,
-    settings_with,
-    varied,
+    gold_of,
+    telling_corpus,
 )
 
 RULES = [StoppingRule("none"), StoppingRule("hard"), StoppingRule("posterior")]
@@ -155,6 +152,31 @@ def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, 
     assert (spent[1] < spent[0]) == (not shares or bool(vary))
 
 
+@pytest.mark.parametrize("pool", ["log", "mean"])
+@pytest.mark.parametrize("vary", [[], ["context", "demos"]])
+def test_the_hard_rule_changes_no_pooled_verdict_either(tmp_path, pool, vary):
+    """It stops where nothing could change what the pool says; the dialogue's say comes later."""
+    train, test = (telling_corpus(12, 5, name, noise=50) for name in ("train", "test"))
+    index, gold = Index.build(train, FakeEmbedder()), gold_of(train, test)
+
+    def says(prompt, sample):
+        lot = chance(prompt.messages[-1].content, sample)
+        return gold[prompt.utterance_id] if lot % 2 else WORDS[lot % 3]
+
+    labels, spent = {}, {}
+    for stop in ("none", "hard"):
+        overrides = {"voting.stop": stop, "voting.pool": pool, "voting.vary": vary}
+        settings = resolve_settings(
+            {}, {"llm.samples": 7, "voting.dialogue": "none", "retrieval.k": 2} | overrides
+        )
+        run = ask_all(test, tmp_path / stop, settings, index=index, llm=FakeLLM(says))
+        assert run.panels()[0]["weighed"][0]["weight"] > 0.3
+        labels[stop] = [verdict.label for verdict in run.verdicts()]
+        spent[stop] = len(asked_of(run))
+    assert labels["hard"] == labels["none"]
+    assert spent["hard"] < 0.8 * spent["none"]
+
+
 def test_first_choices_are_counted_without_what_a_model_says_of_everything():
     """As they are pooled: a leaning that every answer shares settles nothing."""
     scores = [(-1.0, -1.5, -9.0), (-1.0, -3.0, -9.0), (-1.0, -1.4, -9.0)]
@@ -248,73 +270,3 @@ def test_failed_answers_are_asked_for_again_and_no_other(case, rule):
     assert again[: len(failed)] == failed[: len(again)]
     if rule.kind == "none":
         assert again == failed
-
-
-SMALL = {"limit": 2, "retrieval.k": 2, "voting.vary": ["template"], "llm.samples": 4}
-
-
-@pytest.mark.parametrize("shares", [False, True])
-def test_a_run_killed_at_any_answer_ends_in_the_same_bytes(tmp_path, corpus, index, shares):
-    settings = resolve_settings({}, SMALL | {"voting.calibration": "contextual"})
-
-    def go(folder, **others):
-        llm = FakeLLM(varied)
-        llm.shares_prompt = shares
-        ask_all(corpus, folder, settings, index=index, llm=llm, **others)
-        return llm
-
-    whole = tmp_path / "whole"
-    everything = go(whole).asked
-    lines = (whole / "ballots.jsonl").read_bytes().splitlines(keepends=True)
-    voters = [json.loads(line)["voter"] for line in lines]
-    assert len(everything) == voters.count("fake") > 2 + 12 + 5
-    # The index's own ballots are written at once, before anybody is asked.
-    for count in [0, 5, *range(voters.index("fake"), len(lines) + 1)]:
-        folder = tmp_path / f"cut {count}"
-        folder.mkdir()
-        for name in ("manifest.json", "utterances.jsonl"):
-            (folder / name).write_bytes((whole / name).read_bytes())
-        (folder / "ballots.jsonl").write_bytes(b"".join(lines[:count]))
-        kept = [key for b in Run.open(folder).ballots() if (key := b.key)[2] == "fake"]
-        llm = go(folder, resume=True)
-        assert decided(folder) == decided(whole)
-        assert len(llm.asked) == len(everything) - len(kept)
-        keys = [ballot.key for ballot in Run.open(folder).ballots()]
-        assert (folder / "ballots.jsonl").read_bytes().count(b"\n") == len(keys)
-        assert set(keys) == {ballot.key for ballot in Run.open(whole).ballots()}
-
-
-def test_refused_after_any_call_and_taken_up_again_it_ends_in_the_same_bytes(
-    tmp_path, corpus, index
-):
-    settings = resolve_settings({}, SMALL)
-    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=(llm := FakeLLM(varied)))
-    calls = len(llm.prompts)
-    folder = tmp_path / "again"
-    stops = 0
-    while True:
-        # Two more answers each time, then the endpoint refuses.
-        llm = FakeLLM(varied, fate=(2, EndpointError("no credit left")))
-        llm.concurrency = 1
-        try:
-            ask_all(corpus, folder, settings, index=index, llm=llm, resume=True)
-            break
-        except EndpointError:
-            stops += 1
-            assert len(Run.open(folder).ballots()) >= 2 * 3 + 2 * stops
-    assert stops > calls / 3
-    assert decided(folder) == decided(tmp_path / "whole")
-
-
-def test_failed_checks_are_made_again(tmp_path, corpus, index):
-    settings = settings_with(limit=9, voting__calibration="contextual")
-    failing = FakeLLM(lambda p, s: None if chance(p.utterance_id, s) % 2 else varied(p, s))
-    ask_all(corpus, tmp_path / "r", settings, index=index, llm=failing)
-    lost = {b.key for b in Run.open(tmp_path / "r").ballots() if b.failed}
-    assert {key[0] for key in lost} == {"check", "verdict", "contentless"}
-
-    second = FakeLLM(varied)
-    ask_all(corpus, tmp_path / "r", settings, index=index, llm=second, resume=True)
-    assert sorted(second.asked) == sorted((key[1], key[3]) for key in lost)
-    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=FakeLLM(varied))
-    assert decided(tmp_path / "r") == decided(tmp_path / "whole")

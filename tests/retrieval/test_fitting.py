@@ -58,6 +58,8 @@ def test_every_voter_speaks_on_every_held_out_window(exclude):
     fitted = fitted_for(index, exclude)
     assert list(fitted.voters) == list(fitted.votes) == list(INDEX_VOTERS)
     assert fitted.held_out.tolist() == index.examples.tolist()
+    for voter in fitted.voters.values():
+        assert voter.to_dict()["prior"] == list(index.prior)
     for votes in fitted.votes.values():
         assert votes.shape == (len(index.examples), 3)
         assert (votes > 0).all()

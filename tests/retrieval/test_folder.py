@@ -236,6 +236,15 @@ def test_voters_of_another_shape_are_refused(saved, name, change):
         Index.load(saved)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.int8, np.str_])
+def test_rows_that_are_no_rows_are_refused(saved, kind):
+    arrays = voters_of(saved)
+    np.savez(saved / "voters.npz", **arrays | {"held_out": arrays["held_out"].astype(kind)})
+    sign(saved)
+    with pytest.raises(IndexFolderError, match="build the index anew"):
+        Index.load(saved)
+
+
 @pytest.mark.parametrize("name", INDEX_VOTERS)
 @pytest.mark.parametrize("change", [{"prior": [0.5, 0.5]}, {"prior": None}, None])
 def test_voters_of_other_labels_or_none_are_refused(saved, name, change):

@@ -58,8 +58,10 @@ def learned(part):
 # -- honesty -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("same_corpus", [True, False])
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(
+    ("unit", "same_corpus"),
+    [("dialogue", True), ("dialogue", False), ("session", True), ("speaker", True)],
+)
 def test_asked_about_its_own_windows_an_index_can_only_guess(unit, same_corpus, monkeypatch):
     """Every dialogue (session, speaker) says its own name and has one label for good, by lot."""
     monkeypatch.setattr(scale, "SCALES", LOUD)
@@ -243,11 +245,27 @@ def test_demonstrations_are_as_many_and_as_long_as_asked_for():
 
 
 def test_repeated_texts_are_no_neighbours_where_they_are_shut_out():
-    rows = [{"dialogue": f"d{n}", "text": ["Yeah.", "No."][n % 2]} for n in range(20)]
+    rows = [
+        {"dialogue": f"d{n}", "text": ["Yeah.", "No."][n % 2], "emotion": ["hap", "neu"][n % 2]}
+        for n in range(40)
+    ]
     index = build(make_corpus(rows))
     query = [make_turn("yeah!", dialogue_id="q")]
+    (usual,) = ask(index, query).found
     (found,) = ask(index, query, guard=Guard(duplicates=True)).found
     assert {d.window.target.text for d in found.demonstrations} == {"No."}
+    neu, hap, _ = found.votes["neighbours"]
+    assert neu > 0.8 > 0.2 > hap
+    assert usual.votes["neighbours"] != found.votes["neighbours"]
+
+
+@pytest.mark.parametrize("exclude", UNITS)
+def test_strangers_hear_voters_that_were_weighed_as_the_guard_has_it(exclude):
+    index = build()
+    strangers = [make_turn("so glad", dialogue_id="q", session="other", speaker="Zoe")]
+    (part,) = ask(index, strangers, guard=Guard(exclude)).parts.values()
+    assert part.exclude == exclude
+    assert part.examples.tolist() == index.examples.tolist()
 
 
 def test_no_targets_are_no_work():

@@ -91,9 +91,7 @@ def test_where_a_call_was_made_again_the_last_answer_counts(folder):
 
 def test_decisions_are_read_again_and_predictions_have_these_bytes(folder):
     with Run.resume(folder, MANIFEST) as run:
-        run.finish(
-            VERDICTS, {"d_1": [DEMONSTRATION]}, panels=PANELS, parts=[1, 0], review=REVIEW
-        )
+        run.finish(VERDICTS, {"d_1": [DEMONSTRATION]}, panels=PANELS, parts=[1, 0], review=REVIEW)
     run = Run.open(folder)
     assert run.verdicts() == VERDICTS
     assert (run.panels(), run.parts()) == (PANELS, [1, 0])

@@ -17,7 +17,7 @@ from tests.conftest import LABELS, make_turn
 
 SIZE = len(LABELS)
 
-some_examples = settings(deadline=None, max_examples=40)
+some_examples = settings(deadline=None, max_examples=25)
 """For properties of what `electorates` draws, which takes its time."""
 
 

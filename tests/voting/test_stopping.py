@@ -13,6 +13,7 @@ from ragemo.errors import SettingsError
 from ragemo.runs.run import Run, RunUtterance
 from ragemo.types import Ballot
 from ragemo.voting.majority import majority_pool
+from ragemo.voting.panel import untried_panel
 from ragemo.voting.stopping import StoppingRule, leader_probability, replay, vote_counts
 from ragemo.voting.votes import count_votes
 from tests.conftest import LABELS, make_turn
@@ -292,7 +293,7 @@ def test_samples_are_taken_by_their_number(texts, rule, dice):
 
 
 def run_with(path, texts, gold):
-    """A run's folder in which utterance `d_i` was answered `texts[i]`."""
+    """A run's folder in which utterance `d_i` was answered `texts[i]`, and the answers decide."""
     utterances = [
         RunUtterance(make_turn(number=number), label, predicted=True)
         for number, label in enumerate(gold)
@@ -301,6 +302,8 @@ def run_with(path, texts, gold):
         run.append([Ballot("d_0", "neighbours", distribution=(1.0, 0.0, 0.0))])
         for number, text in enumerate(texts):
             run.append(answers(f"d_{number}", text))
+        panel = untried_panel("log", ["llm"], len(LABELS))
+        run.finish([], {}, panels=[{"panel": panel.to_dict()}])
     return run.path
 
 
@@ -313,7 +316,8 @@ def benchmark(*arguments):
     )
 
 
-def test_the_benchmark_prints_a_table_of_the_rules(tmp_path):
+def test_the_benchmark_prints_tables_of_the_rules(tmp_path):
+    """In the pool a tie goes to the first label, so two are settled one answer sooner."""
     folder = run_with(
         tmp_path / "run",
         ["hhhhhhhhhh", "aaaannnnnn", "hhhhhhhhhh", "nnnn!?nnnn"],
@@ -328,6 +332,13 @@ def test_the_benchmark_prints_a_table_of_the_rules(tmp_path):
         "| --- | ---: | ---: | ---: | ---: |",
         "| none | 40 | 100.0 | 0 | +0.00 |",
         "| hard | 29 | 72.5 | 0 | +0.00 |",
+        "| posterior 0.95 | 16 | 40.0 | 1 | +33.33 |",
+        "",
+        "run, the pool with llm at weight 1:",
+        "",
+        "| rule | answers | % of all | verdicts changed | accuracy (points) |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| hard | 27 | 67.5 | 0 | +0.00 |",
         "| posterior 0.95 | 16 | 40.0 | 1 | +33.33 |",
         "",
     ]

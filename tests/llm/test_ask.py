@@ -1,0 +1,146 @@
+"""Many inquiries at once: as many prompts in flight as a model takes, and no answer lost."""
+
+import asyncio
+import time
+
+import pytest
+
+from ragemo.errors import EndpointError
+from ragemo.llm.ask import _ask_all, ask_all
+from ragemo.types import Ballot, Prompt
+from tests.conftest import LABELS
+
+
+class Steps:
+    """An inquiry of so many steps, each asking a model for one sample."""
+
+    def __init__(self, name, models):
+        self.name = name
+        self.models = list(enumerate(models))
+        self.heard = []
+
+    def next(self):
+        if not self.models:
+            return None
+        sample, model = self.models.pop(0)
+        return model, Prompt(self.name, (), 1), [sample]
+
+    def hear(self, ballots):
+        self.heard += ballots
+        return ballots
+
+
+class Model:
+    """Remembers how many prompts were in flight at once."""
+
+    def __init__(self, name, concurrency, fault=None):
+        self.name = name
+        self.concurrency = concurrency
+        self.fault = fault
+        self.asked = []
+        self.flying = self.most = self.closed = 0
+
+    async def ask(self, prompt, labels, samples):
+        if self.fault is not None and len(self.asked) == self.fault[0]:
+            raise self.fault[1]
+        self.asked.append((prompt.utterance_id, *samples))
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+        await asyncio.sleep(0.001)
+        self.flying -= 1
+        return [Ballot(prompt.utterance_id, self.name, sample) for sample in samples]
+
+    async def close(self):
+        self.closed += 1
+
+
+def test_each_model_has_as_many_prompts_in_flight_as_it_takes():
+    many, few = Model("many", 6), Model("few", 2)
+    inquiries = [Steps(f"u{number}", [many, few, many]) for number in range(20)]
+    stored, done = [], []
+    ask_all(inquiries, [many, few], LABELS, stored.extend, done.append)
+    assert (many.most, few.most) == (6, 2)
+    assert (many.closed, few.closed) == (1, 1)
+    assert len(done) == 20
+    assert sorted(b.key for b in stored) == sorted(
+        b.key for inquiry in inquiries for b in inquiry.heard
+    )
+    assert len(stored) == 60
+
+
+def test_the_steps_of_one_inquiry_wait_for_each_other_and_for_the_disk():
+    model = Model("m", 4)
+    inquiries = [Steps(f"u{number}", [model] * 3) for number in range(8)]
+    stored = []
+
+    def store(ballots):
+        time.sleep(0.001)
+        stored.extend(ballots)
+
+    ask_all(inquiries, [model], LABELS, store)
+    for inquiry in inquiries:
+        own = [b.sample for b in stored if b.utterance_id == inquiry.name]
+        assert own == [0, 1, 2] == [b.sample for b in inquiry.heard]
+    # Begun in order.
+    assert [name for name, sample in model.asked if sample == 0] == [i.name for i in inquiries]
+
+
+def test_what_came_before_a_refusal_is_stored_and_connections_are_closed():
+    model = Model("m", 1, fault=(5, EndpointError("no credit left")))
+    stored = []
+    with pytest.raises(EndpointError, match="no credit left"):
+        ask_all([Steps(f"u{n}", [model] * 2) for n in range(9)], [model], LABELS, stored.extend)
+    assert [b.key for b in stored] == [("verdict", f"u{n // 2}", "m", n % 2) for n in range(5)]
+    assert model.closed == 1
+
+
+def test_an_answer_that_cannot_be_stored_stops_everything():
+    model = Model("m", 2)
+
+    def full(ballots):
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        ask_all([Steps(f"u{n}", [model]) for n in range(50)], [model], LABELS, full)
+    assert len(model.asked) <= 4
+    assert model.closed == 1
+
+
+def test_nothing_to_ask_asks_nobody():
+    model = Model("m", 2)
+    ask_all([], [model], LABELS, list)
+    ask_all([Steps("u", [])], [model], LABELS, list)
+    assert model.asked == []
+
+
+def test_inside_another_event_loop_it_has_one_of_its_own():
+    model = Model("m", 2)
+
+    async def cell():
+        ask_all([Steps("u", [model] * 2)], [model], LABELS, stored.extend)
+
+    stored = []
+    asyncio.run(cell())
+    assert len(stored) == 2
+
+
+def test_a_model_that_never_waits_can_be_interrupted():
+    class Local(Model):
+        async def ask(self, prompt, labels, samples):
+            self.asked.append(prompt.utterance_id)
+            if len(self.asked) == 3:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            return []
+
+    async def main():
+        nonlocal task
+        inquiries = [Steps(f"u{n}", [model]) for n in range(20)]
+        task = asyncio.create_task(_ask_all(inquiries, [model], LABELS, list, print))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    task = None
+    model = Local("m", 1)
+    asyncio.run(main())
+    assert len(model.asked) < 6
+    assert model.closed == 1

@@ -1,0 +1,146 @@
+"""Deciding anew on ballots that are there."""
+
+import pytest
+
+from ragemo.errors import RunFolderError, SettingsError
+from ragemo.pipeline import vote
+from ragemo.retrieval.index import Index
+from ragemo.settings import Settings
+from ragemo.voting.imported import read_ballots
+from tests.conftest import LABELS, FakeEmbedder
+from tests.fake_llm import FakeLLM
+from tests.pipeline.inputs import (
+    NO_INDEX,
+    WORDS,
+    WarmLLM,
+    ask_all,
+    chance,
+    decided,
+    gold_of,
+    mostly_right,
+    settings_with,
+    telling_corpus,
+)
+
+TRAIN = telling_corpus(12, 6, "train")
+TEST = telling_corpus(12, 6, "test")
+GOLD = gold_of(TRAIN, TEST)
+
+
+@pytest.fixture(scope="module")
+def index():
+    return Index.build(TRAIN, FakeEmbedder())
+
+
+@pytest.fixture(scope="module")
+def asked(index, tmp_path_factory):
+    """A run in which a good model was asked."""
+    out = tmp_path_factory.mktemp("asked") / "run"
+    return ask_all(TEST, out, Settings(), index=index, llm=FakeLLM(mostly_right(GOLD)))
+
+
+def labels_of(run):
+    return [verdict.label for verdict in run.verdicts()]
+
+
+def right(run):
+    return sum(v.label == GOLD[v.utterance_id] for v in run.verdicts()) / len(run.verdicts())
+
+
+def test_the_same_ballots_and_index_give_the_same_verdicts(asked, index, tmp_path):
+    again = vote([asked], Settings(), tmp_path / "again", index=index, embedder=FakeEmbedder())
+    for name in ("verdicts.jsonl", "predictions.csv", "panel.json"):
+        assert decided(again.path)[name] == decided(asked.path)[name], name
+
+
+def test_without_the_index_the_run_s_own_weights_decide(asked, tmp_path):
+    again = vote([asked], Settings(), tmp_path / "again")
+    assert labels_of(again) == labels_of(asked)
+    assert [v.distribution for v in again.verdicts()] == [v.distribution for v in asked.verdicts()]
+
+
+def test_only_the_voters_that_are_named_count(asked, index, tmp_path):
+    how = settings_with(voting__voters=["words"])
+    words = vote([asked], how, tmp_path / "words", index=index, embedder=FakeEmbedder())
+    assert set(words.panels()[0]["panel"]["weights"]) == {"words"}
+    how = settings_with(voting__voters=["fake"], voting__pool="majority")
+    model = vote([asked], how, tmp_path / "model", index=index, embedder=FakeEmbedder())
+    own = {
+        b.utterance_id: b for b in asked.ballots() if b.voter == "fake" and b.purpose == "verdict"
+    }
+    said = [LABELS.names[own[v.utterance_id].distribution.index(1)] for v in model.verdicts()]
+    assert labels_of(model) == said
+
+
+def test_two_runs_of_one_model_are_two_voters(asked, index, tmp_path):
+    second = ask_all(
+        TEST, tmp_path / "second", Settings(), index=index, llm=FakeLLM(mostly_right(GOLD, 0.7))
+    )
+    both = vote(
+        [asked, second], Settings(), tmp_path / "both", index=index, embedder=FakeEmbedder()
+    )
+    assert {"fake", "fake of second"} <= set(both.panels()[0]["panel"]["weights"])
+    assert right(both) >= right(asked) - 0.05
+
+
+def test_models_of_several_runs_join_without_an_index(tmp_path):
+    def knows(words):
+        return lambda prompt, sample: (
+            GOLD[prompt.utterance_id]
+            if chance(words, prompt.utterance_id) < 700
+            else WORDS[chance("else", words, prompt.utterance_id) % 3]
+        )
+
+    runs = [
+        ask_all(TEST, tmp_path / name, NO_INDEX, llm=WarmLLM(0.7, name, say=knows(name)))
+        for name in ("one", "two", "three")
+    ]
+    for pool in ("log", "mean", "dawid-skene", "majority"):
+        how = settings_with(voting__pool=pool)
+        pooled = vote(runs, how, tmp_path / f"pooled-{pool}")
+        assert right(pooled) > max(right(run) for run in runs), pool
+
+
+def test_a_file_joins_a_run(index, tmp_path):
+    asked = ask_all(TEST, tmp_path / "alone", Settings(), index=index)
+    file = tmp_path / "perfect.csv"
+    file.write_text("id,label\n" + "".join(f"{u.id},{u.emotion}\n" for u in TEST.utterances))
+    joined = vote(
+        [asked],
+        Settings(),
+        tmp_path / "joined",
+        index=index,
+        embedder=FakeEmbedder(),
+        imported=[read_ballots(file, LABELS)],
+    )
+    assert joined.panels()[0]["panel"]["weights"]["perfect"] > 0.3
+    assert right(joined) >= right(asked)
+    assert joined.manifest["imported"][0]["voters"] == ["perfect"]
+    assert joined.manifest["runs"][0]["run"] == asked.path.name
+
+
+def test_its_manifest_says_where_the_ballots_come_from(asked, index, tmp_path):
+    made = vote([asked], Settings(), tmp_path / "made", index=index, embedder=FakeEmbedder())
+    assert made.manifest["llm"] is None
+    assert made.manifest["runs"][0]["llm"] == {"model": "fake"}
+    assert made.manifest["index"]["fingerprint"] == index.fingerprint
+
+
+def test_runs_on_other_utterances_are_refused(asked, tmp_path):
+    other = ask_all(telling_corpus(3, 3, "other"), tmp_path / "other", NO_INDEX, llm=FakeLLM())
+    with pytest.raises(SettingsError, match="different utterances"):
+        vote([asked, other], Settings(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_is_not_written_over(asked, index, tmp_path):
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        vote([asked], Settings(), asked.path, index=index, embedder=FakeEmbedder())
+
+
+def test_leaving_out_needs_the_index_again(index, tmp_path):
+    run = ask_all(TRAIN, tmp_path / "own", Settings(), index=index)
+    with pytest.raises(SettingsError, match="give the index, too"):
+        vote([run], Settings(), tmp_path / "out")
+    again = vote([run], Settings(), tmp_path / "again", index=index, embedder=FakeEmbedder())
+    assert labels_of(again) == labels_of(run)

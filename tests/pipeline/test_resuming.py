@@ -1,0 +1,122 @@
+"""A run that was stopped, at whatever answer, ends as the one that was not."""
+
+import json
+
+import pytest
+
+from ragemo.errors import EndpointError
+from ragemo.retrieval.index import Index
+from ragemo.runs.run import Run
+from ragemo.settings import resolve_settings
+from tests.conftest import FakeEmbedder
+from tests.fake_llm import FakeLLM
+from tests.pipeline.inputs import (
+    ask_all,
+    chance,
+    decided,
+    gold_of,
+    mostly_right,
+    settings_with,
+    telling_corpus,
+    varied,
+)
+
+SMALL = {"limit": 2, "retrieval.k": 2, "voting.vary": ["template"], "llm.samples": 4}
+
+
+def stopped_anywhere(tmp_path, go, *, first, step=1):
+    """Stop a run after any line, go on, and hold it against the run that nothing stopped.
+
+    Args:
+        go: makes the run in a folder, or goes on with it, and gives back its language model.
+        first: so many lines there are at least; earlier ones are written at once.
+        step: how many lines further it is stopped the next time.
+    """
+    whole = tmp_path / "whole"
+    everything = go(whole).asked
+    assert len(set(everything)) == len(everything)
+    lines = (whole / "ballots.jsonl").read_bytes().splitlines(keepends=True)
+    assert len(lines) == first + len(everything)
+    for count in [0, first - 1, *range(first, len(lines) + 1, step)]:
+        folder = tmp_path / f"cut {count}"
+        folder.mkdir()
+        for name in ("manifest.json", "utterances.jsonl"):
+            (folder / name).write_bytes((whole / name).read_bytes())
+        (folder / "ballots.jsonl").write_bytes(b"".join(lines[:count]))
+        kept = {
+            (line["utterance_id"], line["sample"]) for line in map(json.loads, lines[first:count])
+        }
+        llm = go(folder, resume=True)
+        assert decided(folder) == decided(whole), count
+        assert sorted(llm.asked) == sorted(set(everything) - kept)
+        assert len((folder / "ballots.jsonl").read_bytes().splitlines()) == len(lines)
+    return everything
+
+
+@pytest.mark.parametrize("shares", [False, True])
+def test_killed_at_any_answer_it_ends_in_the_same_bytes(tmp_path, corpus, index, shares):
+    """With windows that say nothing, windows that are labelled, and two prompts for a target."""
+    settings = resolve_settings({}, SMALL | {"voting.calibration": "contextual"})
+
+    def go(folder, **others):
+        llm = FakeLLM(varied)
+        llm.shares_prompt = shares
+        ask_all(corpus, folder, settings, index=index, llm=llm, **others)
+        return llm
+
+    asked = stopped_anywhere(tmp_path, go, first=2 * 3)
+    assert len(asked) > 3 * 4 + 2 + 2 * 2
+
+
+@pytest.mark.parametrize("stop", ["hard", "posterior"])
+def test_on_the_index_s_own_dialogues_what_is_answered_already_settles_nothing_sooner(
+    tmp_path, stop
+):
+    """Their answers serve as checks in the end, but how much is asked must not rest on them."""
+    corpus = telling_corpus(6, 4, "d")
+    index = Index.build(corpus, FakeEmbedder())
+    settings = settings_with(retrieval__k=2, llm__samples=4, voting__stop=stop, limit=12)
+    gold = gold_of(corpus)
+
+    def go(folder, **others):
+        llm = FakeLLM(mostly_right(gold, 0.6))
+        ask_all(corpus, folder, settings, index=index, llm=llm, **others)
+        return llm
+
+    stopped_anywhere(tmp_path, go, first=12 * 3, step=5)
+
+
+def test_refused_after_any_call_and_taken_up_again_it_ends_in_the_same_bytes(
+    tmp_path, corpus, index
+):
+    settings = resolve_settings({}, SMALL)
+    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=(llm := FakeLLM(varied)))
+    calls = len(llm.prompts)
+    folder = tmp_path / "again"
+    stops = 0
+    while True:
+        # Two more answers each time, then the endpoint refuses.
+        llm = FakeLLM(varied, fate=(2, EndpointError("no credit left")))
+        llm.concurrency = 1
+        try:
+            ask_all(corpus, folder, settings, index=index, llm=llm, resume=True)
+            break
+        except EndpointError:
+            stops += 1
+            assert len(Run.open(folder).ballots()) >= 2 * 3 + 2 * stops
+    assert stops > calls / 3
+    assert decided(folder) == decided(tmp_path / "whole")
+
+
+def test_failed_checks_are_made_again(tmp_path, corpus, index):
+    settings = settings_with(limit=9, voting__calibration="contextual")
+    failing = FakeLLM(lambda p, s: None if chance(p.utterance_id, s) % 2 else varied(p, s))
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=failing)
+    lost = {b.key for b in Run.open(tmp_path / "r").ballots() if b.failed}
+    assert {key[0] for key in lost} == {"check", "verdict", "contentless"}
+
+    second = FakeLLM(varied)
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=second, resume=True)
+    assert sorted(second.asked) == sorted((key[1], key[3]) for key in lost)
+    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=FakeLLM(varied))
+    assert decided(tmp_path / "r") == decided(tmp_path / "whole")
