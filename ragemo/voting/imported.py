@@ -39,6 +39,9 @@ DISTRIBUTION = ("distribution", "probabilities")
 SYSTEM = ("system", "voter")
 SAMPLE = ("sample",)
 
+OWN = ("confidence", "label_set", "abstained")
+"""Further columns of a run's own predictions, which say nothing new."""
+
 TOLERANCE = 1e-3
 """How far probabilities may be from a sum of 1 before their normalisation is worth a note."""
 
@@ -251,7 +254,7 @@ def _columns(source: Source, records: Sequence[Record], labels: LabelSet) -> _Co
     sample = one_of(SAMPLE, "the number of the answer")
     known = {identifier, label, distribution, system, sample}
     shares = [column for column in found if column not in known and labels.find(column)]
-    passed_over = [column for column in found if column not in known.union(shares)]
+    passed_over = [column for column in found if column not in known.union(shares, OWN)]
     if identifier is None:
         only = next(iter(found), "")
         hint = "; are they separated by commas?" if ";" in only or "\t" in only else ""

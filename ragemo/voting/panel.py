@@ -302,7 +302,7 @@ def finished(
             # Weighted F1 is flat and ragged about its best: the middle of the plateau is safer
             # than its highest peak.
             plateau = [g for g in CORRECTIONS if found[g] >= max(found.values()) - PLATEAU]
-            correction = round(sum(plateau) / len(plateau), 3)
+            correction = plateau[len(plateau) // 2]
         panel = replace(panel, correction=UNTRIED_CORRECTION if correction is None else correction)
         if enough:
             panel = replace(panel, temperature=_temperature(panel, beliefs, known))

@@ -166,10 +166,8 @@ def replay(ballots: Sequence[Ballot], labels: LabelSet, rule: StoppingRule) -> S
         labels: the label set.
         rule: when to stop.
 
-    A label is the majority of first choices, among equals the first of the set. For bare labels
-    that is the run's own majority (but for ties, which it first breaks by demonstrations), and
-    the hard rule changes none. Of ballots that hold shares a run takes the mean, which can have
-    another winner than their first choices.
+    A label is the majority of first choices, among equals the first of the set. That is what the
+    majority pool decides if nobody else votes, and the hard rule changes none of it.
     """
     own: dict[str, list[Ballot]] = defaultdict(list)
     for ballot in sorted(ballots, key=lambda ballot: ballot.sample):

@@ -1,5 +1,7 @@
 """Deciding anew on ballots that are there."""
 
+from typing import NamedTuple
+
 import pytest
 
 from ragemo.errors import RunFolderError, SettingsError
@@ -37,6 +39,12 @@ def asked(index, tmp_path_factory):
     """A run in which a good model was asked."""
     out = tmp_path_factory.mktemp("asked") / "run"
     return ask_all(TEST, out, Settings(), index=index, llm=FakeLLM(mostly_right(GOLD)))
+
+
+class Asked(NamedTuple):
+    """What `mostly_right` wants to know of a prompt."""
+
+    utterance_id: str
 
 
 def labels_of(run):
@@ -103,8 +111,10 @@ def test_models_of_several_runs_join_without_an_index(tmp_path):
 
 def test_a_file_joins_a_run(index, tmp_path):
     asked = ask_all(TEST, tmp_path / "alone", Settings(), index=index)
-    file = tmp_path / "perfect.csv"
-    file.write_text("id,label\n" + "".join(f"{u.id},{u.emotion}\n" for u in TEST.utterances))
+    file = tmp_path / "good.csv"
+    say = mostly_right(GOLD)
+    said = {u.id: say(Asked(u.id), 0) for u in (*TEST.utterances, *TRAIN.utterances)}
+    file.write_text("id,label\n" + "".join(f"{name},{label}\n" for name, label in said.items()))
     joined = vote(
         [asked],
         Settings(),
@@ -113,9 +123,11 @@ def test_a_file_joins_a_run(index, tmp_path):
         embedder=FakeEmbedder(),
         imported=[read_ballots(file, LABELS)],
     )
-    assert joined.panels()[0]["panel"]["weights"]["perfect"] > 0.3
-    assert right(joined) >= right(asked)
-    assert joined.manifest["imported"][0]["voters"] == ["perfect"]
+    weighed = joined.panels()[0]["weighed"][0]
+    assert (weighed["by"], weighed["windows"]) == ("labelled windows", len(TRAIN.utterances))
+    assert weighed["weight"] > 0.3
+    assert right(joined) > right(asked)
+    assert joined.manifest["imported"][0]["voters"] == ["good"]
     assert joined.manifest["runs"][0]["run"] == asked.path.name
 
 

@@ -21,7 +21,7 @@ from ragemo.retrieval.voters import Examples, Questions
 from ragemo.types import Corpus, Turn
 from tests.conftest import LABELS, FakeEmbedder, make_corpus, make_turn
 
-DIMENSION = 64
+DIMENSION = 128
 """So many that a probe can learn every unit of a planted world by heart."""
 
 UNIT_FIELD = {"dialogue": "dialogue_id", "session": "session", "speaker": "speaker"}

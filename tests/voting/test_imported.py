@@ -121,10 +121,7 @@ def test_predictions_of_ragemo_itself_are_read_as_they_are(tmp_path):
     }
     for ballot in imported.ballots:
         assert sum(ballot.distribution) == pytest.approx(1, abs=1e-12)
-    assert imported.notes == (
-        "Columns passed over: 'confidence'.",
-        "Rows without a label or probabilities, which cast no vote: 1.",
-    )
+    assert imported.notes == ("Rows without a label or probabilities, which cast no vote: 1.",)
 
 
 def test_systems_and_samples_are_told_apart(tmp_path):

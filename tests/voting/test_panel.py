@@ -235,7 +235,7 @@ def test_the_correction_is_the_middle_of_the_best_by_weighted_f1(known, pool):
         for g in CORRECTIONS
     }
     best = [g for g in CORRECTIONS if scores[g] >= max(scores.values()) - PLATEAU]
-    assert panel.correction == pytest.approx(np.mean(best), abs=1e-3)
+    assert panel.correction == best[len(best) // 2]
     assert len(best) < len(CORRECTIONS), "or the test could not fail"
 
 
