@@ -59,8 +59,8 @@ class OpenAIModel:
             by llama.cpp's `grammar` and vLLM's `structured_outputs`, else by JSON schema; and
             without any where none of them works. A constraint chosen by name is kept to.
         label_probabilities: whether to ask for log-probabilities, too, and to make each answer's
-            a distribution over the labels (see `label_probabilities.py`). An answer whose are
-            missing, or not enough, counts as its label alone.
+            a distribution over the labels (see `label_probabilities.py`). Where they do not come
+            or are not enough, an answer counts as its label alone.
         backoff: seconds; the wait before attempt k+1 is drawn evenly from 0 to
             backoff * 2^(k-1), a minute at most.
         asks: whether it will be asked; where it only counts tokens it needs no key.

@@ -21,9 +21,6 @@ from ragemo.voting.transitions import Links, count_transitions
 from ragemo.voting.votes import Votes, count_votes, votes_of_arrays
 from ragemo.voting.weighing import ENOUGH, Weighed, weigh
 
-CLOSE = 0.4
-"""Similarity of the closest example below which an utterance has nothing like it in the index."""
-
 
 @dataclass(frozen=True)
 class Judged:
@@ -209,7 +206,8 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
                 silent=not turns[target].text.strip(),
             )
         )
-    return review_csv(review(evidence, plan.labels, close=CLOSE), turns)
+    close = max((index.fitted.close for index in plan.parts.values()), default=-1.0)
+    return review_csv(review(evidence, plan.labels, close=close), turns)
 
 
 def _known(index: Index | None, how: VotingSettings, labels: int) -> Labelled:

@@ -137,7 +137,10 @@ def _write(index: Index, folder: Path) -> None:
     (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
     faiss.write_index(index.searcher, str(folder / "windows.faiss"))
-    arrays: dict[str, Any] = {"held_out": index.fitted.held_out}
+    arrays: dict[str, Any] = {
+        "held_out": index.fitted.held_out,
+        "close": np.float64(index.fitted.close),
+    }
     for name, voter in index.voters.items():
         arrays[f"{name}.votes"] = index.fitted.votes[name]
         arrays |= {f"{name}.{part}": array for part, array in voter.arrays().items()}
@@ -233,7 +236,7 @@ def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:
             }
             votes[name] = parts.pop("votes")
             voters[name] = voter_class(name).from_parts(data[name], parts)
-        return FittedVoters(voters, stored["held_out"], votes)
+        return FittedVoters(voters, stored["held_out"], votes, float(stored["close"]))
 
 
 def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:

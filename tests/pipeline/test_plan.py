@@ -8,6 +8,7 @@ from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.pipeline import carry_out, estimate, make_plan, predict
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.scores import score_run
 from ragemo.settings import Settings, resolve_settings
 from ragemo.types import Ballot
 from ragemo.voting.imported import Imported
@@ -36,6 +37,7 @@ def test_limit_takes_the_first_utterances_and_keeps_the_dialogues_whole(tmp_path
     assert [u.turn.utterance_id for u in run.utterances if u.predicted] == wanted[:7]
     last = next(prompt for prompt in llm.prompts if prompt.utterance_id == "b_0")
     assert "number 7" not in user_text(last)
+    assert score_run(run, samples=10).n == 7
 
 
 def test_a_small_budget_drops_demonstrations_and_says_so(corpus, index):
