@@ -58,19 +58,52 @@ class GuardedRows:
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._columns = {
-            "dialogue": np.array([turn.dialogue_id for turn in turns], dtype=object),
-            "session": np.array([turn.session or "" for turn in turns], dtype=object),
-            "speaker": np.array([turn.speaker for turn in turns], dtype=object),
-            "text": np.array([fold(turn.text) for turn in turns], dtype=object),
+            "dialogue": _Column([turn.dialogue_id for turn in turns]),
+            "session": _Column([turn.session or "" for turn in turns]),
+            "speaker": _Column([turn.speaker for turn in turns]),
+            "text": _Column([fold(turn.text) for turn in turns]),
         }
 
     def allowed(self, rows: npt.NDArray[np.int64], query: Turn, guard: Guard) -> Mask:
         """Which of `rows` may be shown to `query`."""
-        mask: Mask = self._columns["dialogue"][rows] != query.dialogue_id
-        if guard.exclude == "session" and query.session:
-            mask &= self._columns["session"][rows] != query.session
-        if guard.exclude == "speaker" and query.speaker:
-            mask &= self._columns["speaker"][rows] != query.speaker
-        if guard.duplicates:
-            mask &= self._columns["text"][rows] != fold(query.text)
+        mask: Mask = np.ones(len(rows), dtype=bool)
+        for kind, value in _shut_out(query, guard):
+            mask &= self._columns[kind].codes[rows] != self._columns[kind].code(value)
         return mask
+
+    def share(self, query: Turn, guard: Guard) -> float:
+        """The share of the examples that are shut out, at most; in [0, 1]."""
+        return min(
+            1.0,
+            sum(self._columns[kind].share(value) for kind, value in _shut_out(query, guard)),
+        )
+
+
+class _Column:
+    """One property of the examples as numbers, which compare faster than texts."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self._code_of = {value: code for code, value in enumerate(dict.fromkeys(values))}
+        self.codes = np.array([self._code_of[value] for value in values], dtype=np.int64)
+        self._counts = np.bincount(self.codes, minlength=len(self._code_of))
+
+    def code(self, value: str) -> int:
+        """The value's number; -1, which no example has, for another one."""
+        return self._code_of.get(value, -1)
+
+    def share(self, value: str) -> float:
+        """The share of the examples with that value."""
+        code = self.code(value)
+        return float(self._counts[code] / len(self.codes)) if code >= 0 else 0.0
+
+
+def _shut_out(query: Turn, guard: Guard) -> list[tuple[str, str]]:
+    """Which property of an example may not have which value."""
+    found = [("dialogue", query.dialogue_id)]
+    if guard.exclude == "session" and query.session:
+        found.append(("session", query.session))
+    if guard.exclude == "speaker" and query.speaker:
+        found.append(("speaker", query.speaker))
+    if guard.duplicates:
+        found.append(("text", fold(query.text)))
+    return found

@@ -292,14 +292,19 @@ class Index:
         rows = np.full((len(targets), k), -1, dtype=np.int64)
         similarities = np.full((len(targets), k), -np.inf)
         pending = np.arange(len(targets))
-        fetch = k + 16
+        # As many more as are shut out on average, if they stand no closer than others.
+        share = max((self._guarded.share(turn, guard) for turn in targets), default=0.0)
+        fetch = int((k + 16) / max(1 - share, 0.1))
         while len(pending) and k:
             fetch = min(fetch, len(self.examples))
             scores, found = self.searcher.search(queries[pending], fetch)
             short = []
-            for query, last, candidates in zip(pending.tolist(), scores[:, -1], found, strict=True):
-                allowed = candidates[self._guarded.allowed(candidates, targets[query], guard)]
-                examples = self.examples[allowed]
+            for query, near, candidates in zip(pending.tolist(), scores, found, strict=True):
+                allowed = self._guarded.allowed(candidates, targets[query], guard)
+                last = near[-1]
+                if allowed.sum() > k:  # no need to look closer at what is clearly too far
+                    allowed &= near >= near[allowed][k - 1] - 2 * FETCH_MARGIN
+                examples = self.examples[candidates[allowed]]
                 exact = self.window_vectors[examples].astype(np.float64) @ queries[query].astype(
                     np.float64
                 )

@@ -78,7 +78,7 @@ def asked(draw, said=answers):
 # -- when it stops ---------------------------------------------------------------------------------
 
 
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=200, deadline=None)
 @given(asked(), rules)
 def test_what_is_spent_is_what_asking_one_by_one_would_spend(case, rule):
     said, dealt = case
@@ -93,7 +93,7 @@ def test_what_is_spent_is_what_asking_one_by_one_would_spend(case, rule):
         assert len(calls) == 1
 
 
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=200, deadline=None)
 @given(asked(), rules)
 def test_where_answers_share_the_price_of_a_prompt_all_of_it_come_in_one_call(case, rule):
     said, dealt = case
@@ -114,7 +114,7 @@ def winner(said):
     return counts.index(max(counts)) if any(counts) else None
 
 
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=200, deadline=None)
 @given(asked(), st.lists(st.booleans(), min_size=1, max_size=4))
 def test_the_hard_rule_never_changes_the_majority(case, shares):
     said, dealt = case
@@ -152,8 +152,7 @@ def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, 
     assert (spent[1] < spent[0]) == (not shares or bool(vary))
 
 
-@pytest.mark.parametrize("pool", ["log", "mean"])
-@pytest.mark.parametrize("vary", [[], ["context", "demos"]])
+@pytest.mark.parametrize(("pool", "vary"), [("log", ["context", "demos"]), ("mean", [])])
 def test_the_hard_rule_changes_no_pooled_verdict_either(tmp_path, pool, vary):
     """It stops where nothing could change what the pool says; the dialogue's say comes later."""
     train, test = (telling_corpus(12, 5, name, noise=50) for name in ("train", "test"))
@@ -234,7 +233,7 @@ def test_what_is_heard_bears_its_variant_and_purpose(corpus):
 # -- stopped, and gone on with ---------------------------------------------------------------------
 
 
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=200, deadline=None)
 @given(asked(), rules, st.lists(st.booleans(), min_size=1, max_size=4), st.data())
 def test_stopped_at_any_answer_it_goes_the_same_way(case, rule, shares, data):
     said, dealt = case
@@ -249,7 +248,7 @@ def test_stopped_at_any_answer_it_goes_the_same_way(case, rule, shares, data):
     assert kept + again == whole
 
 
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=200, deadline=None)
 @given(asked(st.lists(st.sampled_from(["neu", "hap", "failed"]), min_size=1, max_size=9)), rules)
 def test_failed_answers_are_asked_for_again_and_no_other(case, rule):
     said, dealt = case

@@ -61,7 +61,7 @@ def shown(question):
     return (question.model, question.prompt.messages)
 
 
-@profile(max_examples=40, deadline=None)
+@profile(max_examples=25, deadline=None)
 @given(
     vary=st.lists(st.sampled_from(AXES), unique=True),
     samples=st.integers(1, 9),
@@ -184,6 +184,8 @@ def test_context_is_longer_shorter_and_none():
     # The second turn of a dialogue has but one before it.
     questions = planned(["context"], 9, prompt__context=1).questions["a_1"]
     assert [q.variant for q in questions] == ["", "context 0"]
+    questions = planned(["transcript", "context"], 9).questions["b_0"]
+    assert [q.variant for q in questions] == ["", "transcript base", "transcript tiny"]
     (only,) = planned(["context"], 9).questions["b_0"]
     assert only.samples == tuple(range(9))
 

@@ -83,7 +83,7 @@ def test_on_the_index_s_own_dialogues_what_is_answered_already_settles_nothing_s
         ask_all(corpus, folder, settings, index=index, llm=llm, **others)
         return llm
 
-    stopped_anywhere(tmp_path, go, first=12 * 3, step=5)
+    stopped_anywhere(tmp_path, go, first=12 * 3, step=8)
 
 
 def test_refused_after_any_call_and_taken_up_again_it_ends_in_the_same_bytes(
