@@ -164,7 +164,7 @@ def _ask(
         told = [ballot for ballot in plan.ballots if ballot.purpose == "verdict"]
         told += [ballot for ballot in run.ballots() if ballot.purpose != "verdict"]
         panels = tried_panels(plan, told, settings.voting, given=given)
-        names = {model.name for model in models}
+        names = {models[q.model].name for questions in plan.questions.values() for q in questions}
         futures = outlooks(panels, plan.ballots, sorted(names), labels)
     go_on(
         [

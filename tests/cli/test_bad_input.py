@@ -27,7 +27,7 @@ def fails(done):
         (["--samples", "0"], "llm.samples: "),
         (["--limit", "0"], "limit: "),
         (["--seed", "-1"], "seed: "),
-        (["--exclude", "nothing"], "retrieval.exclude: input should be 'dialogue', 'session'"),
+        (["--leave-out", "nothing"], "retrieval.exclude: input should be 'dialogue', 'session'"),
         (["--mode", "guess"], "llm.mode: input should be 'score' or 'sample'"),
         (["--base-url", "localhost:8000"], "llm.base_url: expected an address like http://"),
         (["--transcript", "best"], "no transcript strategy or ASR system 'best'"),

@@ -39,7 +39,7 @@ def test_a_config_is_a_whole_job_and_flags_override_it(command, train, test_file
     settings = json.loads(Path("out/manifest.json").read_text())["settings"]
     assert (settings["retrieval"]["k"], settings["limit"]) == (5, 4)
 
-    flags = ["--k", 2, "--limit", 6, "--out", "other", "--context", -1, "--exclude", "session"]
+    flags = ["--k", 2, "--limit", 6, "--out", "other", "--context", -1, "--leave-out", "speaker"]
     flags += ["--set", "retrieval.context_weight=0.1", "--set", "limit=5", "--seed", 3]
     assert command("predict", "--config", "job.yaml", *flags).out.startswith("other: 6 utter")
     settings = json.loads(Path("other/manifest.json").read_text())["settings"]
@@ -48,7 +48,7 @@ def test_a_config_is_a_whole_job_and_flags_override_it(command, train, test_file
         "context_weight": 0.1,
         "context_decay": None,
         "context_length": None,
-        "exclude": "session",
+        "exclude": "speaker",
         "exclude_duplicates": False,
     }
     assert settings["prompt"]["context"] is None
@@ -57,7 +57,7 @@ def test_a_config_is_a_whole_job_and_flags_override_it(command, train, test_file
 
 def test_the_manifest_s_settings_are_a_config_that_gives_the_same_run(command, test_file, index):
     flags = ["--k", 3, "--context", -1, "--transcript", "longest", "--limit", 9, "--seed", 5]
-    flags += ["--set", "retrieval.context_weight=0.2", "--exclude", "speaker"]
+    flags += ["--set", "retrieval.context_weight=0.2", "--leave-out", "speaker"]
     done = command("predict", test_file, "--index", index, "--llm", "none", "--out", "one", *flags)
     assert done.code == 0, done.err
     manifest = json.loads(Path("one/manifest.json").read_text())

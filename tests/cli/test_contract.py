@@ -21,18 +21,21 @@ def test_predict_without_a_language_model(command, test_file, index):
     done = command("predict", test_file, "--index", index, "--llm", "none", "--out", "run")
     assert done.code == 0
     gold = [row for row in json.loads(test_file.read_text()) if row["need_prediction"] == "yes"]
-    assert done.out == f"run: {len(gold)} utterances, 0 without a valid label, 0 failed\n"
+    assert done.out == f"run: {len(gold)} utterances\n"
 
     header, *rows = predictions(Path("run"))
-    assert header == ["id", "label", "confidence", "neu", "hap", "sad", "ang"]
+    names = ["neu", "hap", "sad", "ang"]
+    assert header == ["id", "label", "confidence", *names, "label_set", "abstained"]
     assert [row[0] for row in rows] == [row["id"] for row in gold]
-    for _, label, confidence, *shares in rows:
+    for _, label, confidence, *shares, label_set, abstained in rows:
         shares = [float(share) for share in shares]
         assert sum(shares) == pytest.approx(1, abs=1e-5)
-        assert label in header[3:]
-        assert float(confidence) == max(shares) == shares[header[3:].index(label)]
+        assert label in names
+        assert float(confidence) == max(shares) == shares[names.index(label)]
+        assert label in label_set.split("|")
+        assert abstained == ""
     ballots = [json.loads(line) for line in Path("run/ballots.jsonl").read_text().splitlines()]
-    assert {ballot["voter"] for ballot in ballots} == {"neighbours"}
+    assert {ballot["voter"] for ballot in ballots} == {"neighbours", "probe", "words"}
 
 
 def test_score_as_json(command, test_file, index):
@@ -112,8 +115,10 @@ def test_only_the_result_is_on_standard_output(test_file, index):
     command += ["--llm", "none", "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    assert done.stdout.splitlines() == ["run: 18 utterances, 0 without a valid label, 0 failed"]
-    assert done.stderr.splitlines() == ["18 utterances, no language model is asked"]
+    assert done.stdout.splitlines() == ["run: 18 utterances"]
+    first, weights = done.stderr.splitlines()
+    assert first == "18 utterances, no language model is asked"
+    assert weights.startswith("weights: neighbours ")
 
 
 def test_quiet_leaves_the_result_alone(command, train, test_file, index):
