@@ -225,11 +225,12 @@ def checks_of(
     """Questions about labelled windows of the index, each with its own dialogue held out.
 
     The windows are drawn from those that the index's own voters were held out of, so that all
-    are tried on the same. A window that is a target itself is not asked about twice.
+    are tried on the same. A window that is a target itself is not asked about twice. Where the
+    weights are given there is nothing to try.
     """
-    index = seen.index
-    count = min(settings.voting.checks, len(targets))
-    if index is None or retrieval is None or not count or settings.voting.pool == "majority":
+    index, how = seen.index, settings.voting
+    count = min(how.checks, len(targets))
+    if index is None or retrieval is None or not count or how.pool == "majority" or how.weights:
         return []
     held_out = index.fitted.held_out
     count = min(count, len(held_out))
