@@ -14,4 +14,5 @@ echo "==> ruff and mypy"
 "$bin/mypy"
 
 echo "==> Tests"
-"$bin/python" -m pytest "$@"
+# Two files at a time: more would only make models wait for each other on few cores.
+"$bin/python" -m pytest -n 2 --dist loadfile "$@"

@@ -236,7 +236,14 @@ def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:
             }
             votes[name] = parts.pop("votes")
             voters[name] = voter_class(name).from_parts(data[name], parts)
-        return FittedVoters(voters, stored["held_out"], votes, float(stored["close"]))
+        return FittedVoters(voters, stored["held_out"], votes, _similarity(stored["close"]))
+
+
+def _similarity(array: np.ndarray[Any, Any]) -> float:
+    value = float(array.item())
+    if not -1.001 <= value <= 1.001:  # also false for what is not a number
+        raise ValueError(f"{value} is no similarity")
+    return value
 
 
 def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:

@@ -166,6 +166,7 @@ def voters_of(folder):
 
 
 NAMES = [
+    "close",
     "held_out",
     "neighbours.votes",
     "probe.offsets",
@@ -224,7 +225,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "close"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_voters_of_another_shape_are_refused(saved, name, change):
     arrays = voters_of(saved)
@@ -232,6 +233,15 @@ def test_voters_of_another_shape_are_refused(saved, name, change):
     np.savez(saved / "voters.npz", **arrays | ({} if changed is None else {name: changed}))
     sign(saved)
     assert verify_index(saved) == []
+    with pytest.raises(IndexFolderError, match="build the index anew"):
+        Index.load(saved)
+
+
+@pytest.mark.parametrize("close", [None, np.array([0.5, 0.5]), np.array(b"x"), np.array(np.nan)])
+def test_a_similarity_that_is_none_is_refused(saved, close):
+    arrays = {name: array for name, array in voters_of(saved).items() if name != "close"}
+    np.savez(saved / "voters.npz", **arrays | ({} if close is None else {"close": close}))
+    sign(saved)
     with pytest.raises(IndexFolderError, match="build the index anew"):
         Index.load(saved)
 
