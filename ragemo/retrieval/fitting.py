@@ -25,7 +25,7 @@ from ragemo.types import Turn
 if TYPE_CHECKING:
     from ragemo.retrieval.index import Index
 
-HELD_OUT_WINDOWS = 4000
+HELD_OUT_WINDOWS = 6000
 """Whole dialogues are held out until there are so many windows: enough to weigh a few voters."""
 
 
