@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.options import Assignments, Config, Voters
+
 
 def calibrate(
     run: Annotated[Path, typer.Argument(help="A finished run with gold labels.")],
     out: Annotated[Path, typer.Option(help="The file to write (JSON).")],
     pool: Annotated[str | None, typer.Option(help="log, mean or dawid-skene.")] = None,
-    voters: Annotated[
-        str | None, typer.Option(help="The voters that count, by commas (default: all).")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
-    ] = None,
+    voters: Voters = None,
+    config: Config = None,
+    set_: Assignments = None,
     bootstrap: Annotated[int, typer.Option(min=1, help="Bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ragemo.cli.options import Assignments, Config, CorpusFormat, Labels, Quiet, TranscriptChoice
+
 app = typer.Typer(no_args_is_help=True)
 
 IndexFolder = Annotated[Path, typer.Argument(help="The index's folder.")]
@@ -21,22 +23,17 @@ def build(
     out: Annotated[
         Path | None, typer.Option(help="The index's folder (default: paths.index of the config).")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML config.")] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="The corpus's format.")] = None,
-    labels: Annotated[str | None, typer.Option(help="A label set's name or YAML file.")] = None,
-    transcript: Annotated[
-        str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
-    ] = None,
+    config: Config = None,
+    format_: CorpusFormat = None,
+    labels: Labels = None,
+    transcript: TranscriptChoice = None,
     embedder: Annotated[
         str | None, typer.Option(help="minilm, or any sentence-transformers model.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="int8 or fp32 (minilm only).")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
-    ] = None,
+    set_: Assignments = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
-    quiet: Annotated[bool, typer.Option(help="Say nothing but the result.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Embed a labelled corpus and index its windows."""
     from ragemo.cli.console import ConsoleProgress

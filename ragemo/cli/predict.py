@@ -7,6 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.options import (
+    AbstainBelow,
+    Assignments,
+    Config,
+    CorpusFormat,
+    DialogueSay,
+    Labels,
+    LeaveOut,
+    Pool,
+    Quiet,
+    TranscriptChoice,
+    Voters,
+    Weights,
+)
+
 if TYPE_CHECKING:
     from ragemo.pipeline import Estimate
 
@@ -27,7 +42,8 @@ def predict(
         int | None, typer.Option(help="Earlier turns in a prompt; -1: the whole dialogue.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(help="Answers per prompt; a model that scores labels needs one.")
+        int | None,
+        typer.Option(help="Answers on an utterance: to one prompt, or to as many as --vary makes."),
     ] = None,
     llm: Annotated[
         str | None,
@@ -37,19 +53,11 @@ def predict(
         str | None, typer.Option(help="An OpenAI-compatible server (default: OPENAI_BASE_URL).")
     ] = None,
     mode: Annotated[str | None, typer.Option(help="Local models: score or sample.")] = None,
-    transcript: Annotated[
-        str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
-    ] = None,
+    transcript: TranscriptChoice = None,
     template: Annotated[
         str | None, typer.Option(help="A shipped prompt template, or a file.")
     ] = None,
-    leave_out: Annotated[
-        str | None,
-        typer.Option(
-            help="What an utterance shares with nothing that speaks to it: dialogue, session or "
-            "speaker."
-        ),
-    ] = None,
+    leave_out: LeaveOut = None,
     ballots: Annotated[
         list[str] | None,
         typer.Option(help="Another system's predictions that join the vote, [NAME=]FILE."),
@@ -61,36 +69,26 @@ def predict(
             "template, model, temperature; by commas."
         ),
     ] = None,
-    pool: Annotated[str | None, typer.Option(help="log, mean, dawid-skene or majority.")] = None,
-    voters: Annotated[
-        str | None, typer.Option(help="The voters that count, by commas (default: all).")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of `ragemo calibrate`.")] = None,
+    pool: Pool = None,
+    voters: Voters = None,
+    weights: Weights = None,
     stop: Annotated[
         str | None,
         typer.Option(help="When no further answers are asked for: posterior, hard or none."),
     ] = None,
-    dialogue: Annotated[
-        str | None,
-        typer.Option(help="How earlier turns move later ones: filter, viterbi or none."),
-    ] = None,
-    abstain_below: Annotated[
-        float | None, typer.Option(help="Leave less confident verdicts to a person.")
-    ] = None,
-    format_: Annotated[str | None, typer.Option("--format", help="The corpus's format.")] = None,
-    labels: Annotated[str | None, typer.Option(help="A label set's name or YAML file.")] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
-    ] = None,
+    dialogue: DialogueSay = None,
+    abstain_below: AbstainBelow = None,
+    format_: CorpusFormat = None,
+    labels: Labels = None,
+    config: Config = None,
+    set_: Assignments = None,
     seed: Annotated[int | None, typer.Option(help="For all that is drawn.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many utterances.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show calls, tokens and price; send nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder."""
     from ragemo.cli.console import ConsoleProgress, note

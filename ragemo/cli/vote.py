@@ -7,6 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.options import (
+    AbstainBelow,
+    Assignments,
+    Config,
+    DialogueSay,
+    LeaveOut,
+    Pool,
+    Quiet,
+    Voters,
+    Weights,
+)
+
 
 def vote(
     sources: Annotated[
@@ -19,31 +31,15 @@ def vote(
         typer.Option(help="An index: its voters vote, and weigh the others."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="The corpus, where no run is given.")] = None,
-    pool: Annotated[str | None, typer.Option(help="log, mean, dawid-skene or majority.")] = None,
-    voters: Annotated[
-        str | None, typer.Option(help="The voters that count, by commas (default: all).")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights of `ragemo calibrate`.")] = None,
-    leave_out: Annotated[
-        str | None,
-        typer.Option(
-            help="What an utterance shares with nothing that speaks to it: dialogue, session or "
-            "speaker."
-        ),
-    ] = None,
-    dialogue: Annotated[
-        str | None,
-        typer.Option(help="How earlier turns move later ones: filter, viterbi or none."),
-    ] = None,
-    abstain_below: Annotated[
-        float | None, typer.Option(help="Leave less confident verdicts to a person.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")] = False,
+    pool: Pool = None,
+    voters: Voters = None,
+    weights: Weights = None,
+    leave_out: LeaveOut = None,
+    dialogue: DialogueSay = None,
+    abstain_below: AbstainBelow = None,
+    config: Config = None,
+    set_: Assignments = None,
+    quiet: Quiet = False,
 ) -> None:
     """Pool the ballots of runs and of other systems; nobody is asked."""
     from ragemo.cli.console import ConsoleProgress, note
@@ -58,7 +54,7 @@ def vote(
     from ragemo.retrieval.index import Index
     from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import Run, check_new_run
-    from ragemo.voting.imported import match_ballots
+    from ragemo.voting.matching import match_ballots
 
     settings, _ = settings_and_paths(
         config,

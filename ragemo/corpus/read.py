@@ -98,9 +98,9 @@ def read_with_problems(
     label_set = load_labels(labels) if isinstance(labels, str) else labels
     sha256 = None
     try:
-        data = _bytes_of(path)
+        data = bytes_of(path)
         sha256 = sha256_bytes(data)
-        source = Source(path, _text_of(data, path))
+        source = Source(path, text_of(data, path))
         name = recognise(source) if format == "auto" else format
     except DataError as problem:
         recognised = None if format == "auto" else format
@@ -187,7 +187,8 @@ def interpret(
     )
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """A file's bytes. Raises DataError if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -200,7 +201,8 @@ def _bytes_of(path: Path) -> bytes:
         raise DataError(f"it cannot be read: {reason}", path=path) from None
 
 
-def _text_of(data: bytes, path: Path) -> str:
+def text_of(data: bytes, path: Path) -> str:
+    """A file's bytes as text, UTF-8 with or without its mark. Raises DataError otherwise."""
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     try:
         text = data[len(mark) :].decode("utf-8")

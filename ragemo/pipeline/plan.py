@@ -31,7 +31,8 @@ from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.run import RunUtterance
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
 from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Turn
-from ragemo.voting.imported import Imported, match_ballots
+from ragemo.voting.imported import Imported
+from ragemo.voting.matching import match_ballots
 from ragemo.voting.review import transcript_disagreement
 
 NOWHERE: Cell = ()

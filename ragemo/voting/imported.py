@@ -27,7 +27,7 @@ from reprlib import repr as brief
 from typing import Any
 
 from ragemo.corpus.formats import Record, Source, listed
-from ragemo.corpus.read import _bytes_of, _text_of
+from ragemo.corpus.read import bytes_of, text_of
 from ragemo.errors import DataError
 from ragemo.files import sha256_bytes
 from ragemo.labels import LabelSet
@@ -114,8 +114,8 @@ def read_ballots(
             contradict each other, a system of which no answer is a label, a reserved name.
     """
     path = Path(path)
-    data = _bytes_of(path)
-    source = Source(path, _text_of(data, path))
+    data = bytes_of(path)
+    source = Source(path, text_of(data, path))
     records = _records(source)
     columns = _columns(source, records, labels)
     rows = []
@@ -163,57 +163,6 @@ def read_ballots(
         path=path,
         sha256=sha256_bytes(data),
     )
-
-
-def match_ballots(
-    imported: Imported, utterances: Collection[str], labelled: Collection[str] = ()
-) -> tuple[str, ...]:
-    """Hold a file's ids against those of a run.
-
-    Args:
-        imported: the file.
-        utterances: ids of the utterances to predict.
-        labelled: ids with known labels, on which the systems can be weighed.
-
-    Returns:
-        Notes for a person, one sentence each: utterances on which a system does not vote, and
-        ids that are not to be predicted.
-
-    Raises:
-        DataError: if no utterance to predict is in the file.
-    """
-    asked = set(utterances)
-    ids: dict[str, set[str]] = {voter: set() for voter in imported.voters}
-    for ballot in imported.ballots:
-        ids[ballot.voter].add(ballot.utterance_id)
-    extra = set().union(*ids.values()) - asked
-    known = extra.intersection(labelled)
-    if not any(asked & own for own in ids.values()):
-        raise DataError(
-            f"none of its ids is to be predicted: it has {_examples(extra)} ({len(extra)} in all), "
-            f"to be predicted are {_examples(asked)} ({len(asked)} in all). "
-            + (
-                f"{len(known)} of its ids are labelled utterances of the index: is it of the "
-                "training part?"
-                if known
-                else "Is it of another corpus or part, or are its ids written another way?"
-            ),
-            path=imported.path,
-        )
-    notes = []
-    for voter, own in ids.items():
-        if missing := asked - own:
-            notes.append(
-                f"{brief(voter)} has no row on {len(missing)} of the {len(asked)} utterances to "
-                f"predict ({_examples(missing)}) and does not vote there."
-            )
-    if known:
-        notes.append(f"Ids of labelled utterances, on which it can be weighed: {len(known)}.")
-    if unknown := extra - known:
-        notes.append(
-            f"Ids that are not to be predicted, passed over: {len(unknown)} ({_examples(unknown)})."
-        )
-    return tuple(notes)
 
 
 def _records(source: Source) -> list[Record]:
@@ -393,10 +342,6 @@ def _notes_on_invalid(ballots: Sequence[Ballot], labels: LabelSet, path: Path) -
             f"{shown}; expected {expected}."
         )
     return notes
-
-
-def _examples(ids: Collection[str]) -> str:
-    return ", ".join(brief(name) for name in sorted(ids)[:2]) or "none"
 
 
 def _first_of(problems: Sequence[DataError]) -> DataError:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from ragemo.errors import DataError, RagemoError
 from ragemo.runs.run import Run, RunUtterance
 from ragemo.types import Ballot, Verdict
-from ragemo.voting.imported import match_ballots, read_ballots
+from ragemo.voting.imported import read_ballots
+from ragemo.voting.matching import match_ballots
 from ragemo.voting.votes import count_votes
 from tests.conftest import LABELS, make_turn
 

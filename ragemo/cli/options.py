@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path | None, typer.Option(help="A YAML config; flags override it.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")]
+CorpusFormat = Annotated[str | None, typer.Option("--format", help="The corpus's format.")]
+Labels = Annotated[str | None, typer.Option(help="A label set's name or YAML file.")]
+TranscriptChoice = Annotated[
+    str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
+]
+LeaveOut = Annotated[
+    str | None,
+    typer.Option(
+        help="What an utterance shares with nothing that speaks to it: dialogue, session or "
+        "speaker."
+    ),
+]
+Pool = Annotated[str | None, typer.Option(help="log, mean, dawid-skene or majority.")]
+Voters = Annotated[
+    str | None, typer.Option(help="The voters that count, by commas (default: all).")
+]
+Weights = Annotated[Path | None, typer.Option(help="Weights of `ragemo calibrate`.")]
+DialogueSay = Annotated[
+    str | None,
+    typer.Option(help="How earlier turns move later ones: filter, viterbi or none."),
+]
+AbstainBelow = Annotated[
+    float | None, typer.Option(help="Leave less confident verdicts to a person.")
+]
