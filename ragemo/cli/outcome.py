@@ -14,15 +14,17 @@ def tell_outcome(run: Run) -> int:
     """Print what came of a run; the number of utterances on which a call failed."""
     verdicts = run.verdicts()
     failed = sum(verdict.failed > 0 for verdict in verdicts)
+    trials = sum(ballot.failed and ballot.purpose != "verdict" for ballot in run.ballots())
     counts = [
         (sum(verdict.label is None for verdict in verdicts), "without a label"),
         (sum(verdict.invalid > 0 for verdict in verdicts), "with an answer that is no label"),
         (failed, "with a call that failed"),
+        (trials, "failed calls on windows to weigh the model by"),
         (sum(verdict.abstained for verdict in verdicts), "left to a person"),
     ]
     told = [f"{count} {words}" for count, words in counts if count]
     print(", ".join([f"{run.path}: {len(verdicts)} utterances", *told]))
-    return failed
+    return failed + trials
 
 
 def tell_weights(run: Run, progress: Progress) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from ragemo.errors import DataError
 from ragemo.labels import LabelSet
+from ragemo.pipeline.voters import check_named
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.run import Run
 from ragemo.runs.scores import gain, gain_data
 from ragemo.settings import VotingSettings
 from ragemo.types import Ballot, Turn, Verdict
 from ragemo.voting.bases import base_of
-from ragemo.voting.calibration import Calibration, dialogue_hashes
+from ragemo.voting.calibration import Calibration, dialogue_hashes, dialogue_sketches
 from ragemo.voting.decide import decide
 from ragemo.voting.panel import Labelled, Panel, fit_panel
 from ragemo.voting.transitions import count_transitions, links_of
@@ -29,29 +30,39 @@ FEWEST = 30
 
 @dataclass(frozen=True)
 class _Material:
-    """A run's votes with its gold labels, a row for each turn."""
+    """A run's votes with its gold labels, a row for each turn.
+
+    `counts` are the labels' in the index; None without one.
+    """
 
     turns: Sequence[Turn]
     ballots: Sequence[Ballot]
     votes: Votes
     gold: Integers
-    prior: tuple[float, ...]
-    bases: Mapping[str, tuple[float, ...]]
+    counts: Integers | None
 
     def panel(self, hidden: Collection[str], how: VotingSettings) -> Panel:
         """What is fitted if some dialogues' labels are not known."""
         links = links_of(self.turns)
         unknown = [turn.dialogue_id in hidden for turn in self.turns]
         gold = np.where(unknown, -1, self.gold)
-        known = Labelled(self.votes, gold, links, count_transitions(links, gold, self.prior))
+        labels = self.votes.shares.shape[2]
+        counts = np.bincount(gold[gold >= 0], minlength=labels)
+        counts = counts if self.counts is None else self.counts
+        prior = tuple(((counts + 1) / (counts.sum() + labels)).tolist())
+        known = Labelled(self.votes, gold, links, count_transitions(links, gold, prior))
+        leaning = tuple(float(value) for value in np.log(prior))
+        bases = {voter: leaning for voter in self.votes.voters if voter in INDEX_VOTERS}
+        if how.calibration != "none":
+            bases |= {v: base_of(v, self.votes) for v in self.votes.voters if v not in bases}
         return fit_panel(
             known,
-            self.prior,
+            prior,
             pool=how.pool,
             decoder=how.dialogue,
             correction=how.correction,
             coverage=how.coverage,
-            bases=self.bases,
+            bases=bases,
         )
 
 
@@ -99,6 +110,11 @@ def calibrate(run: Run, how: VotingSettings, *, samples: int = 1000, seed: int =
             for dialogue, own in dialogue_hashes(material.turns).items()
             if dialogue in fold_of
         },
+        sketches={
+            dialogue: own
+            for dialogue, own in dialogue_sketches(material.turns).items()
+            if dialogue in fold_of
+        },
         corpora=(run.manifest["corpus"]["sha256"],),
         gain={
             "over": run.path.name,
@@ -137,21 +153,10 @@ def _material(run: Run, how: VotingSettings) -> _Material:
         [names.index(u.gold) if u.predicted and u.gold else -1 for u in run.utterances],
         dtype=np.int64,
     )
-    ballots = [
-        ballot
-        for ballot in run.ballots()
-        if ballot.purpose == "verdict" and (how.voters is None or ballot.voter in how.voters)
-    ]
+    cast = [ballot for ballot in run.ballots() if ballot.purpose == "verdict"]
+    check_named(how.voters, sorted({ballot.voter for ballot in cast}))
+    ballots = [b for b in cast if how.voters is None or b.voter in how.voters]
     votes = count_votes(ballots, [turn.utterance_id for turn in turns], len(names))
     index = run.manifest["index"]
-    counts = (
-        np.array([index["label_counts"][name] for name in names])
-        if index
-        else np.bincount(gold[gold >= 0], minlength=len(names))
-    )
-    prior = tuple(((counts + 1) / (counts.sum() + len(names))).tolist())
-    own = tuple(float(value) for value in np.log(prior))
-    bases = {
-        voter: own if voter in INDEX_VOTERS else base_of(voter, votes) for voter in votes.voters
-    }
-    return _Material(turns, ballots, votes, gold, prior, bases)
+    counts = np.array([index["label_counts"][name] for name in names]) if index else None
+    return _Material(turns, ballots, votes, gold, counts)

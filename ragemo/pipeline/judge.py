@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from ragemo.errors import SettingsError
 from ragemo.pipeline.plan import NOWHERE, Plan
 from ragemo.retrieval.folds import Cell
 from ragemo.retrieval.index import Index
@@ -78,7 +79,7 @@ def judge(
             [plan.part_of.get(target, NOWHERE) == part for target in plan.targets], dtype=bool
         )
         panels[part], weighed[part] = bench.weigh(votes.on(here), how)
-        if given is None and part in plan.parts:
+        if given is None and part in plan.parts and bench.own.weights:
             alone[part] = bench.own
     decision = decide(
         [utterance.turn for utterance in plan.utterances],
@@ -93,12 +94,17 @@ def judge(
 
 
 def tried_panels(
-    plan: Plan, ballots: Sequence[Ballot], how: VotingSettings, *, given: Panel | None = None
+    plan: Plan,
+    ballots: Sequence[Ballot],
+    how: VotingSettings,
+    *,
+    asked: Sequence[str],
+    given: Panel | None = None,
 ) -> dict[str, Panel]:
     """Target -> the panel with the voters that were tried on labelled windows so far.
 
     Without a single target's answer this is what `judge` will decide by, as far as the voters
-    from outside were all tried on enough windows.
+    from outside were all tried on enough windows. `asked` are the names of the language models.
     """
     panels = {}
     for bench in _benches(plan, ballots, how, given):
@@ -107,7 +113,11 @@ def tried_panels(
             for voter in bench.tried.voters
             if (bench.tried.of([voter]).present[0] & (bench.known.gold >= 0)).sum() >= ENOUGH
         ]
-        panels[bench.part] = bench.weigh(bench.tried.of(enough), how)[0]
+        panel = bench.weigh(bench.tried.of(enough), how)[0]
+        if panel.pool == "majority":  # every ballot is one vote, whoever cast it
+            everybody = [*(b.voter for b in _counting(ballots, how)), *asked]
+            panel = replace(panel, weights=dict.fromkeys(everybody, 1.0))
+        panels[bench.part] = panel
     return {target: panels[plan.part_of.get(target, NOWHERE)] for target in plan.targets}
 
 
@@ -155,7 +165,8 @@ def _benches(
     heard, labels = _counting(ballots, how), len(plan.labels)
     silent = [ballot for ballot in heard if ballot.purpose == "contentless"]
     places = sorted({ballot.utterance_id for ballot in silent})
-    checks = [b for b in heard if b.purpose == "check" or b.utterance_id in plan.own]
+    labelled = plan.own if how.checks else frozenset()
+    checks = [b for b in heard if b.purpose == "check" or b.utterance_id in labelled]
     parts: Mapping[Cell, Index | None] = plan.parts or {NOWHERE: None}
     for part, index in parts.items():
         known = _known(index, how, labels)
@@ -179,6 +190,26 @@ def _benches(
         )
         contentless = count_votes(silent, places, labels) if silent else None
         yield _Bench(part, own, known, tried, contentless)
+
+
+def adapted(panel: Panel, how: VotingSettings) -> Panel:
+    """A given panel under the settings, as far as they do not contradict it.
+
+    Raises:
+        SettingsError: if it was fitted for another pool.
+    """
+    if panel.pool != how.pool:
+        raise SettingsError(
+            f"the weights were fitted for voting.pool {panel.pool}, here it is {how.pool}; ask "
+            f"for --pool {panel.pool}, or fit them anew"
+        )
+    if how.dialogue == "none":
+        panel = replace(panel, decoder="none")
+    elif how.dialogue == "viterbi" and panel.transitions is not None:
+        panel = replace(panel, decoder="viterbi")
+    if how.correction is not None:
+        panel = replace(panel, correction=how.correction)
+    return panel
 
 
 def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:

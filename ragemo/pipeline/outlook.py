@@ -60,11 +60,11 @@ class Outlook:
 def outlooks(
     panels: Mapping[str, Panel], ballots: Sequence[Ballot], models: Sequence[str], labels: int
 ) -> dict[str, Outlook]:
-    """An outlook for each target whose panel knows what every model is worth.
+    """An outlook for each target whose panel knows what everybody who votes on it is worth.
 
     Args:
         panels: target -> its panel.
-        ballots: of voters that need not be asked.
+        ballots: of voters that count and need not be asked.
         models: names of the voters that are asked.
         labels: how many labels there are.
     """
@@ -75,5 +75,6 @@ def outlooks(
     return {
         target: Outlook(panel, own[target], labels)
         for target, panel in panels.items()
-        if panel.pool != "dawid-skene" and all(model in panel.weights for model in models)
+        if panel.pool != "dawid-skene"
+        and all(voter in panel.weights for voter in [*models, *(b.voter for b in own[target])])
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ragemo import __version__
@@ -20,6 +20,7 @@ from ragemo.pipeline.questions import (
     contentless_of,
     templates_of,
 )
+from ragemo.pipeline.voters import check_voters, joining_ballots, notes_on, weights_hash
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.folds import Cell
@@ -27,12 +28,10 @@ from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import Retrieval, retrieve
 from ragemo.retrieval.vectors import Composition
-from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.run import RunUtterance
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
 from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Turn
 from ragemo.voting.imported import Imported
-from ragemo.voting.matching import match_ballots
 from ragemo.voting.review import transcript_disagreement
 
 NOWHERE: Cell = ()
@@ -153,7 +152,7 @@ def make_plan(
     labels = index.labels if index else corpus.labels
     _check_labels(corpus, labels)
     models = [model for model in (llm, *others) if model is not None]
-    _check_voters(settings, index, models, imported)
+    check_voters(settings, index, models, imported)
     templates = templates_of(settings)
     template = templates[settings.prompt.template]
 
@@ -206,7 +205,9 @@ def make_plan(
             )
         )
     k = settings.retrieval.k
-    notes = [note for one in imported for note in _notes(one, targets, index)]
+    same = retrieval.own if retrieval else frozenset()
+    foreign = [u.id for u in utterances if u.dialogue_id not in same]
+    notes = [note for one in imported for note in notes_on(one, targets, index)]
     plan = Plan(
         utterances=tuple(
             RunUtterance(
@@ -221,7 +222,7 @@ def make_plan(
         demonstrations={target: shown[:k] for target, shown in neighbours.items()},
         ballots=(
             *index_ballots(targets, retrieval),
-            *joining_ballots(imported, targets, index),
+            *joining_ballots(imported, targets, index, foreign),
         ),
         questions=questions,
         checks=tuple(checks),
@@ -247,6 +248,7 @@ def make_plan(
             "index": index.summary() if index else None,
             "llm": llm.identity if llm else None,
             "others": [other.identity for other in others],
+            "weights": weights_hash(settings),
             "imported": [{"voters": list(i.voters), "sha256": i.sha256} for i in imported],
             "template": {"name": template.name, "sha256": template.sha256} if llm else None,
         },
@@ -331,25 +333,6 @@ def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[B
     ]
 
 
-def joining_ballots(
-    imported: Sequence[Imported], targets: Sequence[str], index: Index | None
-) -> list[Ballot]:
-    """Imported ballots on targets, and those on labelled windows, which tell their worth."""
-    asked = set(targets)
-    labelled = {index.turns[row].utterance_id for row in index.examples} if index else set()
-    everything = [ballot for one in imported for ballot in one.ballots]
-    return [
-        ballot if ballot.utterance_id in asked else replace(ballot, purpose="check")
-        for ballot in everything
-        if ballot.utterance_id in asked | labelled
-    ]
-
-
-def _notes(imported: Imported, targets: Sequence[str], index: Index | None) -> list[str]:
-    labelled = [index.turns[row].utterance_id for row in index.examples] if index else []
-    return [*imported.notes, *match_ballots(imported, targets, labelled)]
-
-
 def _composition(index: Index, settings: Settings) -> Composition:
     own, asked = index.composition, settings.retrieval
     return Composition(
@@ -370,30 +353,3 @@ def _check_labels(corpus: Corpus, labels: LabelSet) -> None:
                 f"which is not in the index's label set {labels.name!r} "
                 f"({', '.join(labels.names)}); use an index of the same label set"
             )
-
-
-def _check_voters(
-    settings: Settings,
-    index: Index | None,
-    models: Sequence[LanguageModel],
-    imported: Sequence[Imported],
-) -> None:
-    """Refuse voters that are not there, and asking for pay who has no vote."""
-    asked = list(dict.fromkeys(model.name for model in models))
-    there = [*(INDEX_VOTERS if index else ()), *asked, *(v for i in imported for v in i.voters)]
-    if twice := [voter for row, voter in enumerate(there) if voter in there[:row]]:
-        raise SettingsError(
-            f"two voters are called {twice[0]!r}; give the imported system another name"
-        )
-    wanted = settings.voting.voters
-    if wanted is None:
-        return
-    if unknown := [voter for voter in wanted if voter not in there]:
-        raise SettingsError(
-            f"voting.voters: there is no voter {unknown[0]!r}; there are {', '.join(there)}"
-        )
-    if silent := [voter for voter in asked if voter not in wanted]:
-        raise SettingsError(
-            f"voting.voters leaves out {silent[0]!r}, which would be asked all the same; "
-            "add it, or use --llm none"
-        )

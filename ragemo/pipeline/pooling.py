@@ -10,11 +10,13 @@ from typing import Any
 from ragemo import __version__
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_file
-from ragemo.pipeline.plan import Plan, index_ballots, joining_ballots, look_up
+from ragemo.pipeline.plan import Plan, index_ballots, look_up
 from ragemo.pipeline.predicting import carry_out
+from ragemo.pipeline.voters import check_named, joining_ballots, weights_hash
 from ragemo.progress import Progress
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.retrieve import same_words
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.run import Run
 from ragemo.settings import Settings
@@ -62,6 +64,13 @@ def vote(
             f"{first.path} has the labels {', '.join(labels.names)}, the index "
             f"{', '.join(index.labels.names)}; use an index of the same label set"
         )
+    brought = _brought(runs, with_index=index is not None)
+    there = {
+        *(INDEX_VOTERS if index else ()),
+        *(ballot.voter for ballot in brought),
+        *(voter for one in imported for voter in one.voters),
+    }
+    check_named(settings.voting.voters, sorted(there))
     turns = [utterance.turn for utterance in utterances]
     asked = set(targets)
     rows = [row for row, turn in enumerate(turns) if turn.utterance_id in asked]
@@ -75,10 +84,12 @@ def vote(
         and index.corpus["sha256"] == first.manifest["corpus"]["sha256"],
         progress=progress,
     )
+    same = retrieval.own if retrieval else frozenset()
+    foreign = [turn.utterance_id for turn in turns if turn.dialogue_id not in same]
     ballots = [
         *index_ballots(targets, retrieval),
-        *_brought(runs, with_index=index is not None),
-        *joining_ballots(imported, targets, index),
+        *brought,
+        *joining_ballots(imported, targets, index, foreign),
     ]
     found = dict(zip(targets, retrieval.found, strict=True)) if retrieval else {}
     plan = Plan(
@@ -92,11 +103,16 @@ def vote(
         own=frozenset(target for target, one in found.items() if one.own),
         manifest={
             "ragemo": __version__,
-            "settings": settings.model_dump(mode="json", exclude={"index", "llm", "prompt"}),
-            **{
-                name: first.manifest[name]
-                for name in ("corpus", "transcript", "uses_reference_transcripts", "labels")
+            "settings": {
+                **settings.model_dump(mode="json", exclude={"index", "llm", "prompt"}),
+                "limit": first.manifest["settings"]["limit"],
             },
+            **{name: first.manifest[name] for name in ("corpus", "transcript", "labels")},
+            "uses_reference_transcripts": any(
+                run.manifest["uses_reference_transcripts"] for run in runs
+            )
+            or (index is not None and index.transcript == "reference"),
+            "weights": weights_hash(settings),
             "index": index.summary() if index else first.manifest["index"],
             "llm": None,
             "runs": [
@@ -118,12 +134,16 @@ def _check_same(first: Run, run: Run) -> None:
     """Refuse runs whose ballots are on other things."""
     if run.labels.names != first.labels.names:
         raise SettingsError(f"{run.path} and {first.path} have different label sets")
-    one, other = ({u.turn.utterance_id for u in r.utterances if u.predicted} for r in (first, run))
-    if not one & other:
+    one, other = (
+        {u.turn.utterance_id: u.turn for u in r.utterances if u.predicted} for r in (first, run)
+    )
+    same_file = first.manifest["corpus"]["sha256"] == run.manifest["corpus"]["sha256"]
+    shared = [(one[name], other[name]) for name in one if name in other]
+    if not shared or not (same_file or same_words(shared)):
         raise SettingsError(
             f"{run.path} and {first.path} predict different utterances "
-            f"({min(other, default='none')!r}, {min(one, default='none')!r}); only runs on the "
-            "same ones can be pooled"
+            f"({min(other, default='none')!r}, {min(one, default='none')!r}, or the same ids with "
+            "other words); only runs on the same ones can be pooled"
         )
 
 

@@ -9,7 +9,7 @@ from ragemo.errors import EndpointError
 from ragemo.llm.ask import ask_all
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.inquiry import SettlingInquiry
-from ragemo.pipeline.judge import judge, review_table, tried_panels
+from ragemo.pipeline.judge import adapted, judge, review_table, tried_panels
 from ragemo.pipeline.outlook import Outlook, outlooks
 from ragemo.pipeline.plan import NOWHERE, Plan, make_plan
 from ragemo.pipeline.questions import Question
@@ -100,6 +100,8 @@ def carry_out(
     if how.weights:
         corpus = plan.manifest["corpus"]["sha256"]
         given = read_calibration(how.weights, turns, plan.labels, corpus).panel
+    if given is not None:
+        given = adapted(given, how)
     out = Path(out)
     resume = resume and out.is_dir() and any(out.iterdir())
     run = (
@@ -107,26 +109,41 @@ def carry_out(
         if resume
         else Run.create(out, plan.manifest, plan.utterances)
     )
-    with run:
-        there = {ballot.key for ballot in run.ballots()}
-        run.append([ballot for ballot in plan.ballots if ballot.key not in there])
-        try:
-            if llm is not None:
-                _ask(plan, settings, [llm, *others], run, progress, given=given)
-        except EndpointError:
-            if not resume and len(run.ballots()) == len(plan.ballots):
-                run.remove()  # or a corrected address could not use the folder
-            raise
-        judged = judge(plan, run.ballots(), how, given=given)
-        places = {part: place for place, part in enumerate(judged.panels)}
-        run.finish(
-            judged.decision.verdicts,
-            plan.demonstrations,
-            panels=judged.to_dict(),
-            parts=[places[plan.part_of.get(target, NOWHERE)] for target in plan.targets],
-            review=review_table(plan, judged, run.ballots()),
-        )
+    try:
+        with run:
+            models = [model for model in (llm, *others) if model is not None]
+            _finish(plan, settings, models, run, given=given, progress=progress)
+    except BaseException as error:
+        asked = len(run.ballots()) > len(plan.ballots)
+        if not resume and not asked and (llm is None or isinstance(error, EndpointError)):
+            run.remove()  # nothing is lost, and a corrected command can use the folder
+        raise
     return run
+
+
+def _finish(
+    plan: Plan,
+    settings: Settings,
+    models: Sequence[LanguageModel],
+    run: Run,
+    *,
+    given: Panel | None,
+    progress: Progress,
+) -> None:
+    """Ask what is missing, decide, and write what was decided."""
+    there = {ballot.key for ballot in run.ballots()}
+    run.append([ballot for ballot in plan.ballots if ballot.key not in there])
+    if models:
+        _ask(plan, settings, models, run, progress, given=given)
+    judged = judge(plan, run.ballots(), settings.voting, given=given)
+    places = {part: place for place, part in enumerate(judged.panels)}
+    run.finish(
+        judged.decision.verdicts,
+        plan.demonstrations,
+        panels=judged.to_dict(),
+        parts=[places[plan.part_of.get(target, NOWHERE)] for target in plan.targets],
+        review=review_table(plan, judged, run.ballots()),
+    )
 
 
 def _ask(
@@ -163,9 +180,11 @@ def _ask(
         # No answers on targets: a run that is gone on with has some, and must not differ by them.
         told = [ballot for ballot in plan.ballots if ballot.purpose == "verdict"]
         told += [ballot for ballot in run.ballots() if ballot.purpose != "verdict"]
-        panels = tried_panels(plan, told, settings.voting, given=given)
         names = {models[q.model].name for questions in plan.questions.values() for q in questions}
-        futures = outlooks(panels, plan.ballots, sorted(names), labels)
+        how = settings.voting
+        panels = tried_panels(plan, told, how, asked=sorted(names), given=given)
+        counting = [b for b in plan.ballots if how.voters is None or b.voter in how.voters]
+        futures = outlooks(panels, counting, sorted(names), labels)
     go_on(
         [
             SettlingInquiry(

@@ -59,10 +59,12 @@ class Retrieval:
         found: one for each target, in order.
         parts: the index, or what of it a target may learn from. Targets whose dialogue (or
             session, or speaker) is none of the index's share a part that leaves nothing out.
+        own: ids of the dialogues that the index holds itself.
     """
 
     found: tuple[Retrieved, ...]
     parts: Mapping[Cell, Index]
+    own: frozenset[str]
 
 
 def retrieve(
@@ -138,6 +140,7 @@ def retrieve(
             for query in range(len(targets))
         ),
         parts,
+        frozenset(own),
     )
 
 
@@ -181,6 +184,16 @@ def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = Fa
     if overlaps and fmean(chain.from_iterable(overlaps.values())) >= SAME_CORPUS:
         return {dialogue for dialogue, _ in known}
     return {dialogue for dialogue, shares in overlaps.items() if fmean(shares) >= SAME_WORDS}
+
+
+def same_words(pairs: Sequence[tuple[Turn, Turn]]) -> bool:
+    """Whether turns of one id are of the same recording, judged by their words on the whole."""
+    shares = []
+    for one, other in pairs:
+        words, theirs = (set(fold(turn.text).split()) for turn in (one, other))
+        if words | theirs:
+            shares.append(len(words & theirs) / len(words | theirs))
+    return not shares or fmean(shares) >= SAME_CORPUS
 
 
 def search_text(

@@ -34,6 +34,7 @@ from ragemo.errors import RunFolderError
 from ragemo.files import whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Demonstration, Turn, Usage, Verdict
+from ragemo.voting.panel import Panel
 
 Value = TypeVar("Value")
 
@@ -319,8 +320,15 @@ class Run:
         """
         file = self.path / "panel.json"
         try:
-            return list(json.loads(file.read_text(encoding="utf-8"))["parts"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            parts = list(json.loads(file.read_text(encoding="utf-8"))["parts"])
+            for part in parts:
+                Panel.from_dict(part["panel"])
+                if part["index_alone"] is not None:
+                    Panel.from_dict(part["index_alone"])
+                if not all({"voter", "weight", "by"} <= set(one) for one in part["weighed"]):
+                    raise ValueError("weighed is not what ragemo writes")
+            return parts
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunFolderError(f"{file}: cannot be read ({error}); predict again") from None
 
     def _read(self, name: str, read: Callable[[dict[str, Any]], Value]) -> list[Value]:

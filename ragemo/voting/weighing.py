@@ -125,6 +125,10 @@ def weigh(
         others = [voter for voter in outside if voter not in labelled.voters]
         weighed += [_by_agreement(panel, votes, voter) for voter in others]
     panel = _with_weights(panel, weighed)
+    if weighed and not any(weight > 0 for weight in panel.weights.values()):
+        # Somebody has to decide, be it by little.
+        weighed = [replace(one, weight=GUESS) for one in weighed]
+        panel = _with_weights(panel, weighed)
     if any(panel.weights[voter] > 0 for voter in labelled.voters):
         panel = _new_threshold(panel, known, labelled, coverage)
     return panel, sorted(weighed, key=lambda one: outside.index(one.voter))

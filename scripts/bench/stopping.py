@@ -126,7 +126,11 @@ def pooled_table(
     if len(run.panels()) != 1 or voter not in run.panels()[0]["panel"]["weights"]:
         return ""
     panel = Panel.from_dict(run.panels()[0]["panel"])
-    others = [b for b in run.ballots() if b.purpose == "verdict" and b.voter != voter]
+    others = [
+        ballot
+        for ballot in run.ballots()
+        if ballot.purpose == "verdict" and ballot.voter in panel.weights and ballot.voter != voter
+    ]
     turns = [utterance.turn for utterance in run.utterances]
     gold = {u.turn.utterance_id: u.gold for u in run.utterances if u.gold is not None}
     futures = outlooks(dict.fromkeys(own, panel), others, [voter], len(run.labels))

@@ -1,10 +1,10 @@
 """What each voter and each step of the vote is worth, without any language model.
 
-    python scripts/bench/voting.py INDEX CORPUS [--markdown]
+    python scripts/bench/voting.py INDEX CORPUS
 
 INDEX is a folder of `ragemo index build`, CORPUS a labelled file of other dialogues. Every row is
-decided from the same ballots; differences are to the row above the line they belong to, with
-95 % intervals by paired bootstrap over dialogues.
+decided from the same ballots; differences are to the row that is named, with 95 % intervals by
+paired bootstrap over dialogues.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def test_every_file_of_a_run_but_the_ballots_is_the_same_the_second_time(
 
 
 def test_samples_are_votes(tmp_path, corpus):
-    settings = resolve_settings({}, SELF_CONSISTENCY | {"llm.samples": 4})
+    settings = resolve_settings({}, SELF_CONSISTENCY | {"llm.samples": 4, "voting.stop": "none"})
     answers = ("happy", "ANGRY!", "happy", "no idea")
     run = ask_all(corpus, tmp_path / "r", settings, llm=FakeLLM(lambda p, sample: answers[sample]))
     for verdict in run.verdicts():

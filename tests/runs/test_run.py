@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ragemo.errors import RunFolderError
 from ragemo.runs.run import FREE_TO_CHANGE, Run, RunUtterance
 from ragemo.types import Ballot, Demonstration, Usage, Verdict, Window
+from ragemo.voting.panel import Panel
 from tests.conftest import LABELS, make_turn
 
 MANIFEST = {
@@ -48,7 +49,15 @@ VERDICTS = [
     Verdict("d_1", "hap", (0.1, 0.7, 0.2), 0.7, 2 / 3, 1, 2, ("hap", "ang"), abstained=True),
     Verdict('d,"2', None, None, 0.0, 0.0, failed=1),
 ]
-PANELS = [{"left_out": [-1], "panel": {"pool": "log"}}, {"left_out": [0], "panel": None}]
+PANELS = [
+    {
+        "left_out": [place],
+        "panel": Panel("log", {"llm": 0.5}, (0.2, 0.3, 0.5)).to_dict(),
+        "index_alone": None,
+        "weighed": [],
+    }
+    for place in (-1, 0)
+]
 REVIEW = '"utterance_id","reasons"\n"d_1","héllo"\n'
 
 

@@ -303,7 +303,7 @@ def run_with(path, texts, gold):
         for number, text in enumerate(texts):
             run.append(answers(f"d_{number}", text))
         panel = untried_panel("log", ["llm"], len(LABELS))
-        run.finish([], {}, panels=[{"panel": panel.to_dict()}])
+        run.finish([], {}, panels=[{"panel": panel.to_dict(), "index_alone": None, "weighed": []}])
     return run.path
 
 
