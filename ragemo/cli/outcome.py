@@ -40,7 +40,7 @@ def tell_weights(run: Run, progress: Progress) -> None:
         text = f"{voter} {sum(weights) / len(weights):.2f}"
         if voter in weighed:
             one = weighed[voter]
-            by = one["by"] if one["by"] == "nothing" else f"{one['windows']} {one['by']}"
+            by = "no trial" if one["by"] == "nothing" else f"{one['windows']} {one['by']}"
             by = by.replace("agreement", "utterances by agreement")
             right = "" if one["accuracy"] is None else f", accuracy {100 * one['accuracy']:.0f} %"
             text += f" (from {by}{right})"
@@ -60,7 +60,7 @@ def tell_saving(plan: Plan, run: Run, progress: Progress) -> None:
         for ballot in run.ballots()
     )
     progress.say(
-        f"answers: {answered:,} of {possible:,}, the others would hardly have changed a majority "
+        f"answers: {answered:,} of {possible:,}, the others would hardly have changed a verdict "
         f"({100 * (possible - answered) / possible:.0f} % saved)"
         if answered < possible
         else f"answers: all {possible:,}"

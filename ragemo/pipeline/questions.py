@@ -20,6 +20,7 @@ from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import Retrieval
 from ragemo.settings import Settings
 from ragemo.types import Demonstration, Prompt, Turn, Window
+from ragemo.voting.weighing import ENOUGH
 
 ALTERNATIVE_TEMPLATES = ("few-shot", "few-shot-chat")
 """What `voting.vary: [template]` takes turns with, where there are demonstrations."""
@@ -230,10 +231,12 @@ def checks_of(
     """
     index, how = seen.index, settings.voting
     count = min(how.checks, len(targets))
-    if index is None or retrieval is None or not count or how.pool == "majority" or how.weights:
+    if index is None or retrieval is None or how.pool == "majority" or how.weights:
         return []
     held_out = index.fitted.held_out
     count = min(count, len(held_out))
+    if count < ENOUGH:  # too few to weigh anybody by
+        return []
     rows = np.sort(np.random.default_rng(settings.seed).choice(held_out, count, replace=False))
     own = {t for t, one in zip(targets, retrieval.found, strict=True) if one.own}
     rows = np.array(

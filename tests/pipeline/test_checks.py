@@ -57,13 +57,15 @@ def own_index(own_corpus):
     ("overrides", "count"),
     [
         ({}, 24),
-        ({"voting.checks": 7}, 7),
+        ({"voting.checks": 9}, 9),
+        ({"voting.checks": 8}, 8),
+        ({"voting.checks": 7}, 0),  # too few to weigh anybody by
         ({"voting.checks": 1000}, 24),
-        ({"limit": 3}, 3),
-        ({"limit": 3, "voting.checks": 2}, 2),
+        ({"limit": 3}, 0),
+        ({"limit": 10}, 10),
         ({"voting.checks": 0}, 0),
         ({"voting.pool": "majority"}, 0),
-        ({"llm.samples": 3, "voting.checks": 7}, 7),
+        ({"llm.samples": 3, "voting.checks": 9}, 9),
     ],
 )
 def test_as_many_as_are_asked_for_and_as_are_predicted(corpus, index, overrides, count):

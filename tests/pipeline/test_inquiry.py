@@ -204,9 +204,9 @@ def test_what_the_pool_does_not_take_off_is_counted(tmp_path, corpus, index):
         return (-0.2, -0.4 - 3.6 * told, -4.0 + 3.6 * told)
 
     spent = {}
-    for calibration in ("batch", "none"):
-        # On so few checks it is not weighed, and only its own first choices settle anything.
-        overrides = {"voting.checks": 7, "voting.stop": "hard", "voting.calibration": calibration}
+    for calibration in ("contextual", "none"):
+        # Without checks it is not weighed, and only its own first choices settle anything.
+        overrides = {"voting.checks": 0, "voting.stop": "hard", "voting.calibration": calibration}
         settings = resolve_settings(
             {},
             {"voting.vary": ["context", "demos"], "llm.samples": 4, "retrieval.k": 2} | overrides,
@@ -215,7 +215,7 @@ def test_what_the_pool_does_not_take_off_is_counted(tmp_path, corpus, index):
         run = ask_all(corpus, tmp_path / calibration, settings, index=index, llm=llm)
         spent[calibration] = len(asked_of(run))
     assert spent["none"] == 3 * len(ROWS)
-    assert spent["batch"] > spent["none"]
+    assert spent["contextual"] > spent["none"]
 
 
 def test_what_is_heard_bears_its_variant_and_purpose(corpus):

@@ -245,9 +245,9 @@ def test_who_answers_alike_at_any_temperature_is_not_asked_twice():
 
 def test_a_model_whose_turn_does_not_come_is_not_tried_either():
     others = [WarmLLM(0.7, "second"), WarmLLM(0.7, "third")]
-    plan = planned(["model"], 2, others=others, voting__calibration="contextual", voting__checks=5)
+    plan = planned(["model"], 2, others=others, voting__calibration="contextual", voting__checks=9)
     assert {q.model for questions in plan.questions.values() for q in questions} == {0, 1}
-    assert [q.model for q in plan.checks] == [0] * 5 + [1] * 5
+    assert [q.model for q in plan.checks] == [0] * 9 + [1] * 9
     assert {q.model for q in plan.contentless} == {0, 1}
 
 
