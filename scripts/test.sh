@@ -15,4 +15,5 @@ echo "==> ruff and mypy"
 
 echo "==> Tests"
 # Two files at a time: more would only make models wait for each other on few cores.
-"$bin/python" -m pytest -n 2 --dist loadfile "$@"
+# Property tests draw the same inputs each time here; run pytest without the profile to explore.
+"$bin/python" -m pytest -n 2 --dist loadfile --hypothesis-profile=ci "$@"

@@ -147,9 +147,13 @@ def _read_tokens(choice: Any) -> tuple[Token, ...]:
 def _text(entry: Any) -> bytes | None:
     """A token's bytes. Its text alone does not tell the parts of a letter from each other."""
     values, text = getattr(entry, "bytes", None), getattr(entry, "token", None)
-    if isinstance(values, list) and all(value in range(256) for value in values):
+    if isinstance(values, list) and all(_is_byte(value) for value in values):
         return bytes(values)
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None
+
+
+def _is_byte(value: Any) -> bool:
+    return isinstance(value, int) and value in range(256)
 
 
 def _probability(entry: Any) -> float | None:
