@@ -57,12 +57,41 @@ class IndexSettings(_Section):
         0.6, gt=0, le=1, description="weight of a turn against the next"
     )
     context_length: int = pydantic.Field(8, ge=0, description="earlier turns in a window's vector")
+    factory: str = pydantic.Field(
+        "Flat", description="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ..."
+    )
+
+
+class OnlySettings(_Section):
+    """Which labelled windows of an index count; the others are as if they were not in it."""
+
+    corpora: tuple[str, ...] | None = pydantic.Field(None, description="of these corpora")
+    speakers: tuple[str, ...] | None = pydantic.Field(None, description="of these speakers")
+    sessions: tuple[str, ...] | None = pydantic.Field(None, description="of these sessions")
+    labels: tuple[str, ...] | None = pydantic.Field(None, description="with these labels")
+    shortest: int = pydantic.Field(0, ge=0, description="of so many words or more")
+    longest: int | None = pydantic.Field(None, ge=1, description="of so many words or fewer")
 
 
 class RetrievalSettings(_Section):
     """Which labelled windows are found."""
 
     k: int = pydantic.Field(8, ge=0, le=1000, description="demonstrations shown in a prompt")
+    strategy: tuple[str, ...] = pydantic.Field(
+        ("knn",),
+        min_length=1,
+        description="how demonstrations are chosen; of several each chooses in turn",
+    )
+    options: dict[str, dict[str, Any]] = pydantic.Field(
+        {}, description="of the strategies, by name, such as {mmr: {relevance: 0.5}}"
+    )
+    memory: int = pydantic.Field(
+        0,
+        ge=0,
+        description="turns of the dialogue from before the context that are shown with it, "
+        "those most similar to the target",
+    )
+    only: OnlySettings = OnlySettings()
     context_weight: float | None = pydantic.Field(
         None, ge=0, lt=1, description="context's share of the similarity; default: the index's"
     )
@@ -78,6 +107,13 @@ class RetrievalSettings(_Section):
     exclude_duplicates: bool = pydantic.Field(
         False, description="shut out examples with the query's very words"
     )
+    near_duplicates: float | None = pydantic.Field(
+        None,
+        gt=0,
+        le=1,
+        description="shut out examples whose words are as similar to the query's as this "
+        "(1: the same; 0.8: one word in five differs)",
+    )
 
 
 class PromptSettings(_Section):
@@ -89,6 +125,12 @@ class PromptSettings(_Section):
     )
     demonstration_context: int = pydantic.Field(
         0, ge=0, description="earlier turns shown before each demonstration"
+    )
+    order: Literal["nearest-last", "nearest-first", "shuffled"] = pydantic.Field(
+        "nearest-last", description="of the demonstrations"
+    )
+    hypotheses: int = pydantic.Field(
+        3, ge=1, description="transcripts of the target that a template may show, the most different"
     )
     max_tokens: int = pydantic.Field(2048, ge=1, description="token budget of a prompt")
 
@@ -190,6 +232,11 @@ class VotingSettings(_Section):
     )
     coverage: float = pydantic.Field(
         0.9, gt=0, lt=1, description="share of label sets that shall hold the true label"
+    )
+    several: Literal["union", "majority", "intersection"] = pydantic.Field(
+        "majority",
+        description="which labels of answers with several become the verdict's: those of any "
+        "answer, of more than half, or of all",
     )
     abstain_below: float = pydantic.Field(
         0, ge=0, le=1, description="verdicts of less confidence are left to a person"

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ragemo.errors import DataError
 from ragemo.labels import LabelSet
@@ -38,6 +39,10 @@ class Utterance:
         needs_prediction: whether it is to be labelled (and may serve as a demonstration);
             otherwise it is context only.
         row: its place in the file, from 0; dialogues may interleave there.
+        profile: what the corpus says of the speaker, in words ("woman, young"); may be empty.
+        scene: where the conversation takes place; may be empty.
+        stage: which part of the conversation it belongs to ("complaint"); may be empty.
+        corpus: which of several joined corpora it comes from; empty if there is only one.
     """
 
     id: str
@@ -50,6 +55,10 @@ class Utterance:
     emotion: str | None = None
     needs_prediction: bool = True
     row: int = field(default=0, compare=False)
+    profile: str = ""
+    scene: str = ""
+    stage: str = ""
+    corpus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,9 @@ class Turn:
     Attributes:
         text: the chosen transcript; empty where every hypothesis is.
         source: which hypothesis it is (an ASR system's name, "reference", or "" if all empty).
+        profile, scene, stage, corpus: as the utterance has them.
+        disagreement: how much the ASR systems disagree on it, in [0, 1]; None with fewer than
+            two transcripts.
     """
 
     utterance_id: str
@@ -125,6 +137,11 @@ class Turn:
     session: str | None
     text: str
     source: str
+    profile: str = ""
+    scene: str = ""
+    stage: str = ""
+    corpus: str = ""
+    disagreement: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +185,14 @@ class Demonstration:
         window: the training window.
         label: its gold label.
         similarity: weighted sum of the cosines of target and context, in [-1, 1].
+        soft_label: half its gold label, half what the index's probe says of it; None where
+            nothing was asked.
     """
 
     window: Window
     label: str
     similarity: float
+    soft_label: Distribution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +214,8 @@ class Prompt:
         demonstrations: those shown, in the order shown.
         dropped_demonstrations: how many did not fit the token budget.
         dropped_context: how many of the oldest context turns did not fit it.
+        form: what an answer has to look like, one of `ragemo.prompting.forms.FORMS`.
+        window: the target with the context that is shown.
     """
 
     utterance_id: str
@@ -202,6 +224,8 @@ class Prompt:
     demonstrations: tuple[Demonstration, ...] = ()
     dropped_demonstrations: int = 0
     dropped_context: int = 0
+    form: str = "label"
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +266,8 @@ class Ballot:
         variant: what sets its prompt apart from the voter's first one, in words; "" for that one.
         purpose: "verdict"; or "check", cast on a labelled window of the index to learn what the
             voter is worth; or "contentless", cast on a window that says nothing.
+        details: what the answer says beside the label, by the names of its form ("evidence",
+            "intensity", ...); plain data, ready for JSON.
     """
 
     utterance_id: str
@@ -254,6 +280,7 @@ class Ballot:
     usage: Usage = field(default_factory=Usage)
     variant: str = ""
     purpose: str = "verdict"
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -286,6 +313,7 @@ class Verdict:
         label_set: labels that hold the true one with the coverage that was asked for; () where
             nothing is known of the voters.
         abstained: whether the confidence is below what the user asks for.
+        details: what the ballots for the label say beside it, brought together; plain data.
     """
 
     utterance_id: str
@@ -297,3 +325,4 @@ class Verdict:
     failed: int = 0
     label_set: tuple[str, ...] = ()
     abstained: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
