@@ -17,8 +17,13 @@ IndexFolder = Annotated[Path, typer.Argument(help="The index's folder.")]
 
 @app.command()
 def build(
-    file: Annotated[
-        Path | None, typer.Argument(help="A labelled corpus (default: paths.train of the config).")
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE...",
+            help="Labelled corpora, each FILE or NAME=FILE (default: paths.train of the config). "
+            "Several become one.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The index's folder (default: paths.index of the config).")
@@ -26,6 +31,15 @@ def build(
     config: Config = None,
     format_: CorpusFormat = None,
     labels: Labels = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="NAME=MAPPING",
+            help="How corpus NAME's labels become the index's: a shipped mapping's name or a YAML "
+            "file; repeatable.",
+        ),
+    ] = None,
     transcript: TranscriptChoice = None,
     embedder: Annotated[
         str | None, typer.Option(help="minilm, or any sentence-transformers model.")
@@ -35,10 +49,10 @@ def build(
     overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Embed a labelled corpus and index its windows."""
+    """Embed labelled corpora and index their windows."""
     from ragemo.cli.console import ConsoleProgress
-    from ragemo.cli.settings import pick_path, settings_and_paths
-    from ragemo.corpus import read_corpus
+    from ragemo.cli.settings import pick_path, settings_and_paths, train_files
+    from ragemo.cli.sources import read_sources
     from ragemo.retrieval.embedder import load_embedder
     from ragemo.retrieval.folder import check_destination
     from ragemo.retrieval.index import Index
@@ -56,16 +70,11 @@ def build(
         },
         set_ or (),
     )
-    source = pick_path(file, paths.get("train"), "FILE", "paths.train")
+    sources = train_files(files or (), config)
     target = pick_path(out, paths.get("index"), "--out", "paths.index")
     check_destination(target, overwrite=overwrite)
     progress = ConsoleProgress(quiet=quiet)
-    corpus = read_corpus(
-        source,
-        format=settings.corpus.format,
-        labels=settings.corpus.labels,
-        segmentation=settings.corpus.segmentation,
-    )
+    corpus, parts = read_sources(sources, map_ or (), settings.corpus, say=progress.say)
     model = load_embedder(settings.index.embedder, settings.index.precision, say=progress.say)
     how = settings.index
     index = Index.build(
@@ -73,10 +82,16 @@ def build(
         model,
         transcript=settings.corpus.transcript or DEFAULT_TRANSCRIPT,
         composition=Composition(how.context_weight, how.context_decay, how.context_length),
+        provenance={"parts": [part.to_dict() for part in parts]} if parts else None,
         seed=settings.seed,
         progress=progress,
     )
     index.save(target, overwrite=overwrite)
+    for part in parts:
+        print(
+            f"{part.name}: {part.utterances} utterances, {part.labelled} labelled, "
+            f"{part.mapped_away} without a counterpart, {part.duplicates} duplicates"
+        )
     print(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
 
 

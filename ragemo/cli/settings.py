@@ -22,7 +22,8 @@ def settings_and_paths(
     """Settings from defaults, config, `--set` assignments and flags, in that order of force.
 
     A config may also name files under `paths` (train, data, index, out); they are no settings,
-    since they say where things are and not what is done.
+    since they say where things are and not what is done. A list of them, which only train may
+    be, is left to `train_files`.
 
     Raises:
         SettingsError: naming what is wrong.
@@ -45,7 +46,27 @@ def settings_and_paths(
     flags = {name: value for name, value in overrides.items() if value is not None}
     source = "settings" if config is None else f"{config} with flags" if flags else str(config)
     settings = resolve_settings(data, assigned | flags, source=source)
-    return settings, {name: Path(str(path)) for name, path in paths.items() if path is not None}
+    single = {name: path for name, path in paths.items() if not isinstance(path, list)}
+    if listed := set(paths) - set(single) - {"train"}:
+        raise SettingsError(f"{config}: paths.{min(listed)}: expected one path, found a list")
+    return settings, {name: Path(str(path)) for name, path in single.items() if path is not None}
+
+
+def train_files(files: Sequence[str], config: Path | None) -> list[str]:
+    """The corpora that flags name, else the config's `paths.train`: each FILE or NAME=FILE.
+
+    Raises:
+        SettingsError: if neither names any, or the config's are not texts.
+    """
+    found: list[Any] = list(files)
+    if not found and config:
+        configured = (read_config(config).get("paths") or {}).get("train")
+        found = configured if isinstance(configured, list) else [configured] if configured else []
+    if not found:
+        raise SettingsError("give FILE, or a --config that has paths.train")
+    if unsuitable := [file for file in found if not isinstance(file, str)]:
+        raise SettingsError(f"{config}: paths.train: expected paths, found {unsuitable[0]!r}")
+    return found
 
 
 def pick_path(flag: Path | None, configured: Path | None, name: str, key: str) -> Path:

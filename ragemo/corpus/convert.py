@@ -153,16 +153,20 @@ def _differences(
         ("sessions", "session"),
         ("references", "reference"),
         ("emotions", "emotion"),
+        ("profiles", "profile"),
+        ("scenes", "scene"),
+        ("stages", "stage"),
+        ("corpora", "corpus"),
     ):
         changes = [
             (old, new)
             for one, other in pairs
             if (old := getattr(one, field)) != (new := getattr(other, field))
         ]
-        lost = sum(new is None for _, new in changes)
+        lost = sum(new in (None, "") for _, new in changes)
         if lost:
             yield f"{what} of {lost} utterances are lost: {format_name} does not hold them"
-        renamed = Counter((old, new) for old, new in changes if new is not None)
+        renamed = Counter((old, new) for old, new in changes if new not in (None, ""))
         if renamed:
             examples = ", ".join(
                 f"{old!r} is {new!r}" for (old, new), _ in renamed.most_common(EXAMPLES)

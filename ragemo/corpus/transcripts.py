@@ -1,4 +1,4 @@
-"""Choose one transcript per utterance among its ASR hypotheses.
+"""Choose one transcript per utterance among its ASR hypotheses, or from their words.
 
     strategy                     chooses
     longest                      the most characters
@@ -18,6 +18,7 @@
     consensus-chrf               highest sum of chrF
     consensus-chrf++             highest sum of chrF++
     consensus-ratio              highest sum of normalised Levenshtein similarities
+    rover                        the words that most of the systems heard
 
 Besides these, an ASR system's name takes that system's text as it is, and `reference` takes the
 human transcript; it is used under no other name.
@@ -31,8 +32,9 @@ Blank hypotheses are dropped first. Length is counted in characters, surrounding
 words would be useless for scripts that do not separate them. Punctuation is every character
 that Unicode calls so, apart from apostrophes. Ties go to the system whose name comes first in
 alphabetical order; in a consensus, first to the better `consensus-ratio` score and then to the
-most punctuation, which often carries emotion. The order of the hypotheses never matters, and
-the chosen text is always one of them, unchanged.
+most punctuation, which often carries emotion. The order of the hypotheses never matters. The
+chosen text is one of them, unchanged; only `rover` may put one together from their words (see
+`ragemo.corpus.rover`), and its source is always "rover".
 """
 
 from __future__ import annotations
@@ -44,14 +46,12 @@ from hashlib import sha256
 from typing import Any
 
 from ragemo.corpus.consensus import APOSTROPHES, METRICS, agreement
+from ragemo.corpus.rover import vote
 from ragemo.errors import SettingsError
 from ragemo.types import Utterance
 
 REFERENCE = "reference"
 """The strategy that takes the human transcript, and the source it is marked with."""
-
-Strategy = Callable[[Sequence[str], str], int]
-"""(texts that are not blank, by system name; what to draw from) -> the position chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +59,18 @@ class Transcript:
     """The text chosen for an utterance.
 
     Attributes:
-        text: one of the hypotheses, unchanged; empty if there is none to choose.
-        source: whose it is: an ASR system's name, "reference", or "" if every hypothesis is
-            blank.
+        text: one of the hypotheses, unchanged, or put together from them by `rover`; empty if
+            there is none to choose.
+        source: whose it is: an ASR system's name, "rover", "reference", or "" if every
+            hypothesis is blank.
     """
 
     text: str
     source: str
+
+
+Strategy = Callable[[Sequence[Transcript], str], Transcript]
+"""(the hypotheses that are not blank, by system name; what to draw from) -> the transcript."""
 
 
 def strategy_names() -> list[str]:
@@ -106,14 +111,10 @@ def choose_transcripts(
 
 
 def _choose(utterance: Utterance, choose: Strategy, seed: int) -> Transcript:
-    spoken = sorted((s, text) for s, text in utterance.hypotheses.items() if text.strip())
-    if not spoken:
-        return Transcript("", "")
-    position = 0
-    if len(spoken) > 1:
-        position = choose([text for _, text in spoken], f"{seed}\0{utterance.id}")
-    system, text = spoken[position]
-    return Transcript(text, system)
+    spoken = [
+        Transcript(text, s) for s, text in sorted(utterance.hypotheses.items()) if text.strip()
+    ]
+    return choose(spoken, f"{seed}\0{utterance.id}") if spoken else Transcript("", "")
 
 
 def _reference(utterance: Utterance) -> Transcript:
@@ -147,8 +148,8 @@ def _punctuation(text: str) -> int:
 def _greatest(key: Callable[[str], Any]) -> Strategy:
     """The first text with the greatest key."""
 
-    def choose(texts: Sequence[str], draw: str) -> int:
-        return max(range(len(texts)), key=lambda position: key(texts[position]))
+    def choose(spoken: Sequence[Transcript], draw: str) -> Transcript:
+        return max(spoken, key=lambda one: key(one.text))
 
     return choose
 
@@ -156,15 +157,25 @@ def _greatest(key: Callable[[str], Any]) -> Strategy:
 def _consensus(metric: str) -> Strategy:
     """The text that agrees best with the others."""
 
-    def choose(texts: Sequence[str], draw: str) -> int:
-        ranks = agreement(texts, metric)
-        return max(range(len(texts)), key=lambda k: (*ranks[k], _punctuation(texts[k])))
+    def choose(spoken: Sequence[Transcript], draw: str) -> Transcript:
+        if len(spoken) == 1:
+            return spoken[0]
+        ranks = agreement([one.text for one in spoken], metric)
+        best = max(range(len(spoken)), key=lambda k: (*ranks[k], _punctuation(spoken[k].text)))
+        return spoken[best]
 
     return choose
 
 
-def _random(texts: Sequence[str], draw: str) -> int:
-    return int.from_bytes(sha256(draw.encode(errors="surrogatepass")).digest()) % len(texts)
+def _rover(spoken: Sequence[Transcript], draw: str) -> Transcript:
+    medoid = _consensus("ratio")(spoken, draw)
+    return Transcript(vote([one.text for one in spoken], medoid.text), "rover")
+
+
+def _random(spoken: Sequence[Transcript], draw: str) -> Transcript:
+    return spoken[
+        int.from_bytes(sha256(draw.encode(errors="surrogatepass")).digest()) % len(spoken)
+    ]
 
 
 STRATEGIES: dict[str, Strategy] = {
@@ -178,5 +189,6 @@ STRATEGIES: dict[str, Strategy] = {
     "shortest-least-punctuation": _greatest(lambda text: (-_length(text), -_punctuation(text))),
     "random": _random,
     **{f"consensus-{metric}": _consensus(metric) for metric in METRICS},
+    "rover": _rover,
 }
 """Name -> strategy."""

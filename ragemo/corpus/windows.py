@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ragemo.corpus.different import transcript_disagreement
 from ragemo.corpus.transcripts import Transcript
 from ragemo.errors import SettingsError
 from ragemo.types import Dialogue, Turn, Window
@@ -31,6 +32,11 @@ def turns_of(dialogue: Dialogue, transcripts: Mapping[str, Transcript]) -> tuple
             session=utterance.session,
             text=transcripts[utterance.id].text,
             source=transcripts[utterance.id].source,
+            profile=utterance.profile,
+            scene=utterance.scene,
+            stage=utterance.stage,
+            corpus=utterance.corpus,
+            disagreement=transcript_disagreement(utterance),
         )
         for utterance in dialogue.utterances
     )

@@ -17,16 +17,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from ragemo.labels import LabelSet, normalise
+from ragemo.labels import LabelSet
 
 _LEAD = re.compile(
     r"^\W*(?:the\s+)?(?:label|emotion|answer)[\s*_\"'`]*(?:\bis\b\s*[:=]?|[:=])\s*", re.IGNORECASE
 )
 _REST = re.compile(r"[.,;:!()\[\]{}–—]|\s-\s|-{2,}")
 _CODE_BLOCK = re.compile(r"```\w*\n(.*?)\s*(?:```)?", re.DOTALL)
-_VALUE = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SPELLING = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
+_BLANKS = re.compile(r"[ \t\r\n]*")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class FoundLabel:
     """
 
     name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A key of a JSON object, its value, and the places in the text where the value is written."""
+
+    key: str
+    value: Any
     start: int
     end: int
 
@@ -63,18 +75,15 @@ def read_label(answer: str, labels: LabelSet) -> str | None:
 
 def find_label(answer: str, labels: LabelSet) -> FoundLabel | None:
     """The label that an answer gives, and where; or None (see the module's table)."""
-    text = without_thinking(answer)
-    start = len(answer.rstrip()) - len(text)
-    if block := _CODE_BLOCK.fullmatch(text):
-        start += block.start(1) + len(block[1]) - len(block[1].lstrip())
-        text = block[1].strip()
+    text, start = undressed(answer)
     if text.startswith("{"):
-        return _find_in_json(text, start, labels)
+        pairs = read_object(text)
+        return found_in(pairs[0], text, start, labels) if len(pairs) == 1 else None
     if lead := _LEAD.match(text):
         start += lead.end()
         text = text[lead.end() :]
     if whole := labels.find(text):
-        return _found(whole, text, start)
+        return found_at(whole, text, start)
     line = text.lstrip("*_`\"' \n")
     start += len(text) - len(line)
     first_line = line.split("\n", 1)[0]
@@ -83,27 +92,74 @@ def find_label(answer: str, labels: LabelSet) -> FoundLabel | None:
     if label is None:
         return None
     mentioned = {labels.find(word) for word in set(re.findall(r"\w+", first_line))} - {None, label}
-    return None if mentioned else _found(label, head, start)
+    return None if mentioned else found_at(label, head, start)
 
 
-def _find_in_json(text: str, start: int, labels: LabelSet) -> FoundLabel | None:
-    for candidate in (text, text + "}"):
-        try:
-            # Pairs, not a dict, which would hide that a key came twice.
-            pairs = json.loads(candidate, object_pairs_hook=list)
-        except (ValueError, RecursionError):
-            continue
-        value = pairs[0][1] if len(pairs) == 1 else None
-        label = labels.find(value) if isinstance(value, str) and normalise(value) else None
-        written = _VALUE.match(text)
-        if label is None or written is None:
-            return None
-        return _found(label, written[1], start + written.start(1))
-    return None
+def undressed(answer: str) -> tuple[str, int]:
+    """An answer without thoughts, blanks and code fences around it, and where it then begins."""
+    text = without_thinking(answer)
+    start = len(answer.rstrip()) - len(text)
+    if block := _CODE_BLOCK.fullmatch(text):
+        start += block.start(1) + len(block[1]) - len(block[1].lstrip())
+        text = block[1].strip()
+    return text, start
 
 
-def _found(name: str, text: str, start: int) -> FoundLabel:
+def read_object(text: str) -> list[Pair]:
+    """The pairs of a JSON object of which at most the closing brace was cut off.
+
+    Pairs, not a dict, which would hide that a key came twice, and where a value stands.
+
+    Args:
+        text: begins with the opening brace and has no blanks at its end.
+
+    Returns:
+        [] if it is no such object, or an empty one.
+    """
+    pairs: list[Pair] = []
+    place = _past_blanks(text, 1)
+    try:
+        while text[place] == '"':
+            key, place = _DECODER.raw_decode(text, place)
+            place = _past_blanks(text, place)
+            if text[place] != ":":
+                return []
+            start = _past_blanks(text, place + 1)
+            value, end = _DECODER.raw_decode(text, start)
+            pairs.append(Pair(key, value, start, end))
+            place = _past_blanks(text, end)
+            if place == len(text) or (text[place] == "}" and place + 1 == len(text)):
+                return pairs
+            if text[place] != ",":
+                return []
+            place = _past_blanks(text, place + 1)
+    except (ValueError, IndexError, RecursionError):
+        pass
+    return []
+
+
+def found_in(pair: Pair, text: str, start: int, labels: LabelSet) -> FoundLabel | None:
+    """The label that a value of a JSON object spells, if it does.
+
+    Args:
+        pair: from `read_object`.
+        text: what it was read from.
+        start: where the text begins in the answer.
+        labels: the label set.
+    """
+    name = labels.find(pair.value) if isinstance(pair.value, str) else None
+    if name is None:
+        return None
+    return found_at(name, text[pair.start + 1 : pair.end - 1], start + pair.start + 1)
+
+
+def found_at(name: str, text: str, start: int) -> FoundLabel:
     """The label that a piece of an answer spells; the piece begins at `start`."""
     spelling = _SPELLING.search(text)
     first, last = spelling.span() if spelling else (0, len(text))
     return FoundLabel(name, start + first, start + last)
+
+
+def _past_blanks(text: str, place: int) -> int:
+    blanks = _BLANKS.match(text, place)
+    return blanks.end() if blanks else place

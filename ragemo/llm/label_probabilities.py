@@ -37,7 +37,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ragemo.labels import LabelSet, normalise
-from ragemo.llm.answers import find_label
+from ragemo.llm.answers import FoundLabel, find_label
 from ragemo.types import Distribution
 
 LEAST_COVERAGE = 0.5
@@ -113,7 +113,10 @@ class _Masses:
 
 
 def label_probabilities(
-    answer: str, tokens: tuple[Token, ...], labels: LabelSet
+    answer: str,
+    tokens: tuple[Token, ...],
+    labels: LabelSet,
+    found: FoundLabel | None = None,
 ) -> Distribution | None:
     """The distribution over the labels at the place where an answer begins to say its label.
 
@@ -122,13 +125,14 @@ def label_probabilities(
         tokens: those it is made of; thoughts before it and ends of turn after it may be among
             them.
         labels: the label set.
+        found: the answer's label, where that is known already.
 
     Returns:
         A distribution in which the answer's label has a part, not always the largest; None if
         the answer is no label, the tokens do not make up the answer, or what they list is not
         enough (see the module).
     """
-    found = find_label(answer, labels)
+    found = found or find_label(answer, labels)
     if found is None:
         return None
     places = _find_places(answer, found.start, found.end, tokens)

@@ -27,8 +27,9 @@ from typing import Any
 
 from ragemo.errors import ModelError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.answers import read_label
+from ragemo.llm.forms import check_form, read_answer
 from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model
+from ragemo.prompting.forms import FORMS
 from ragemo.types import Ballot, Message, Prompt, Usage
 
 MODES = ("score", "sample")
@@ -153,7 +154,12 @@ class LocalModel:
         return 0.0
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        """See `LanguageModel.ask`."""
+        """See `LanguageModel.ask`.
+
+        Raises:
+            SettingsError: if labels are scored and the prompt asks for more than a label.
+        """
+        check_form(self, prompt.form)
         answer = self._score if self.exact else self._sample
         return [
             await asyncio.get_running_loop().run_in_executor(
@@ -299,17 +305,18 @@ class LocalModel:
                 attention_mask=torch.ones_like(tokens),
                 do_sample=self._temperature > 0,
                 temperature=self._temperature if self._temperature > 0 else None,
-                max_new_tokens=self._max_answer_tokens,
+                max_new_tokens=self._max_answer_tokens + FORMS[prompt.form].tokens,
                 pad_token_id=self._tokenizer.eos_token_id,
             )[0, tokens.shape[1] :]
         answer = self._tokenizer.decode(output, skip_special_tokens=True)
-        label = read_label(answer, labels)
+        read = read_answer(answer, prompt.form, labels, prompt.window)
         return Ballot(
             utterance_id=prompt.utterance_id,
             voter=self.name,
             sample=sample,
-            distribution=None if label is None else labels.one_hot(label),
+            distribution=read.distribution,
             answer=answer,
+            details=read.details,
             usage=Usage(
                 prompt_tokens=prompt.tokens,
                 answer_tokens=len(output),

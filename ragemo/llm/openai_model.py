@@ -18,11 +18,11 @@ from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.answers import read_label
 from ragemo.llm.capabilities import CONSTRAINTS, MOST_ALTERNATIVES, Capabilities
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
+from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
 from ragemo.llm.prices import find_price
 from ragemo.llm.replies import Reply, read_reply
@@ -50,14 +50,16 @@ class OpenAIModel:
         name: the model's name, as the endpoint knows it.
         base_url: e.g. "http://localhost:8000/v1"; else OPENAI_BASE_URL, else OpenAI's own.
         temperature: of sampling.
-        max_answer_tokens: room for the label; JSON around it and thoughts get room of their own.
+        max_answer_tokens: room for the label; JSON around it, what a form asks for beside it, and
+            thoughts get room of their own.
         seed: passed on where the endpoint takes it.
         concurrency: how many prompts may be in flight at once.
         timeout: seconds that one request may take.
         attempts: how often a request that failed in passing is made.
         constraint: how answers are held to the labels. "auto": by JSON schema with OpenAI, else
             by llama.cpp's `grammar` and vLLM's `structured_outputs`, else by JSON schema; and
-            without any where none of them works. A constraint chosen by name is kept to.
+            without any where none of them works. A constraint chosen by name is kept to; answers
+            of other forms than `label` know no grammar but that of their JSON schema.
         label_probabilities: whether to ask for log-probabilities, too, and to make each answer's
             a distribution over the labels (see `label_probabilities.py`). Where they do not come
             or are not enough, an answer counts as its label alone.
@@ -187,14 +189,16 @@ class OpenAIModel:
             for sample, answer, tokens, usage in zip(
                 waiting, reply.answers, reply.tokens, usages, strict=False
             ):
+                read = read_answer(answer, prompt.form, labels, prompt.window)
                 ballots.append(
                     Ballot(
                         utterance_id=prompt.utterance_id,
                         voter=self.name,
                         sample=sample,
-                        distribution=self._distribution(answer, tokens, labels),
+                        distribution=self._distribution(answer, read, tokens, labels),
                         answer=self._endpoint.scrub(answer)[:LONGEST_ANSWER],
                         usage=usage,
+                        details=self._details(read),
                     )
                 )
         return ballots
@@ -273,14 +277,18 @@ class OpenAIModel:
         report["label_probabilities"] = label_probabilities(answer, tokens, labels) is not None
 
     def _distribution(
-        self, answer: str, tokens: tuple[Token, ...], labels: LabelSet
+        self, answer: str, read: Answer, tokens: tuple[Token, ...], labels: LabelSet
     ) -> Distribution | None:
         """An answer's distribution over the labels; None if it is no label."""
-        label = read_label(answer, labels)
-        if label is None:
-            return None
-        soft = label_probabilities(answer, tokens, labels) if self._label_probabilities else None
-        return soft or labels.one_hot(label)
+        if read.label is None or not self._label_probabilities:
+            return read.distribution
+        return label_probabilities(answer, tokens, labels, read.label) or read.distribution
+
+    def _details(self, read: Answer) -> dict[str, Any]:
+        return {
+            key: self._endpoint.scrub(value) if isinstance(value, str) else value
+            for key, value in read.details.items()
+        }
 
     async def _complete(self, prompt: Prompt, labels: LabelSet, sample: int, most: int) -> Reply:
         """At least one answer and at most `most`, learning what the endpoint can do on the way.
@@ -310,6 +318,7 @@ class OpenAIModel:
             elif (
                 self._constraint == "auto"
                 and able.constraint == "grammar"
+                and prompt.form == "label"
                 and reply.ignores_grammar(labels)
             ):
                 if self._capabilities.constraint == "grammar":

@@ -7,6 +7,8 @@ from typing import Any
 
 from ragemo.labels import LabelSet
 from ragemo.llm.capabilities import Capabilities
+from ragemo.llm.forms import INTENSITIES
+from ragemo.prompting.forms import FORMS
 from ragemo.types import Prompt
 
 JSON_TOKENS = 16
@@ -36,10 +38,14 @@ def chat_request(
         n: how many answers are asked for.
         seed: of the first of them.
         temperature: of sampling.
-        max_answer_tokens: room for the label; JSON around it and thoughts get room of their own.
+        max_answer_tokens: room for the label; JSON around it, what the prompt's form asks for
+            beside it, and thoughts get room of their own.
     """
-    room = max_answer_tokens
-    room += JSON_TOKENS if able.constraint == "json_schema" else 0
+    constraint = able.constraint
+    if constraint == "grammar" and prompt.form != "label":
+        constraint = "json_schema"  # what takes a grammar writes its own from a schema
+    room = max_answer_tokens + FORMS[prompt.form].tokens
+    room += JSON_TOKENS if constraint == "json_schema" else 0
     room += THINKING_TOKENS if able.thinks else 0
     request: dict[str, Any] = {
         "model": model,
@@ -56,9 +62,9 @@ def chat_request(
         request["seed"] = seed
     if able.top_logprobs:
         request |= {"logprobs": True, "top_logprobs": able.top_logprobs}
-    if able.constraint == "json_schema":
-        request["response_format"] = label_schema(labels)
-    elif able.constraint == "grammar":
+    if constraint == "json_schema":
+        request["response_format"] = answer_schema(prompt.form, labels)
+    elif constraint == "grammar":
         # Each server knows one of the two and passes over the other.
         request["extra_body"] = {
             "grammar": label_grammar(labels),
@@ -72,17 +78,31 @@ def label_grammar(labels: LabelSet) -> str:
     return "root ::= " + " | ".join(json.dumps(word, ensure_ascii=False) for word in labels.words)
 
 
-def label_schema(labels: LabelSet) -> dict[str, Any]:
-    """The `response_format` of an answer such as {"label": "joy"}."""
+def answer_schema(form: str, labels: LabelSet) -> dict[str, Any]:
+    """The `response_format` of an answer such as {"label": "joy"}, its keys in the form's order.
+
+    Types and enumerations are all that it says: not every server takes ranges and lengths in a
+    strict schema, and some refuse the whole of it.
+    """
+    label = {"type": "string", "enum": list(labels.words)}
+    kinds: dict[str, dict[str, Any]] = {
+        "label": label,
+        "labels": {"type": "array", "items": label},
+        "intensity": {"type": "integer", "enum": list(INTENSITIES)},
+        "valence": {"type": "number"},
+        "arousal": {"type": "number"},
+        "cause": {"type": "integer"},
+    }
+    keys = FORMS[form].properties or ("label",)
     return {
         "type": "json_schema",
         "json_schema": {
-            "name": "label",
+            "name": form,
             "strict": True,
             "schema": {
                 "type": "object",
-                "properties": {"label": {"type": "string", "enum": list(labels.words)}},
-                "required": ["label"],
+                "properties": {key: kinds.get(key, {"type": "string"}) for key in keys},
+                "required": list(keys),
                 "additionalProperties": False,
             },
         },

@@ -15,8 +15,8 @@ from ragemo.retrieval.index import Index
 from ragemo.settings import VotingSettings
 from ragemo.types import Ballot
 from ragemo.voting.decide import Decision, decide
-from ragemo.voting.labelled import labelled_of
-from ragemo.voting.panel import Labelled, Panel, fit_panel, untried_panel
+from ragemo.voting.labelled import index_panel
+from ragemo.voting.panel import Labelled, Panel, untried_panel
 from ragemo.voting.review import Evidence, review, review_csv
 from ragemo.voting.transitions import Links, count_transitions
 from ragemo.voting.votes import Votes, count_votes, votes_of_arrays
@@ -89,6 +89,7 @@ def judge(
         panels=panels,
         part_of={target: plan.part_of.get(target, NOWHERE) for target in plan.targets},
         abstain_below=how.abstain_below,
+        several=how.several,
     )
     return Judged(decision, panels, alone, weighed)
 
@@ -169,20 +170,8 @@ def _benches(
     checks = [b for b in heard if b.purpose == "check" or b.utterance_id in labelled]
     parts: Mapping[Cell, Index | None] = plan.parts or {NOWHERE: None}
     for part, index in parts.items():
-        known = _known(index, how, labels)
-        if given is not None:
-            own = given
-        elif index is None:
-            own = untried_panel(how.pool, (), labels)
-        else:
-            own = fit_panel(
-                known,
-                index.prior,
-                pool=how.pool,
-                decoder=how.dialogue,
-                correction=how.correction,
-                coverage=how.coverage,
-            )
+        known, own = _nobody(how, labels) if index is None else index_panel(index, how)
+        own = given or own
         tried = count_votes(
             [ballot for ballot in checks if ballot.voter not in own.weights],
             known.votes.utterances,
@@ -241,15 +230,14 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
     return review_csv(review(evidence, plan.labels, close=close), turns)
 
 
-def _known(index: Index | None, how: VotingSettings, labels: int) -> Labelled:
-    """The held-out votes of the index's voters that count."""
-    if index is not None:
-        return labelled_of(index, how.voters)
-    nobody = np.zeros(0, dtype=np.int64)
-    links = Links(nobody, nobody)
-    return Labelled(
+def _nobody(how: VotingSettings, labels: int) -> tuple[Labelled, Panel]:
+    """What is known without an index."""
+    rows = np.zeros(0, dtype=np.int64)
+    links = Links(rows, rows)
+    known = Labelled(
         votes=votes_of_arrays({}, (), labels),
-        gold=nobody,
+        gold=rows,
         links=links,
-        transitions=count_transitions(links, nobody, np.full(labels, 1 / labels)),
+        transitions=count_transitions(links, rows, np.full(labels, 1 / labels)),
     )
+    return known, untried_panel(how.pool, (), labels)

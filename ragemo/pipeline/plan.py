@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,16 +12,12 @@ from ragemo.corpus.windows import cut_windows
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
-from ragemo.pipeline.questions import (
-    Question,
-    Seen,
-    ask_of,
-    checks_of,
-    contentless_of,
-    templates_of,
-)
+from ragemo.pipeline.hints import target_hints
+from ragemo.pipeline.preliminary import checks_of, contentless_of
+from ragemo.pipeline.questions import Question, Seen, ask_of, templates_of
 from ragemo.pipeline.voters import check_voters, joining_ballots, notes_on, weights_hash
 from ragemo.progress import Progress, Silent
+from ragemo.prompting.templates import Template
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.folds import Cell
 from ragemo.retrieval.guards import Guard
@@ -30,9 +26,8 @@ from ragemo.retrieval.retrieve import Retrieval, retrieve
 from ragemo.retrieval.vectors import Composition
 from ragemo.runs.run import RunUtterance
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
-from ragemo.types import Ballot, Corpus, Demonstration, Prompt, Turn
+from ragemo.types import Ballot, Corpus, Demonstration, Distribution, Prompt, Turn, Window
 from ragemo.voting.imported import Imported
-from ragemo.voting.review import transcript_disagreement
 
 NOWHERE: Cell = ()
 """The part of the index that speaks to a target where there is no index."""
@@ -121,6 +116,7 @@ def make_plan(
     llm: LanguageModel | None = None,
     others: Sequence[LanguageModel] = (),
     imported: Sequence[Imported] = (),
+    only: Collection[str] | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Choose transcripts, cut windows, retrieve and write the prompts; ask nobody.
@@ -133,6 +129,7 @@ def make_plan(
         llm: who is asked; None lets those vote that need not be asked.
         others: further language models, for `voting.vary: [model]` or `[temperature]`.
         imported: ballots of other systems.
+        only: ids of the utterances to predict; default: all that need it.
         progress: told what is being done.
 
     Raises:
@@ -153,7 +150,7 @@ def make_plan(
     _check_labels(corpus, labels)
     models = [model for model in (llm, *others) if model is not None]
     check_voters(settings, index, models, imported)
-    templates = templates_of(settings)
+    templates = templates_of(settings, models)
     template = templates[settings.prompt.template]
 
     transcript = settings.corpus.transcript or (index.transcript if index else DEFAULT_TRANSCRIPT)
@@ -164,17 +161,12 @@ def make_plan(
     by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
     longest = None if "context" in settings.voting.vary else settings.prompt.context
     windows = cut_windows(corpus.dialogues, by_id, longest)
-    rows = [row for row, u in enumerate(utterances) if u.needs_prediction][: settings.limit]
+    rows = [row for row, u in enumerate(utterances) if u.needs_prediction]
+    if only is not None:
+        rows = [row for row in rows if utterances[row].id in only]
+    rows = rows[: settings.limit]
     targets = tuple(utterances[row].id for row in rows)
 
-    seen = Seen(
-        windows={utterances[row].id: windows[row] for row in rows},
-        hypotheses={utterances[row].id: utterances[row].hypotheses for row in rows},
-        labels=labels,
-        index=index,
-        guard=Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates),
-        templates=templates,
-    )
     retrieval = look_up(
         settings,
         [window.target for window in windows],
@@ -186,14 +178,22 @@ def make_plan(
         progress=progress,
     )
     found = dict(zip(targets, retrieval.found, strict=True)) if retrieval else {}
-    neighbours = {target: one.demonstrations for target, one in found.items()}
+    seen = Seen(
+        windows={utterances[row].id: windows[row] for row in rows},
+        labels=labels,
+        templates=templates,
+        hypotheses={utterances[row].id: utterances[row].hypotheses for row in rows},
+        demonstrations={target: one.demonstrations for target, one in found.items()},
+        memory={target: one.memory for target, one in found.items()},
+        hints=_hints(windows, targets, retrieval, settings, templates) if models else {},
+    )
     questions: dict[str, tuple[Question, ...]] = {}
     checks: list[Question] = []
     contentless: list[Question] = []
     if models:
         with progress.stage("prompts", len(targets)) as advance:
             for target in targets:
-                questions[target] = ask_of(seen, target, neighbours, settings, models)
+                questions[target] = ask_of(seen, target, settings, models)
                 advance(1)
         # A model whose turn does not come with so few samples need not be weighed.
         heard = {models[q.model].name for own in questions.values() for q in own}
@@ -201,7 +201,7 @@ def make_plan(
             [question for question in preliminary if models[question.model].name in heard]
             for preliminary in (
                 checks_of(seen, retrieval, targets, settings, models),
-                contentless_of(seen, settings, models),
+                contentless_of(seen, retrieval, settings, models),
             )
         )
     k = settings.retrieval.k
@@ -219,7 +219,7 @@ def make_plan(
             for utterance, window in zip(utterances, windows, strict=True)
         ),
         targets=targets,
-        demonstrations={target: shown[:k] for target, shown in neighbours.items()},
+        demonstrations={target: one.demonstrations[:k] for target, one in found.items()},
         ballots=(
             *index_ballots(targets, retrieval),
             *joining_ballots(imported, targets, index, foreign),
@@ -232,9 +232,9 @@ def make_plan(
         own=frozenset(target for target, one in found.items() if one.own),
         labels=labels,
         disagreement={
-            utterances[row].id: share
-            for row in rows
-            if (share := transcript_disagreement(utterances[row])) is not None
+            target: share
+            for target, window in seen.windows.items()
+            if (share := window.target.disagreement) is not None
         },
         notes=tuple(notes),
         manifest={
@@ -305,17 +305,29 @@ def look_up(
         IndexFolderError: if the embedder is not the index's.
     """
     if index is None:
+        if settings.retrieval.memory:
+            raise SettingsError(
+                "retrieval.memory recalls turns by their vectors, and the embedder comes with the "
+                "index; give --index, or set retrieval.memory to 0"
+            )
         return None
     if embedder is None:
         raise SettingsError("an index needs its embedder to be searched")
+    how = settings.retrieval
     return retrieve(
         index,
         embedder,
         turns,
         rows,
-        k=settings.retrieval.k * blocks,
+        k=how.k * blocks,
+        strategy=how.strategy,
+        options=how.options,
+        seed=settings.seed,
         demonstration_context=settings.prompt.demonstration_context,
-        guard=Guard(settings.retrieval.exclude, settings.retrieval.exclude_duplicates),
+        memory=how.memory,
+        context=settings.prompt.context,
+        guard=Guard(how.exclude, how.exclude_duplicates, how.near_duplicates),
+        only=how.only,
         composition=_composition(index, settings),
         same_corpus=same_corpus,
         progress=progress,
@@ -331,6 +343,26 @@ def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[B
         for target, found in zip(targets, retrieval.found, strict=True)
         for voter, distribution in found.votes.items()
     ]
+
+
+def _hints(
+    windows: Sequence[Window],
+    targets: Sequence[str],
+    retrieval: Retrieval | None,
+    settings: Settings,
+    templates: Mapping[str, Template],
+) -> dict[str, Distribution]:
+    """What the index believes of the targets, if a template shows it."""
+    asking = [template.name for template in templates.values() if "hint" in template.uses]
+    if not asking:
+        return {}
+    if retrieval is None:
+        raise SettingsError(
+            f"the template {asking[0]} shows what the index believes, and there is no index; give "
+            "--index, or choose another template"
+        )
+    turns = [window.target for window in windows]
+    return target_hints(turns, targets, retrieval, settings.voting)
 
 
 def _composition(index: Index, settings: Settings) -> Composition:

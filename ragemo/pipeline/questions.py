@@ -1,35 +1,24 @@
-"""The prompts of a run: about each target, and what the language models are tried on."""
+"""The prompts of a run about each target."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from ragemo.corpus.consensus import fold
-from ragemo.errors import SettingsError
+from ragemo.corpus.different import most_different
+from ragemo.corpus.transcripts import Transcript
 from ragemo.labels import LabelSet
+from ragemo.llm.forms import check_form
 from ragemo.llm.protocol import LanguageModel
 from ragemo.prompting.budget import build_prompt
 from ragemo.prompting.templates import Template, load_template
 from ragemo.prompting.variants import plan_variants
-from ragemo.retrieval.guards import Guard
-from ragemo.retrieval.index import Index
-from ragemo.retrieval.retrieve import Retrieval
 from ragemo.settings import Settings
-from ragemo.types import Demonstration, Prompt, Turn, Window
-from ragemo.voting.weighing import ENOUGH
+from ragemo.types import Demonstration, Distribution, Prompt, Turn, Window
 
 ALTERNATIVE_TEMPLATES = ("few-shot", "few-shot-chat")
 """What `voting.vary: [template]` takes turns with, where there are demonstrations."""
-
-CONTENTLESS = ("N/A", "[MASK]", "")
-"""Texts that say nothing, as Zhao et al. (2021) have them."""
-
-CONTENTLESS_ID = "contentless"
-"""Begins the ids of windows that say nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,40 +43,43 @@ class Seen:
     """What prompts are made of.
 
     Attributes:
-        windows: target -> its window with the whole dialogue before it.
-        hypotheses: target -> ASR system -> transcript.
+        windows: target -> its window with the context that may be shown.
         labels: the label set.
-        index: for labelled windows, or None.
-        guard: what a query may not share with its demonstrations.
         templates: by name.
+        hypotheses: target -> ASR system -> transcript.
+        demonstrations: target -> the labelled windows found for it, most wanted first.
+        memory: target -> turns recalled from before its context.
+        hints: target -> what the index's own voters believe.
     """
 
     windows: Mapping[str, Window]
-    hypotheses: Mapping[str, Mapping[str, str]]
     labels: LabelSet
-    index: Index | None
-    guard: Guard
     templates: Mapping[str, Template]
+    hypotheses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    demonstrations: Mapping[str, Sequence[Demonstration]] = field(default_factory=dict)
+    memory: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
+    hints: Mapping[str, Distribution] = field(default_factory=dict)
 
 
-def templates_of(settings: Settings) -> dict[str, Template]:
+def templates_of(settings: Settings, models: Sequence[LanguageModel]) -> dict[str, Template]:
     """The settings' template, and those that it takes turns with.
 
     Raises:
         PromptError: if one cannot be used.
+        SettingsError: if a model cannot give the answers that one asks for.
     """
     names = [settings.prompt.template]
     if "template" in settings.voting.vary and settings.retrieval.k:
         names += ALTERNATIVE_TEMPLATES
-    return {name: load_template(name) for name in names}
+    templates = {name: load_template(name) for name in names}
+    for template in templates.values():
+        for model in models:
+            check_form(model, template.form)
+    return templates
 
 
 def ask_of(
-    seen: Seen,
-    target: str,
-    neighbours: Mapping[str, Sequence[Demonstration]],
-    settings: Settings,
-    models: Sequence[LanguageModel],
+    seen: Seen, target: str, settings: Settings, models: Sequence[LanguageModel]
 ) -> tuple[Question, ...]:
     """What is asked about one target: one prompt for all samples, or as many as vary.
 
@@ -96,7 +88,7 @@ def ask_of(
     fewer distinct ones than samples, those that draw their answers are asked again.
     """
     wanted = settings.llm.samples
-    axes = _axes(seen, target, len(neighbours.get(target, ())), settings, models)
+    axes = _axes(seen, target, settings, models)
     questions: list[Question] = []
     shown: set[Any] = set()
     for variant in plan_variants({axis: len(values) for axis, values in axes.items()}, 4 * wanted):
@@ -104,9 +96,7 @@ def ask_of(
             break
         values = {axis: axes[axis][number] for axis, number in variant.items()}
         model = int(values.pop("model", 0))
-        prompt = _prompt(
-            seen, target, neighbours.get(target, ()), settings, models[model], **values
-        )
+        prompt = prompt_of(seen, target, settings, models[model], **values)
         if (model, prompt.messages) in shown:
             continue
         shown.add((model, prompt.messages))
@@ -126,20 +116,16 @@ def ask_of(
 
 
 def _axes(
-    seen: Seen,
-    target: str,
-    neighbours: int,
-    settings: Settings,
-    models: Sequence[LanguageModel],
+    seen: Seen, target: str, settings: Settings, models: Sequence[LanguageModel]
 ) -> dict[str, list[Any]]:
     """The values of each axis that varies, the usual one first; the axes that tell most first."""
     vary, prompt, k = settings.voting.vary, settings.prompt, settings.retrieval.k
     axes: dict[str, list[Any]] = {}
     if "transcript" in vary:
-        chosen = seen.windows[target].target
-        axes["transcript"] = _transcripts(chosen, seen.hypotheses.get(target, {}))
+        axes["transcript"] = most_different(_chosen(seen, target), seen.hypotheses.get(target, {}))
     if "demos" in vary and k:
-        axes["demos"] = list(range(max(1, min(settings.llm.samples, neighbours // k))))
+        found = len(seen.demonstrations.get(target, ()))
+        axes["demos"] = list(range(max(1, min(settings.llm.samples, found // k))))
     if "context" in vary:
         longer = None if prompt.context is None else 2 * prompt.context or 4
         there = len(seen.windows[target].context)
@@ -156,26 +142,9 @@ def _axes(
     return axes
 
 
-def _transcripts(chosen: Turn, hypotheses: Mapping[str, str]) -> list[Turn]:
-    """The chosen transcript, then the others that differ, each as unlike those before as can be."""
-    from rapidfuzz.distance import Levenshtein
-
-    turns = [chosen]
-    others = {
-        fold(text): replace(chosen, text=text, source=system)
-        for system, text in sorted(hypotheses.items(), reverse=True)
-        if fold(text) not in ("", fold(chosen.text))
-    }
-    while others:
-        distances = {
-            folded: min(
-                Levenshtein.normalized_distance(folded.split(), fold(turn.text).split())
-                for turn in turns
-            )
-            for folded in sorted(others)
-        }
-        turns.append(others.pop(max(distances, key=lambda folded: distances[folded])))
-    return turns
+def _chosen(seen: Seen, target: str) -> Transcript:
+    turn = seen.windows[target].target
+    return Transcript(turn.text, turn.source)
 
 
 def _in_words(axis: str, value: Any, models: Sequence[LanguageModel]) -> str:
@@ -191,122 +160,41 @@ def _in_words(axis: str, value: Any, models: Sequence[LanguageModel]) -> str:
     return str(value)
 
 
-def _prompt(
-    seen: Seen,
-    target: str,
-    neighbours: Sequence[Demonstration],
-    settings: Settings,
-    model: LanguageModel,
-    **values: Any,
+def prompt_of(
+    seen: Seen, target: str, settings: Settings, model: LanguageModel, **values: Any
 ) -> Prompt:
-    """The prompt with some axes' values other than the settings'."""
-    window, k = seen.windows[target], settings.retrieval.k
-    context = values.get("context", settings.prompt.context)
+    """The prompt about one target.
+
+    Args:
+        seen, target, settings: as everywhere.
+        model: counts the tokens.
+        values: of axes on which it differs from the settings: context, transcript, template,
+            and demos, the number of a block of k demonstrations.
+    """
+    window, how = seen.windows[target], settings.prompt
+    template = seen.templates[values.get("template", how.template)]
+    context = values.get("context", how.context)
     earlier = window.context
     if context is not None:
         earlier = earlier[max(len(earlier) - context, 0) :]
+    transcript = values.get("transcript") or _chosen(seen, target)
+    spoken = replace(window.target, text=transcript.text, source=transcript.source)
+    hypotheses: list[Transcript] = []
+    if "hypotheses" in template.uses:
+        hypotheses = most_different(transcript, seen.hypotheses.get(target, {}), how.hypotheses)
+    k = settings.retrieval.k
     first = k * int(values.get("demos", 0))
+    remembered = {turn.turn for turn in earlier}  # a longer context may hold what was recalled
     return build_prompt(
-        Window((*earlier, values.get("transcript", window.target))),
-        neighbours[first : first + k],
+        Window((*earlier, spoken)),
+        seen.demonstrations.get(target, ())[first : first + k],
         seen.labels,
-        seen.templates[values.get("template", settings.prompt.template)],
+        template,
         count_tokens=model.count_tokens,
-        budget=settings.prompt.max_tokens,
+        budget=how.max_tokens,
+        hint=seen.hints.get(target),
+        hypotheses=[one.text for one in hypotheses],
+        memory=[t for t in seen.memory.get(target, ()) if t.turn not in remembered],
+        order=how.order,
+        seed=settings.seed,
     )
-
-
-def checks_of(
-    seen: Seen,
-    retrieval: Retrieval | None,
-    targets: Sequence[str],
-    settings: Settings,
-    models: Sequence[LanguageModel],
-) -> list[Question]:
-    """Questions about labelled windows of the index, each with its own dialogue held out.
-
-    The windows are drawn from those that the index's own voters were held out of, so that all
-    are tried on the same. A window that is a target itself is not asked about twice. Where the
-    weights are given there is nothing to try.
-    """
-    index, how = seen.index, settings.voting
-    count = min(how.checks, len(targets))
-    if index is None or retrieval is None or how.pool == "majority" or how.weights:
-        return []
-    held_out = index.fitted.held_out
-    count = min(count, len(held_out))
-    if count < ENOUGH:  # too few to weigh anybody by
-        return []
-    rows = np.sort(np.random.default_rng(settings.seed).choice(held_out, count, replace=False))
-    own = {t for t, one in zip(targets, retrieval.found, strict=True) if one.own}
-    rows = np.array(
-        [row for row in rows.tolist() if index.turns[row].utterance_id not in own], dtype=np.int64
-    )
-    index = index.recomposed(next(iter(retrieval.parts.values())).composition)
-    turns = [index.turns[row] for row in rows]
-    found = index.search(
-        index.window_vectors[rows], turns, settings.retrieval.k, Guard(seen.guard.exclude)
-    )
-    windows = {
-        turn.utterance_id: index.window(row, len(index.turns))
-        for turn, row in zip(turns, rows.tolist(), strict=True)
-    }
-    tried = replace(seen, windows=windows, hypotheses={})
-    shown = {
-        turn.utterance_id: index.demonstrations(
-            found, query, settings.retrieval.k, settings.prompt.demonstration_context
-        )
-        for query, turn in enumerate(turns)
-    }
-    return [
-        Question(
-            _prompt(tried, turn.utterance_id, shown[turn.utterance_id], settings, model),
-            position,
-            (0,),
-        )
-        for position, model in _distinct(models)
-        for turn in turns
-    ]
-
-
-def contentless_of(
-    seen: Seen, settings: Settings, models: Sequence[LanguageModel]
-) -> list[Question]:
-    """Questions about windows that say nothing, with demonstrations drawn by lot.
-
-    Raises:
-        SettingsError: if there is an index that has fewer examples than a prompt shows.
-    """
-    if settings.voting.calibration != "contextual" or settings.voting.pool == "majority":
-        return []
-    questions = []
-    rng = np.random.default_rng(settings.seed)
-    for number, text in enumerate(CONTENTLESS):
-        turn = Turn(f"{CONTENTLESS_ID}-{number}", CONTENTLESS_ID, 0, "", None, text, "")
-        shown: tuple[Demonstration, ...] = ()
-        if seen.index is not None and settings.retrieval.k:
-            if len(seen.index.examples) < settings.retrieval.k:
-                raise SettingsError(
-                    f"voting.calibration contextual draws {settings.retrieval.k} demonstrations, "
-                    f"and the index has {len(seen.index.examples)}; use batch"
-                )
-            drawn = rng.choice(seen.index.examples, settings.retrieval.k, replace=False)
-            shown = tuple(
-                Demonstration(
-                    seen.index.window(int(row), settings.prompt.demonstration_context),
-                    str(seen.index.gold[row]),
-                    0.0,
-                )
-                for row in drawn
-            )
-        own = replace(seen, windows={turn.utterance_id: Window((turn,))}, hypotheses={})
-        for position, model in _distinct(models):
-            prompt = _prompt(own, turn.utterance_id, shown, settings, model)
-            questions.append(Question(prompt, position, tuple(range(settings.llm.samples))))
-    return [replace(q, samples=(0,)) if models[q.model].exact else q for q in questions]
-
-
-def _distinct(models: Sequence[LanguageModel]) -> list[tuple[int, LanguageModel]]:
-    """The first model of each name, with its position: one voter each."""
-    first = {model.name: position for position, model in reversed(list(enumerate(models)))}
-    return [(position, models[position]) for position in sorted(first.values())]

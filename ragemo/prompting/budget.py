@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 
 from ragemo.errors import PromptError
 from ragemo.labels import LabelSet
+from ragemo.prompting.shown import Order
 from ragemo.prompting.templates import Template
-from ragemo.types import Demonstration, Message, Prompt, Window
+from ragemo.types import Demonstration, Distribution, Message, Prompt, Turn, Window
 
 
 def build_prompt(
@@ -19,30 +20,54 @@ def build_prompt(
     *,
     count_tokens: Callable[[Sequence[Message]], int],
     budget: int,
+    hint: Distribution | None = None,
+    hypotheses: Sequence[str] = (),
+    memory: Sequence[Turn] = (),
+    order: Order = "nearest-last",
+    seed: int = 0,
 ) -> Prompt:
     """The prompt for one window, within `budget` tokens.
 
-    Whole demonstrations are dropped from the least similar on; when none is left, whole context
-    turns from the oldest on. What was dropped is in the prompt.
+    Whole demonstrations are dropped from the least preferred on; when none is left, whole turns
+    from the oldest on: first of the memory, then of the context. What was dropped is in the
+    prompt; what the template does not show is neither shown nor dropped.
 
     Args:
         window: the target and its context.
-        demonstrations: most similar first.
+        demonstrations: in order of preference, most similar first.
         labels: the label set.
         template: how they are shown.
         count_tokens: the model's count of a list of messages.
         budget: tokens that the prompt may have.
+        hint, hypotheses, memory, order, seed: as `Template.render` takes them.
 
     Raises:
         PromptError: if not even the target alone fits.
     """
-    things = len(demonstrations) + len(window.context)
+    if "demonstrations" not in template.uses:
+        demonstrations = ()
+    earlier = (
+        *(memory if "memory" in template.uses else ()),
+        *(window.context if "context" in template.uses else ()),
+    )
+    remembered = len(memory) if "memory" in template.uses else 0
+    things = len(demonstrations) + len(earlier)
 
     def without(dropped: int) -> Prompt:
         """The prompt without the so many things that matter least."""
         kept = max(len(demonstrations) - dropped, 0)
         first = max(dropped - len(demonstrations), 0)
-        messages = template.render(Window(window.turns[first:]), demonstrations[:kept], labels)
+        shown = Window((*earlier[max(first, remembered) :], window.target))
+        messages = template.render(
+            shown,
+            demonstrations[:kept],
+            labels,
+            hint=hint,
+            hypotheses=hypotheses,
+            memory=earlier[first:remembered],
+            order=order,
+            seed=seed,
+        )
         return Prompt(
             utterance_id=window.target.utterance_id,
             messages=messages,
@@ -50,6 +75,8 @@ def build_prompt(
             demonstrations=tuple(demonstrations[:kept]),
             dropped_demonstrations=len(demonstrations) - kept,
             dropped_context=first,
+            form=template.form,
+            window=shown,
         )
 
     prompt = without(0)

@@ -2,30 +2,20 @@
 
     {% call message("system") %}...{% endcall %}
 
-A template may use these names and no others:
+A template may use the variables of `ragemo.prompting.shown.Shown` and no others, besides:
 
-| name | what it is |
-| --- | --- |
-| `labels` | the label set in order; each has `word` and `definition` |
-| `demonstrations` | least similar first, so that the closest stands next to the question; each has `context`, `target`, `word` (its label) and `similarity` |
-| `context` | turns before the target, oldest first; each has `speaker` and `text` |
-| `target` | the turn in question: `speaker`, `text` |
-| `message(role)` | opens a message of "system", "user" or "assistant" |
-
-and the filter `quoted`, which puts a text between double quotes with its own quotes escaped.
+    message(role)   opens a message of "system", "user" or "assistant"
+    answer(form)    says how to answer, in the words of a form of `ragemo.prompting.forms`;
+                    a template that never calls it asks for a bare label in its own words
+    quoted          a filter: the text between double quotes, its own quotes escaped
 
 The first message must not depend on the utterance: it is what an endpoint or a local model can
-keep from one call to the next. Transcripts are untrusted: line breaks and control characters
-become spaces, invisible ones (marks that turn the direction of writing, tags) vanish, and
-anything that looks like a chat format's control token is broken up, so that a transcript can
-neither close its quotes nor open a message of its own.
+keep from one call to the next. All this is checked when a template is loaded, see
+`ragemo.prompting.checks`.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -38,59 +28,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ragemo.errors import PromptError
 from ragemo.files import sha256_bytes
 from ragemo.labels import LabelSet
-from ragemo.types import Demonstration, Message, Turn, Window
+from ragemo.prompting.checks import form_of, refuse_unknown_names, try_out, uses_of
+from ragemo.prompting.forms import FORMS
+from ragemo.prompting.shown import Order, clean, quoted, show
+from ragemo.types import Demonstration, Distribution, Message, Turn, Window
 
 ROLES = ("system", "user", "assistant")
-
-_CONTROL_TOKEN = re.compile(r"<(?=\S)|\[(?=/?[A-Z]{2}|gMASK)")
-"""Such as <|im_end|>, </s>, <<SYS>>, <｜User...> (DeepSeek), [INST], [/TOOL_RESULTS], [gMASK]."""
-
-_JOINERS = "\u200c\u200d"
-"""Invisible, but some scripts and emoji are spelled with them."""
-
-
-def clean(text: str) -> str:
-    """An untrusted text on one line, with no control characters and no control tokens."""
-    kept = "".join(map(_visible, text))
-    return _CONTROL_TOKEN.sub(lambda match: match.group() + " ", " ".join(kept.split()))
-
-
-def _visible(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in ("Cc", "Cs"):  # and str.split takes the separators of lines and paragraphs
-        return " "
-    return "" if category == "Cf" and character not in _JOINERS else character
-
-
-def quoted(text: str) -> str:
-    """A text between double quotes, its own quotes and backslashes escaped."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-@dataclass(frozen=True)
-class ShownTurn:
-    """A turn as a template sees it: cleaned."""
-
-    speaker: str
-    text: str
-
-    @classmethod
-    def of(cls, turn: Turn) -> ShownTurn:
-        """Clean what a corpus says; nameless speakers are "Speaker".
-
-        A speaker's name stands outside of quotes, so it may hold none.
-        """
-        return cls(clean(turn.speaker).replace('"', "'") or "Speaker", clean(turn.text))
-
-
-@dataclass(frozen=True)
-class ShownDemonstration:
-    """A demonstration as a template sees it."""
-
-    context: tuple[ShownTurn, ...]
-    target: ShownTurn
-    word: str
-    similarity: float
 
 
 @dataclass(frozen=True)
@@ -100,26 +43,56 @@ class Template:
     Attributes:
         name: a shipped template's name, or the file's path.
         sha256: of its text; two runs with one hash asked alike.
+        form: the form of answer that it asks for, one of `FORMS`.
+        uses: what it reads of "demonstrations", "shares" (their soft labels), "memory",
+            "context", "hint" and "hypotheses"; the others need not be given.
     """
 
     name: str
     sha256: str
+    form: str
+    uses: frozenset[str]
     render_blocks: Callable[..., str]
 
     def render(
-        self, window: Window, demonstrations: Sequence[Demonstration], labels: LabelSet
+        self,
+        window: Window,
+        demonstrations: Sequence[Demonstration],
+        labels: LabelSet,
+        *,
+        hint: Distribution | None = None,
+        hypotheses: Sequence[str] = (),
+        memory: Sequence[Turn] = (),
+        order: Order = "nearest-last",
+        seed: int = 0,
     ) -> tuple[Message, ...]:
         """The chat messages for one window.
 
         Args:
             window: the target and the context that is shown.
-            demonstrations: most similar first.
+            demonstrations: in order of preference, most similar first.
             labels: the label set.
+            hint: what the index believes of the target, or None.
+            hypotheses: transcripts of the target, the chosen one first; the target's own text
+                stands first whether it is among them or not.
+            memory: turns of the dialogue from before the context, oldest first.
+            order: in which the demonstrations stand: the most similar one next to the question
+                or farthest from it, or by lot.
+            seed: of the lot, with the ids of target and demonstration.
 
         Raises:
             PromptError: naming the template and, where known, the line.
         """
-        words = {label.name: label.word for label in labels}
+        shown = show(
+            window,
+            demonstrations,
+            labels,
+            hint=hint,
+            hypotheses=hypotheses,
+            memory=memory,
+            order=order,
+            seed=seed,
+        )
         messages: list[Message] = []
 
         def message(role: str, caller: Callable[[], str]) -> str:
@@ -128,30 +101,20 @@ class Template:
             messages.append(Message(role, caller().strip()))
             return ""
 
-        shown = [
-            ShownDemonstration(
-                context=tuple(ShownTurn.of(turn) for turn in demonstration.window.context),
-                target=ShownTurn.of(demonstration.window.target),
-                word=words[demonstration.label],
-                similarity=demonstration.similarity,
-            )
-            for demonstration in reversed(demonstrations)
-        ]
+        def answer(form: str) -> str:
+            if form != self.form:  # the checks only see calls by this name
+                raise ValueError("answer has to be called by its name, with a form in quotes")
+            return FORMS[form].instruction
+
         try:
-            outside = self.render_blocks(
-                labels=labels.labels,
-                demonstrations=shown,
-                context=[ShownTurn.of(turn) for turn in window.context],
-                target=ShownTurn.of(window.target),
-                message=message,
-            )
+            outside = self.render_blocks(**vars(shown), message=message, answer=answer)
         except Exception as error:  # a template is a program: it can fail in any way
             line = _line_of(error)
             place = f"template {self.name}" + (f", line {line}" if line else "")
             raise PromptError(f"{place}: {str(error) or type(error).__name__}") from None
-        if outside.strip():
+        if outside := clean(outside):
             raise PromptError(
-                f"template {self.name}: text outside of a message block: {outside.strip()[:60]!r}; "
+                f"template {self.name}: text outside of a message block: {outside[:60]!r}; "
                 'put it between {% call message("user") %} and {% endcall %}'
             )
         if not messages or messages[-1].role != "user":
@@ -166,10 +129,11 @@ def available_templates() -> list[str]:
 
 
 def load_template(name: str) -> Template:
-    """A template by a shipped name, or from a file.
+    """A template by a shipped name, or from a file; it is tried out on invented utterances.
 
     Raises:
-        PromptError: if there is none, or its syntax is wrong (naming the line).
+        PromptError: if there is none, or it cannot be used; naming the template and, where
+            known, the line.
     """
     if name in available_templates():
         text = files("ragemo").joinpath(f"prompting/templates/{name}.jinja").read_text("utf-8")
@@ -189,10 +153,20 @@ def load_template(name: str) -> Template:
     environment.globals.clear()
     environment.filters["quoted"] = quoted
     try:
+        tree = environment.parse(text)
         compiled = environment.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"template {name}, line {error.lineno}: {error.message}") from None
-    return Template(name, sha256_bytes(text.encode()), compiled.render)
+    refuse_unknown_names(tree, name)
+    template = Template(
+        name=name,
+        sha256=sha256_bytes(text.encode()),
+        form=form_of(tree, name),
+        uses=uses_of(tree),
+        render_blocks=compiled.render,
+    )
+    try_out(template.render, name)
+    return template
 
 
 def _line_of(error: Exception) -> int | None:

@@ -37,7 +37,7 @@ from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS, voter_class
 from ragemo.types import Turn
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout."""
 
 
@@ -136,7 +136,7 @@ def _write(index: Index, folder: Path) -> None:
     ]
     (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
-    faiss.write_index(index.searcher, str(folder / "windows.faiss"))
+    faiss.write_index(index.searcher.faiss_index, str(folder / "windows.faiss"))
     arrays: dict[str, Any] = {
         "held_out": index.fitted.held_out,
         "close": np.float64(index.fitted.close),
@@ -153,6 +153,7 @@ def _write(index: Index, folder: Path) -> None:
         "transcript": index.transcript,
         "embedder": index.embedder,
         "composition": index.composition.to_dict(),
+        "factory": index.factory,
         "labels": index.labels.to_dict(),
         "label_counts": index.label_counts,
         "utterances": len(index.turns),
@@ -180,7 +181,9 @@ def read_index(path: Path) -> Index:
     try:
         turns, gold = _read_utterances(path / "utterances.jsonl")
         vectors = np.load(path / "vectors.npy", allow_pickle=False)
-        searcher = faiss.read_index(str(path / "windows.faiss"))
+        faiss_index = faiss.read_index(str(path / "windows.faiss"))
+        if vectors.ndim != 2 or len(vectors) != len(turns):
+            raise _StrangersError
         index = Index(
             turns=turns,
             gold=gold,
@@ -190,26 +193,35 @@ def read_index(path: Path) -> Index:
             embedder=manifest["embedder"],
             transcript=manifest["transcript"],
             corpus=manifest["corpus"],
-            searcher=searcher,
+            factory=str(manifest["factory"]),
+            faiss_index=faiss_index,
             fitted=_read_voters(path / "voters.npz", manifest["voters"]),
         )
-        whole = _belong_together(index)
+        if not _belong_together(index):
+            raise _StrangersError
+    except _StrangersError:
+        raise IndexFolderError(
+            f"{path}: its files do not belong together; build the index anew"
+        ) from None
     except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(
             f"{path}: not an index that ragemo wrote ({error}); build the index anew"
         ) from None
-    if not whole:
-        raise IndexFolderError(f"{path}: its files do not belong together; build the index anew")
     return index
 
 
+class _StrangersError(Exception):
+    """Files of one folder that were not written together."""
+
+
 def _belong_together(index: Index) -> bool:
-    fitted, searcher, labels = index.fitted, index.searcher, len(index.labels)
-    dimension = searcher.d // 2
+    fitted, labels = index.fitted, len(index.labels)
+    faiss_index = index.searcher.faiss_index
+    dimension = faiss_index.d // 2
     if (
         index.vectors.shape != (len(index.turns), dimension)
         or index.vectors.dtype != np.float32
-        or (searcher.ntotal, searcher.d) != (len(index.examples), 2 * dimension)
+        or (faiss_index.ntotal, faiss_index.d) != (len(index.examples), 2 * dimension)
         or fitted.held_out.dtype != np.int64
         or fitted.held_out.ndim != 1
         or not np.isin(fitted.held_out, index.examples).all()

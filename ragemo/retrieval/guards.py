@@ -36,6 +36,9 @@ class Guard:
             "session" or "speaker". A missing session or speaker matches nothing.
         duplicates: whether examples with the query's very words (case and punctuation folded)
             are shut out, too.
+        near: from which similarity of words on examples are shut out, in (0, 1]; None: from
+            none. It is 1 less the words to be put in or taken out to make one text of the
+            other, as a share of the words of both.
 
     Raises:
         SettingsError: if `exclude` is not one of the three.
@@ -43,6 +46,7 @@ class Guard:
 
     exclude: str = "dialogue"
     duplicates: bool = False
+    near: float | None = None
 
     def __post_init__(self) -> None:
         if self.exclude not in UNITS:
@@ -50,18 +54,19 @@ class Guard:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for manifests."""
-        return {"exclude": self.exclude, "duplicates": self.duplicates}
+        return {"exclude": self.exclude, "duplicates": self.duplicates, "near": self.near}
 
 
 class GuardedRows:
     """The examples of an index, ready to be checked against queries."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
+        self._texts = [fold(turn.text) for turn in turns]
         self._columns = {
             "dialogue": _Column([turn.dialogue_id for turn in turns]),
             "session": _Column([turn.session or "" for turn in turns]),
             "speaker": _Column([turn.speaker for turn in turns]),
-            "text": _Column([fold(turn.text) for turn in turns]),
+            "text": _Column(self._texts),
         }
 
     def allowed(self, rows: npt.NDArray[np.int64], query: Turn, guard: Guard) -> Mask:
@@ -69,7 +74,21 @@ class GuardedRows:
         mask: Mask = np.ones(len(rows), dtype=bool)
         for kind, value in _shut_out(query, guard):
             mask &= self._columns[kind].codes[rows] != self._columns[kind].code(value)
+        if guard.near is not None:
+            mask[mask] = ~self._alike(rows[mask], query, guard.near)
         return mask
+
+    def _alike(self, rows: npt.NDArray[np.int64], query: Turn, threshold: float) -> Mask:
+        """Which of `rows` have almost the query's words."""
+        from rapidfuzz.distance import Indel
+        from rapidfuzz.process import cdist
+
+        words = fold(query.text).split()
+        if not words or not len(rows):
+            return np.zeros(len(rows), dtype=bool)
+        others = [self._texts[row].split() for row in rows.tolist()]
+        alike: Mask = cdist([words], others, scorer=Indel.normalized_similarity)[0] >= threshold
+        return alike
 
     def share(self, query: Turn, guard: Guard) -> float:
         """The share of the examples that are shut out, at most; in [0, 1]."""

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
@@ -22,33 +21,16 @@ from ragemo.files import canonical_json, sha256_bytes
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.guards import Guard, GuardedRows, Mask
+from ragemo.retrieval.guards import Guard, Mask
 from ragemo.retrieval.neighbours import Floats, Integers
+from ragemo.retrieval.searcher import Neighbours, Rows, Searcher, similarities_of
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT
-from ragemo.types import Corpus, Demonstration, Turn, Window
+from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
 
 if TYPE_CHECKING:
     from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.voters import IndexVoter
-
-FETCH_MARGIN = 1e-5
-"""More than FAISS's single precision and the rounding to six digits can change a similarity."""
-
-Rows = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The examples found for a batch of queries, most similar first.
-
-    Attributes:
-        rows: rows of the index's utterances, shape (n, k); -1 where there are fewer than k.
-        similarities: shape (n, k); -inf where there are fewer than k.
-    """
-
-    rows: Rows
-    similarities: Floats
 
 
 class Index:
@@ -65,7 +47,8 @@ class Index:
         embedder: dict[str, Any],
         transcript: str,
         corpus: dict[str, Any],
-        searcher: Any = None,
+        factory: str = "Flat",
+        faiss_index: Any = None,
         window_vectors: Vectors | None = None,
         fitted: FittedVoters | None = None,
         exclude: str = "dialogue",
@@ -79,9 +62,14 @@ class Index:
         self.transcript = transcript
         self.corpus = corpus
         self.examples: Rows = np.flatnonzero([label is not None for label in gold])
-        if window_vectors is not None:
-            self.__dict__["window_vectors"] = window_vectors
-        self.searcher = searcher if searcher is not None else self._make_searcher()
+        if window_vectors is None:
+            window_vectors = compose(vectors, [turn.dialogue_id for turn in turns], composition)
+        self.window_vectors = window_vectors
+        self.factory = factory
+        self.searcher = Searcher(
+            window_vectors, turns, self.examples, factory=factory, faiss_index=faiss_index
+        )
+        self._label_searchers: dict[int, Searcher] = {}
         self.exclude = exclude
         self._fitted = fitted
 
@@ -95,6 +83,8 @@ class Index:
         *,
         transcript: str = DEFAULT_TRANSCRIPT,
         composition: Composition | None = None,
+        factory: str = "Flat",
+        provenance: Mapping[str, Any] | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> Index:
@@ -106,6 +96,9 @@ class Index:
             embedder: turns each utterance into a vector.
             transcript: how each utterance's transcript is chosen (a strategy or an ASR system).
             composition: weight, decay and length of the context in a window's vector.
+            factory: FAISS's index factory string: "Flat" is exact; others trade recall for
+                speed and memory.
+            provenance: what the manifest says of the corpus beside its file, format and hash.
             seed: for transcript strategies that draw.
             progress: told what is being done.
 
@@ -136,7 +129,13 @@ class Index:
             composition=composition or Composition(),
             embedder=embedder.identity,
             transcript=transcript,
-            corpus={"file": corpus.path.name, "format": corpus.format, "sha256": corpus.sha256},
+            corpus={
+                "file": corpus.path.name,
+                "format": corpus.format,
+                "sha256": corpus.sha256,
+                **(provenance or {}),
+            },
+            factory=factory,
         )
 
     def recomposed(self, composition: Composition) -> Index:
@@ -168,23 +167,12 @@ class Index:
             embedder=self.embedder,
             transcript=self.transcript,
             corpus=self.corpus,
+            factory=self.factory,
             window_vectors=self.window_vectors if composition == self.composition else None,
             exclude=exclude,
         )
 
-    def _make_searcher(self) -> Any:
-        import faiss
-
-        searcher = faiss.IndexFlatIP(2 * self.vectors.shape[1])
-        searcher.add(self.window_vectors[self.examples])
-        return searcher
-
     # -- what it holds -----------------------------------------------------------------------
-
-    @cached_property
-    def window_vectors(self) -> Vectors:
-        """Composed vectors of all utterances, shape (utterances, 2 d)."""
-        return compose(self.vectors, [turn.dialogue_id for turn in self.turns], self.composition)
 
     @cached_property
     def label_positions(self) -> Integers:
@@ -211,7 +199,12 @@ class Index:
             canonical_json({**asdict(t), "label": g})
             for t, g in zip(self.turns, self.gold, strict=True)
         ]
-        settings = [self.composition.to_dict(), self._voters_data(), self.labels.to_dict()]
+        settings = [
+            self.composition.to_dict(),
+            self.factory,
+            self._voters_data(),
+            self.labels.to_dict(),
+        ]
         text = "\n".join([*lines, canonical_json(settings)])
         return sha256_bytes(text.encode() + np.ascontiguousarray(self.vectors).tobytes())
 
@@ -223,6 +216,7 @@ class Index:
             "transcript": self.transcript,
             "embedder": self.embedder,
             "composition": self.composition.to_dict(),
+            "factory": self.factory,
             "voters": self._voters_data(),
             "label_counts": self.label_counts,
         }
@@ -245,8 +239,19 @@ class Index:
         return self._fitted
 
     @cached_property
-    def _guarded(self) -> GuardedRows:
-        return GuardedRows([self.turns[row] for row in self.examples])
+    def probed(self) -> Floats:
+        """What the probe says of each example, shape (len(examples), L); it has seen its label."""
+        from ragemo.retrieval.voters import Questions
+
+        nobody = np.zeros((len(self.examples), 0))
+        return self.voters["probe"].distributions(
+            Questions(
+                turns=[self.turns[row] for row in self.examples],
+                vectors=self.window_vectors[self.examples],
+                similarities=nobody,
+                neighbour_labels=nobody.astype(np.int64),
+            )
+        )
 
     def window(self, row: int, context: int) -> Window:
         """The window of one utterance with at most `context` earlier turns."""
@@ -261,64 +266,57 @@ class Index:
     def demonstrations(
         self, found: Neighbours, query: int, k: int, context: int
     ) -> tuple[Demonstration, ...]:
-        """The first k neighbours of one query as demonstrations, most similar first."""
+        """The first k neighbours of one query as demonstrations, in their order."""
         pairs = zip(found.rows[query, :k], found.similarities[query, :k], strict=True)
         return tuple(
-            Demonstration(self.window(int(row), context), str(self.gold[row]), float(similarity))
+            Demonstration(
+                window=self.window(int(row), context),
+                label=str(self.gold[row]),
+                similarity=float(similarity),
+                soft_label=self._soft_label(int(row)),
+            )
             for row, similarity in pairs
             if row >= 0
         )
+
+    def _soft_label(self, row: int) -> Distribution:
+        """Half an example's gold label, half what the probe says of it."""
+        position = int(np.searchsorted(self.examples, row))
+        shares = self.probed[position] / 2
+        shares[self.label_positions[row]] += 0.5
+        return tuple(shares.tolist())
 
     # -- searching ---------------------------------------------------------------------------
 
     def search(
         self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard | None = None
     ) -> Neighbours:
-        """The k most similar examples that each query may see.
+        """The k most similar examples that each query may see, see `Searcher.search`.
 
         Args:
             queries: composed window vectors, shape (n, 2 d), under this index's composition.
             targets: the query windows' target turns, for the guard.
             k: how many neighbours; fewer come only if fewer are allowed.
             guard: what is shut out beside the query's own dialogue.
-
-        Ties are broken by the examples' order in the corpus. Similarities are computed again in
-        double precision and rounded to six digits, so that a query's neighbours do not depend
-        on which other queries it was searched with. More are fetched than asked for until the
-        last one fetched is clearly less similar than the last one kept: which of many equal
-        examples (a corpus's every "Yeah.") FAISS returns is chance.
         """
-        guard = guard or Guard()
-        rows = np.full((len(targets), k), -1, dtype=np.int64)
-        similarities = np.full((len(targets), k), -np.inf)
-        pending = np.arange(len(targets))
-        # As many more as are shut out on average, if they stand no closer than others.
-        share = max((self._guarded.share(turn, guard) for turn in targets), default=0.0)
-        fetch = int((k + 16) / max(1 - share, 0.1))
-        while len(pending) and k:
-            fetch = min(fetch, len(self.examples))
-            scores, found = self.searcher.search(queries[pending], fetch)
-            short = []
-            for query, near, candidates in zip(pending.tolist(), scores, found, strict=True):
-                allowed = self._guarded.allowed(candidates, targets[query], guard)
-                last = near[-1]
-                if allowed.sum() > k:  # no need to look closer at what is clearly too far
-                    allowed &= near >= near[allowed][k - 1] - 2 * FETCH_MARGIN
-                examples = self.examples[candidates[allowed]]
-                exact = self.window_vectors[examples].astype(np.float64) @ queries[query].astype(
-                    np.float64
-                )
-                exact = exact.round(6)
-                order = np.lexsort((examples, -exact))[:k]
-                enough = len(order) == k and exact[order[-1]] > last + FETCH_MARGIN
-                if not enough and fetch < len(self.examples):
-                    short.append(query)
-                    continue
-                rows[query, : len(order)] = examples[order]
-                similarities[query, : len(order)] = exact[order]
-            pending = np.array(short, dtype=np.int64)
-            fetch *= 4
-        return Neighbours(rows, similarities)
+        return self.searcher.search(queries, targets, k, guard or Guard())
+
+    def search_label(
+        self, label: int, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard
+    ) -> Neighbours:
+        """The k most similar examples of one label; that is its position in the label set."""
+        if label not in self._label_searchers:
+            rows = np.flatnonzero(self.label_positions == label)
+            self._label_searchers[label] = Searcher(self.window_vectors, self.turns, rows)
+        return self._label_searchers[label].search(queries, targets, k, guard)
+
+    def allowed(self, target: Turn, guard: Guard) -> Mask:
+        """Which of the examples a query may see, shape (len(examples),)."""
+        return self.searcher.guarded.allowed(np.arange(len(self.examples)), target, guard)
+
+    def similarities(self, rows: Rows, query: Vectors) -> Floats:
+        """Exact similarities of some windows to a query, to six digits."""
+        return similarities_of(self.window_vectors, rows, query)
 
     # -- on disk -----------------------------------------------------------------------------
 

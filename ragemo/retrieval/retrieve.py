@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,12 @@ from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.folds import Cell, Folds
 from ragemo.retrieval.guards import Guard, fold
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.memory import recall
 from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.restrict import shut_out
+from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
+from ragemo.settings import OnlySettings
 from ragemo.types import Demonstration, Distribution, Turn
 
 SAME_WEIGHTS = 0.97
@@ -39,16 +44,18 @@ class Retrieved:
     """What the index has to say on one target.
 
     Attributes:
-        demonstrations: most similar first.
+        demonstrations: most wanted first.
         votes: each of the index's voters' distribution over the labels.
-        part: which of `Retrieval.parts` gave the votes.
+        part: which of `Retrieval.parts` gave the demonstrations and the votes.
         own: whether the target's dialogue is one of the index's.
+        memory: earlier turns of its dialogue from before the context, oldest first.
     """
 
     demonstrations: tuple[Demonstration, ...]
     votes: Mapping[str, Distribution]
     part: Cell
     own: bool
+    memory: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,12 +63,15 @@ class Retrieval:
     """What the index has to say on all targets.
 
     Attributes:
+        index: as it was searched: under the composition asked for, without examples that do not
+            count.
         found: one for each target, in order.
         parts: the index, or what of it a target may learn from. Targets whose dialogue (or
             session, or speaker) is none of the index's share a part that leaves nothing out.
         own: ids of the dialogues that the index holds itself.
     """
 
+    index: Index
     found: tuple[Retrieved, ...]
     parts: Mapping[Cell, Index]
     own: frozenset[str]
@@ -74,8 +84,14 @@ def retrieve(
     targets: Sequence[int],
     *,
     k: int,
+    strategy: Sequence[str] = ("knn",),
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int = 0,
     demonstration_context: int = 0,
+    memory: int = 0,
+    context: int | None = None,
     guard: Guard | None = None,
+    only: OnlySettings | None = None,
     composition: Composition | None = None,
     same_corpus: bool = False,
     progress: Progress | None = None,
@@ -88,10 +104,18 @@ def retrieve(
         turns: all turns in corpus order; a target's context is what stands before it there.
         targets: rows of `turns`, rising.
         k: demonstrations for each target; the votes may rest on more neighbours.
+        strategy: how demonstrations are chosen, see `ragemo.retrieval.strategies`; of several
+            each chooses in turn.
+        options: of the strategies, by name.
+        seed: of what a strategy draws.
         demonstration_context: earlier turns shown with each demonstration.
-        guard: what is shut out beside the target's own dialogue. No voter has learned from
-            the target's own dialogue, session or speaker: those that would have are fitted anew
-            without it. Repeated texts are shut out of the neighbours alone.
+        memory: how many turns from before the context are recalled for each target.
+        context: how many of the last turns are shown anyway; None: all.
+        guard: what is shut out beside the target's own dialogue. Neither a voter nor a
+            demonstration is of the target's own dialogue, session or speaker: voters that
+            learned from it are fitted anew without it. Repeated and similar texts are shut out
+            of demonstrations and neighbours alone.
+        only: which examples count; default: all.
         composition: how a window's vector weighs its context; default: the index's.
         same_corpus: whether `turns` are of the very file the index was built from, so that
             equal dialogue ids mean the same dialogue whatever the words.
@@ -99,49 +123,55 @@ def retrieve(
 
     Raises:
         IndexFolderError: if the embedder is not the index's.
-        SettingsError: if what the guard shuts out leaves no example.
+        SettingsError: if what is shut out leaves no example, or a strategy cannot be used.
     """
     progress, guard = progress or Silent(), guard or Guard()
     check_fits(index, embedder)
     index = index.recomposed(composition or index.composition)
+    if only is not None and (unwanted := shut_out(index, only)).any():
+        index = index.without(unwanted)
     needed = turns[: targets[-1] + 1] if targets else []
     with progress.stage("embedding", len({turn.text for turn in needed})) as advance:
         vectors = embedder.embed([turn.text for turn in needed], advance)
     windows = compose(vectors, [turn.dialogue_id for turn in needed], index.composition)
     asked = [turns[row] for row in targets]
     asked_vectors = windows[np.asarray(targets, dtype=np.int64)]
+    recalled = recall(vectors, turns, targets, count=memory, context=context)
 
     folds = Folds([index.turns[row] for row in index.examples], guard.exclude)
     own = own_dialogues(index, turns, same_corpus=same_corpus)
     cells = [folds.cell(turn, own_dialogue=turn.dialogue_id in own) for turn in asked]
     parts = {cell: _part(index, folds, cell, guard) for cell in sorted(set(cells))}
+    rows_of: dict[Cell, list[int]] = defaultdict(list)
+    for row, cell in enumerate(cells):
+        rows_of[cell].append(row)
+    found: dict[int, Retrieved] = {}
     with progress.stage("retrieval", len(targets)) as advance:
-        found = index.search(asked_vectors, asked, k, guard)
-        votes: list[dict[str, Distribution]] = [{} for _ in asked]
-        rows_of: dict[Cell, list[int]] = defaultdict(list)
-        for row, cell in enumerate(cells):
-            rows_of[cell].append(row)
         for cell, rows in rows_of.items():
-            statements = _vote(
-                parts[cell], [asked[row] for row in rows], asked_vectors[rows], guard
-            )
-            for name, shares in statements.items():
-                for row, share in zip(rows, shares.tolist(), strict=True):
-                    votes[row][name] = tuple(share)
+            part = parts[cell]
+            there = [asked[row] for row in rows]
+            votes = _vote(part, there, asked_vectors[rows], guard)
+            strategies = load_strategies(strategy, part, seed=seed, options=options or {})
+            queries = Queries(there, asked_vectors[rows], common_belief(votes), guard)
+            neighbours = choose(strategies, part, queries, k)
+            for place, row in enumerate(rows):
+                found[row] = Retrieved(
+                    demonstrations=part.demonstrations(neighbours, place, k, demonstration_context),
+                    votes={name: tuple(shares[place].tolist()) for name, shares in votes.items()},
+                    part=cell,
+                    own=asked[row].dialogue_id in own,
+                    memory=recalled[row],
+                )
             advance(len(rows))
-    return Retrieval(
-        tuple(
-            Retrieved(
-                demonstrations=index.demonstrations(found, query, k, demonstration_context),
-                votes=votes[query],
-                part=cells[query],
-                own=asked[query].dialogue_id in own,
-            )
-            for query in range(len(targets))
-        ),
-        parts,
-        frozenset(own),
-    )
+    return Retrieval(index, tuple(found[row] for row in range(len(asked))), parts, frozenset(own))
+
+
+def common_belief(votes: Mapping[str, Floats]) -> Floats:
+    """What voters say together, each counting alike: their geometric mean; shape (n, L)."""
+    logs = np.mean([np.log(shares) for shares in votes.values()], axis=0)
+    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+    beliefs: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return beliefs
 
 
 def _part(index: Index, folds: Folds, cell: Cell, guard: Guard) -> Index:

@@ -4,7 +4,7 @@
     utterances.jsonl   the dialogues as the run saw them: chosen transcripts and gold labels
     ballots.jsonl      one answer a line, synced to disk before the next call
     verdicts.jsonl     one decision a line, with the demonstrations behind it; written at the end
-    predictions.csv    id, label, confidence, one probability per label, the label set
+    predictions.csv    id, label, confidence, one probability per label, the label set, details
     panel.json         who counted how much, and all else that made verdicts of ballots
     review.csv         what a person should look at first, and why
 
@@ -16,7 +16,6 @@ differs between a run that was stopped and one that was not.
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import io
 import json
@@ -33,6 +32,7 @@ from typing import Any, TypeVar
 from ragemo.errors import RunFolderError
 from ragemo.files import whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
+from ragemo.runs.predictions import predictions_csv
 from ragemo.types import Ballot, Demonstration, Turn, Usage, Verdict
 from ragemo.voting.panel import Panel
 
@@ -41,7 +41,7 @@ Value = TypeVar("Value")
 KIND = "run"
 """Tells a run's manifest from an index's."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout."""
 
 FREE_TO_CHANGE = ("settings.llm.concurrency", "settings.llm.timeout", "settings.llm.attempts")
@@ -252,26 +252,11 @@ class Run:
                 for d in demonstrations.get(verdict.utterance_id, ())
             ]
             lines.append(_line({**asdict(verdict), "demonstrations": shown, "part": part}))
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["id", "label", "confidence", *self.labels.names, "label_set", "abstained"])
-        for verdict in verdicts:
-            shares = verdict.distribution or ("",) * len(self.labels)
-            writer.writerow(
-                [
-                    verdict.utterance_id,
-                    verdict.label or "",
-                    f"{verdict.confidence:.6f}",
-                    *(share if share == "" else f"{share:.6f}" for share in shares),
-                    "|".join(verdict.label_set),
-                    "yes" if verdict.abstained else "",
-                ]
-            )
         try:
             write_json(self.path / "panel.json", {"parts": list(panels)})
             # With a byte order mark, without which spreadsheets misread accents.
             write_text(self.path / "review.csv", f"\ufeff{review}")
-            write_text(self.path / "predictions.csv", table.getvalue())
+            write_text(self.path / "predictions.csv", predictions_csv(verdicts, self.labels))
             write_text(self.path / "verdicts.jsonl", "".join(lines))
         except OSError as error:
             raise RunFolderError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Turn, Verdict
 from ragemo.voting.conformal import label_sets
+from ragemo.voting.details import bring_together
 from ragemo.voting.panel import Panel
 from ragemo.voting.transitions import links_of
 from ragemo.voting.votes import Floats, Integers, Votes, count_votes
@@ -41,6 +43,7 @@ def decide(
     panels: Mapping[Any, Panel],
     part_of: Mapping[str, Any],
     abstain_below: float = 0.0,
+    several: str = "majority",
 ) -> Decision:
     """Let each target's panel decide.
 
@@ -53,6 +56,8 @@ def decide(
         panels: by part of the index (see `ragemo.retrieval.retrieve`).
         part_of: target -> the part that may speak to it.
         abstain_below: a verdict of less confidence is marked as abstained.
+        several: how answers of several labels are brought together, see
+            `ragemo.voting.details`.
 
     Where targets of one dialogue belong to several parts (a speaker each), a turn hears nothing
     of turns of another part: their voters may have learned from what it must not see.
@@ -79,16 +84,21 @@ def decide(
             sets[rows, winners[rows]] = True
     agreement = _agreement(votes, chosen)
     invalid, failed = _lost(ballots, row_of)
+    telling: dict[str, list[Ballot]] = defaultdict(list)
+    for ballot in ballots:
+        if ballot.details:
+            telling[ballot.utterance_id].append(ballot)
     verdicts = []
     for target in targets:
         row = row_of[target]
         decided = chosen[row] >= 0
         distribution = tuple(float(share) for share in shares[row].round(DIGITS))
         confidence = distribution[chosen[row]] if decided else 0.0
+        label = labels.names[chosen[row]] if decided else None
         verdicts.append(
             Verdict(
                 utterance_id=target,
-                label=labels.names[chosen[row]] if decided else None,
+                label=label,
                 distribution=distribution if decided else None,
                 confidence=confidence,
                 agreement=float(agreement[row]),
@@ -100,6 +110,7 @@ def decide(
                     if decided and inside
                 ),
                 abstained=confidence < abstain_below,
+                details=bring_together(telling.get(target, ()), label, labels, several),
             )
         )
     return Decision(tuple(verdicts), beliefs[[row_of[target] for target in targets]])

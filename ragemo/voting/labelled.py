@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ragemo.retrieval.index import Index
-from ragemo.voting.panel import Labelled
+from ragemo.settings import VotingSettings
+from ragemo.voting.panel import Labelled, Panel, fit_panel
 from ragemo.voting.transitions import count_transitions, links_of
 from ragemo.voting.votes import votes_of_arrays
 
@@ -46,3 +47,17 @@ def labelled_of(index: Index, voters: Sequence[str] | None = None) -> Labelled:
         links=links_of(turns),
         transitions=transitions,
     )
+
+
+def index_panel(index: Index, how: VotingSettings) -> tuple[Labelled, Panel]:
+    """What is known of an index's own voters that count, and the panel that they make alone."""
+    known = labelled_of(index, how.voters)
+    panel = fit_panel(
+        known,
+        index.prior,
+        pool=how.pool,
+        decoder=how.dialogue,
+        correction=how.correction,
+        coverage=how.coverage,
+    )
+    return known, panel

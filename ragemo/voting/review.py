@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 
-from ragemo.corpus.consensus import fold
+from ragemo.corpus import different
 from ragemo.labels import LabelSet
-from ragemo.types import Turn, Utterance, Verdict
+from ragemo.types import Turn, Verdict
 from ragemo.voting.votes import PRECISION
+
+transcript_disagreement = different.transcript_disagreement
 
 LOW_CONFIDENCE = 0.5
 """Below it, the other labels together have more than the winner."""
@@ -146,34 +146,6 @@ def _runner_up(verdict: Verdict, labels: LabelSet) -> str | None:
     # The first of the set among equals.
     share, name = max(others, key=lambda other: round(other[0], PRECISION), default=(0.0, ""))
     return name if share > 0 else None
-
-
-def transcript_disagreement(utterance: Utterance) -> float | None:
-    """How much the ASR systems disagree on what was said.
-
-    The mean over all ordered pairs of hypotheses h_k, h_i of their word error rate
-
-        min(1, edits(h_k, h_i) / words(h_i))
-
-    case and punctuation aside. It foretells the chosen transcript's own word error rate better
-    than character or match error rates do (rank correlation .64, .60 and .62 on MELD spoken and
-    heard by three recognisers). A system that heard nothing disagrees fully with one that heard
-    words.
-
-    Returns:
-        In [0, 1], 0 where all agree; None where there are fewer than two hypotheses.
-    """
-    from rapidfuzz.distance import Levenshtein
-
-    texts = [fold(text).split() for text in utterance.hypotheses.values()]
-    if len(texts) < 2:
-        return None
-    rates = [
-        min(1.0, Levenshtein.distance(hypothesis, reference) / max(1, len(reference)))
-        for hypothesis, reference in permutations(texts, 2)
-    ]
-    # fsum, so that the order of the systems leaves no trace.
-    return math.fsum(rates) / len(rates)
 
 
 def review_csv(items: Sequence[ReviewItem], turns: Mapping[str, Turn]) -> str:

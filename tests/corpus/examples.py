@@ -43,6 +43,20 @@ MELD = (
     "3,Great news!,Ann,joy,positive,7,0,1,2\r\n"
 )
 
+CPED = (
+    "TV_ID,Dialogue_ID,Utterance_ID,Speaker,Gender,Age,Neuroticism,Extraversion,Openness,"
+    "Agreeableness,Conscientiousness,Scene,FacePosition_LU,FacePosition_RD,Sentiment,Emotion,DA,"
+    "Utterance\n"
+    "91,91_000,91_000_000,安安,female,young,high,unknown,low,unknown,unknown,home,10_20,90_80,"
+    "negative,depress,question,雨 怎么还没停\n"
+    "91,91_000,91_000_001,老白,male,middle-aged,low,high,high,high,high,home,0_0,0_0,"
+    "positive,positive-other,comfort,快了，别急\n"
+    "91,91_000,91_000_003,其他,unknown,unknown,unknown,unknown,unknown,unknown,unknown,unknown,"
+    "0_0,0_0,neutral,neutral,other,喂\n"
+    "92,92_004,92_004_000,小满,unknown,elderly,unknown,unknown,unknown,unknown,low,other-venue,"
+    "0_0,0_0,positive,happy,greeting,早上好\n"
+)
+
 EMORYNLP = (
     "Utterance,Speaker,Emotion,Scene_ID,Utterance_ID,Season,Episode,Start_Time,End_Time\n"
     "Hello there.,['Ann Lee'],Neutral,3,4,1,2,00:00:01.0,00:00:02.0\n"
@@ -86,6 +100,9 @@ PLAIN: list[dict[str, Any]] = [
         "emotion": "sad",
         "session": "one",
         "reference": "So it's over?",
+        "profile": "woman, young",
+        "scene": "kitchen",
+        "stage": "farewell",
     },
     {
         "id": "a1",
@@ -108,10 +125,10 @@ PLAIN: list[dict[str, Any]] = [
 ]
 
 PLAIN_CSV = (
-    "id,dialogue_id,turn,speaker,text,emotion,needs_prediction,hypothesis:tiny\n"
-    "a0,a,0,Ann,So it's over?,sad,yes,so its over\n"
-    'a1,a,1,,"Hm, well.",bored,no,mm\n'
-    "b0,b,5,Ben,Yes!,glad,true,\n"
+    "id,dialogue_id,turn,speaker,text,emotion,needs_prediction,scene,hypothesis:tiny\n"
+    "a0,a,0,Ann,So it's over?,sad,yes,kitchen,so its over\n"
+    'a1,a,1,,"Hm, well.",bored,no,,mm\n'
+    "b0,b,5,Ben,Yes!,glad,true,,\n"
 )
 
 
@@ -122,6 +139,7 @@ def json_lines(rows: list[dict[str, Any]]) -> str:
 SOUND: dict[str, tuple[str, str]] = {
     "gensec": ("train.json", json.dumps(GENSEC, indent=1)),
     "meld": ("train_sent_emo.csv", MELD),
+    "cped": ("train_split.csv", CPED),
     "emorynlp": ("emorynlp_train_final.csv", EMORYNLP),
     "topicalchat": ("train.json", json.dumps(TOPICALCHAT, indent=2)),
     "plain": ("corpus.jsonl", json_lines(PLAIN)),

@@ -22,6 +22,7 @@ LABELS = {
 
 FILES = {
     "gensec": "out.json",
+    "cped": "out.csv",
     "meld": "out.csv",
     "emorynlp": "out.csv",
     "topicalchat": "out.json",
@@ -49,6 +50,7 @@ texts = st.text(
     max_size=12,
 ).map(lambda text: text.replace("\0", ""))
 names = texts.filter(str.strip)
+PROFILES = st.sampled_from(["male", "female, young; high openness", "tall", "low openness, young"])
 systems = names.filter(lambda name: name not in ("reference", "text"))
 
 
@@ -68,6 +70,9 @@ def plain_rows(draw, labels, *, several: bool):
                 "emotion": draw(st.none() | emotions),
                 "session": draw(st.none() | names),
                 "reference": draw(st.none() | texts),
+                "profile": draw(st.none() | texts | PROFILES),
+                "scene": draw(st.none() | names),
+                "stage": draw(st.none() | names),
             }
             if several:
                 heard = draw(st.lists(st.sampled_from(found), unique=True))

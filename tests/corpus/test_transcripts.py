@@ -22,6 +22,7 @@ from ragemo.errors import SettingsError
 from ragemo.types import Utterance
 
 NAMES = strategy_names()
+CHOOSING = [name for name in NAMES if name != "rover"]  # which may compose a text of its own
 
 WORDS = st.sampled_from(["yes", "No!", "I", "don't", "dont", "i", "well,", "Well", "know", "..."])
 SPEECH = st.lists(WORDS, max_size=6).map(" ".join)
@@ -39,7 +40,7 @@ def choose(hypotheses, strategy, seed=0, name="u1"):
     return transcript
 
 
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", CHOOSING)
 @settings(max_examples=60, deadline=None)
 @given(hypotheses=HYPOTHESES, data=st.data())
 def test_any_hypotheses(strategy, hypotheses, data):
@@ -56,7 +57,7 @@ def test_any_hypotheses(strategy, hypotheses, data):
         assert choose({**hypotheses, silent: " \n"}, strategy) == chosen
 
 
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", CHOOSING)
 @given(text=TEXTS.filter(str.strip))
 def test_one_hypothesis_is_taken_and_copies_agree(strategy, text):
     assert choose({"whisperbase": text, "w2v2100": ""}, strategy) == Transcript(text, "whisperbase")
@@ -65,7 +66,7 @@ def test_one_hypothesis_is_taken_and_copies_agree(strategy, text):
     assert copies.source == "a" or strategy == "random"
 
 
-@pytest.mark.parametrize("strategy", NAMES)
+@pytest.mark.parametrize("strategy", CHOOSING)
 @pytest.mark.parametrize(
     "texts",
     [
@@ -193,7 +194,7 @@ def test_reference_only_when_asked_for():
     heard = utterance({"whisperbase": "Yes.", "w2v2100": "yes"}, reference="The human words")
     assert choose_transcripts([heard], "reference") == [Transcript("The human words", "reference")]
     for strategy in [*NAMES, "whisperbase"]:
-        assert choose_transcripts([heard], strategy)[0].source in heard.hypotheses
+        assert choose_transcripts([heard], strategy)[0].text in heard.hypotheses.values()
     with pytest.raises(SettingsError, match="'u7' has no reference"):
         choose_transcripts([heard, utterance({"whisperbase": "No."}, "u7")], "reference")
     with pytest.raises(SettingsError, match="'Reference'"):
@@ -310,6 +311,9 @@ def test_every_metric_is_compared_with_its_tool():
     assert consensus.HIGHEST_WINS.issubset(METRICS)
 
 
+FAST = [f"consensus-{metric}" for metric in ("wer", "mer", "wil", "cer", "ratio")]
+
+
 def corpus_like(count):
     """Utterances of some 9 words, heard by 11 systems that all disagree."""
     words = [f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e", "it", "or")]
@@ -325,15 +329,15 @@ def corpus_like(count):
         yield utterance(heard, f"u{n}")
 
 
-@pytest.mark.parametrize("metric", ["wer", "mer", "wil", "cer", "ratio"])
-def test_eleven_systems_are_no_matter(metric):
+@pytest.mark.parametrize("strategy", [*FAST, "rover"])
+def test_eleven_systems_are_no_matter(strategy):
     utterances = list(corpus_like(200))
     assert mean(len(set(u.hypotheses.values())) for u in utterances) > 8
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
-        choose_transcripts(utterances, f"consensus-{metric}")
-        seconds.append(time.perf_counter() - start)
+        start = time.process_time()
+        choose_transcripts(utterances, strategy)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 1.5 * 200 / 1000
 
 
@@ -362,3 +366,4 @@ def test_consensus_beats_the_best_single_system_on_real_recognition():
     best = min(error_rate(system) for system in utterances[0].hypotheses)
     for metric in ("wer", "mer", "wil", "ratio"):
         assert error_rate(f"consensus-{metric}") < best - 0.02
+    assert error_rate("rover") < error_rate("consensus-ratio")

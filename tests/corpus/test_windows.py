@@ -1,6 +1,7 @@
 """A window holds what was said up to its target, and nothing else."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -68,6 +69,16 @@ def test_a_turn_carries_the_chosen_transcript():
         Turn("d-0", "d", 0, "A", "Ses01", "Hi.", "whisperbase"),
         Turn("d-3", "d", 3, "B", "Ses01", "", ""),
     )
+
+
+def test_a_turn_says_what_is_known_of_it():
+    one = dialogue("d", [0])
+    known = {"profile": "woman, young", "scene": "car", "stage": "farewell", "corpus": "meld"}
+    heard = {"tiny": "oh no", "base": "Oh, yes!"}
+    one = Dialogue("d", (replace(one.utterances[0], hypotheses=heard, **known),))
+    (turn,) = turns_of(one, {"d-0": Transcript("Oh, yes!", "base")})
+    assert {name: getattr(turn, name) for name in known} == known
+    assert turn.disagreement == 1 / 2
 
 
 def test_a_missing_transcript_is_not_passed_over():

@@ -44,7 +44,7 @@ def refusal(field, message, status=400):
     return {field: [status, {"error": {"message": message, "param": None}}]}
 
 
-def ask(scenario, samples=(0,), *, prompts=1, **settings):
+def ask(scenario, samples=(0,), *, prompt=PROMPT, prompts=1, **settings):
     """The ballots of one prompt; and the model, closed."""
     settings = {"backoff": 0.01, "timeout": 5.0, "attempts": 3} | settings
     settings.setdefault("base_url", scenario and scenario.url)
@@ -52,7 +52,7 @@ def ask(scenario, samples=(0,), *, prompts=1, **settings):
 
     async def work():
         try:
-            many = (model.ask(PROMPT, LABELS, samples) for _ in range(prompts))
+            many = (model.ask(prompt, LABELS, samples) for _ in range(prompts))
             return await asyncio.gather(*many)
         finally:
             await model.close()

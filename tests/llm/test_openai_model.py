@@ -3,12 +3,24 @@
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 
 from ragemo.errors import SettingsError
 from ragemo.llm.openai_model import OpenAIModel
-from tests.llm.asking import ANGER, JOY, KEY, NEUTRAL, OPENAI_TEMPERATURE, ask, refusal
+from ragemo.types import Window
+from tests.conftest import make_turn
+from tests.llm.asking import (
+    ANGER,
+    JOY,
+    KEY,
+    NEUTRAL,
+    OPENAI_TEMPERATURE,
+    PROMPT,
+    ask,
+    refusal,
+)
 
 pytestmark = pytest.mark.usefixtures("api_environment")
 
@@ -59,6 +71,38 @@ class TestAnswers:
         assert good.distribution == JOY
         assert bad.invalid
         assert [len(good.answer), len(bad.answer)] == [2000, 2000]
+
+
+class TestForms:
+    window = Window((make_turn("What now?", 0), make_turn("Yay, we won!", 1)))
+
+    def ballots(self, scenario, form, *answers):
+        scenario.script(answers=answers)
+        prompt = replace(PROMPT, form=form, window=self.window)
+        samples = range(len(answers))
+        ballots, _ = ask(scenario, samples, prompt=prompt, constraint="none")
+        assert [ballot.answer for ballot in ballots] == [
+            text.replace(KEY, "[secret]") for text in answers
+        ]
+        return ballots
+
+    def test_details_are_kept(self, scenario):
+        quote = '{"label": "joy", "evidence": "yay we won"}'
+        good, bare, bad = self.ballots(scenario, "evidence", quote, "Joy.", quote[:-2])
+        assert good.distribution == bare.distribution == JOY
+        assert good.details == {"evidence": "yay we won", "found": True}
+        assert bare.details == bad.details == {}
+        assert bad.invalid
+
+    def test_a_list_of_labels_is_shared_evenly(self, scenario):
+        (ballot,) = self.ballots(scenario, "labels", '{"labels": ["anger", "joy"]}')
+        assert ballot.distribution == (0.5, 0.5, 0.0)
+        assert ballot.details == {"labels": ["hap", "ang"]}
+
+    def test_a_key_that_comes_back_is_not_kept(self, scenario):
+        leak = json.dumps({"reasons": f"the key is {KEY}", "label": "joy"})
+        (ballot,) = self.ballots(scenario, "reasoned", leak)
+        assert ballot.details == {"reasons": "the key is [secret]"}
 
 
 class TestSeveralAnswers:

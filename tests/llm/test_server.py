@@ -16,15 +16,23 @@ from ragemo.labels import LabelSet
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.server import serve
 from ragemo.models import SMOLLM2, is_ready, model_folder
-from ragemo.types import Message, Prompt
+from ragemo.prompting.forms import FORMS
+from ragemo.types import Message, Prompt, Window
+from tests.conftest import make_turn
 
 LABELS = LabelSet.from_dict(
     {"name": "odd", "labels": ["joy", "anger", 'mixed "up"', "peur/angoisse", "m\u00fcde"]}
 )
 
 
-def prompt(number=0):
-    return Prompt(f"u{number}", (Message("user", f"Tell a story of {number} cats."),), tokens=20)
+def prompt(number=0, form="label"):
+    asked = f"Tell a story of {number} cats."
+    if form != "label":
+        asked += " " + FORMS[form].instruction
+    messages = (Message("user", asked),)
+    return Prompt(
+        f"u{number}", messages, tokens=20, form=form, window=Window((make_turn("Cats!"),))
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +41,12 @@ def _no_key(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def ask(url, samples, *, prompts=1, **settings):
+def ask(url, samples, *, prompts=1, form="label", **settings):
     model = OpenAIModel("smollm2", base_url=url, **settings)
 
     async def work():
         try:
-            many = (model.ask(prompt(number), LABELS, samples) for number in range(prompts))
+            many = (model.ask(prompt(number, form), LABELS, samples) for number in range(prompts))
             return await asyncio.gather(*many)
         finally:
             await model.close()
@@ -64,6 +72,18 @@ def test_a_schema_holds_answers_to_the_labels_too(llama_url):
     assert json.loads(ballot.answer)["label"] in LABELS.words
     assert ballot.distribution is not None
     assert model.capabilities.constraint == "json_schema"
+
+
+@pytest.mark.parametrize("form", ["cause", "reasoned"])
+def test_a_schema_gives_the_keys_of_a_form_in_their_order(llama_url, form):
+    ((ballot,),), _ = ask(llama_url, (0,), form=form, temperature=0)
+    said = json.loads(ballot.answer)
+    assert tuple(said) == FORMS[form].properties
+    assert ballot.distribution == LABELS.one_hot(said["label"])
+    if form == "cause":
+        assert ballot.details == {"cause": "d_0" if said["cause"] == 1 else None}
+    else:
+        assert ballot.details == {"reasons": said["reasons"].strip()}
 
 
 def test_unconstrained_answers_are_read_as_strictly(llama_url):

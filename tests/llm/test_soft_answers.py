@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from ragemo.llm.label_probabilities import label_probabilities
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.replies import read_reply
 from ragemo.settings import resolve_settings
-from tests.llm.asking import ANGER, JOY, LABELS, ask, fails, refusal
+from tests.llm.asking import ANGER, JOY, LABELS, PROMPT, ask, fails, refusal
 
 LOG_OF_A_FIFTH = math.log(0.2)
 OPENAI_REASONS = {"message": "You are not allowed to request logprobs from this model"}
@@ -160,6 +161,25 @@ class TestAsking:
         (ballot,), _ = ask(scenario, constraint="json_schema", label_probabilities=True)
         assert ballot.answer == text
         assert ballot.distribution == pytest.approx((0.8, 0.2, 0))
+
+    def test_where_the_label_stands_in_an_object(self, scenario):
+        """The same word in the reasons before it is not the label."""
+        text = '{"reasons": "joy", "label": "joy"}'
+        content = [entry(part, 0.0) for part in ('{"reasons": "', "joy", '", "label": "')]
+        content += [*joy_or_anger(), entry('"}', 0.0)]
+        scenario.script(answers=[text], logprobs={text: content})
+        prompt = replace(PROMPT, form="reasoned")
+        (ballot,), _ = ask(scenario, prompt=prompt, constraint="none", label_probabilities=True)
+        assert ballot.distribution == pytest.approx((0.8, 0.2, 0))
+        assert ballot.details == {"reasons": "joy"}
+
+    def test_a_list_has_even_shares(self, scenario):
+        text = '{"labels": ["joy"]}'
+        content = [entry('{"labels": ["', 0.0), *joy_or_anger(), entry('"]}', 0.0)]
+        scenario.script(answers=[text], logprobs={text: content})
+        prompt = replace(PROMPT, form="labels")
+        (ballot,), _ = ask(scenario, prompt=prompt, constraint="none", label_probabilities=True)
+        assert ballot.distribution == JOY
 
     def test_each_answer_has_its_own(self, scenario):
         sad = [entry("ang", -0.1, ("ang", -0.1), ("joy", -2.5)), entry("er", 0.0)]

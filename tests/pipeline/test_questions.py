@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ragemo.errors import SettingsError
 from ragemo.pipeline import make_plan
-from ragemo.pipeline.questions import CONTENTLESS
+from ragemo.pipeline.preliminary import CONTENTLESS
 from ragemo.prompting.templates import clean
 from ragemo.retrieval.index import Index
 from ragemo.settings import resolve_settings

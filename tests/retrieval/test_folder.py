@@ -295,7 +295,7 @@ def test_files_of_two_indexes_are_told_apart(saved, tmp_path):
 
 def test_another_format_version_is_refused(saved):
     sign(saved, format=1)
-    with pytest.raises(IndexFolderError, match="index format 1, this ragemo reads 2"):
+    with pytest.raises(IndexFolderError, match="index format 1, this ragemo reads 3"):
         Index.load(saved)
 
 

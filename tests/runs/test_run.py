@@ -41,6 +41,7 @@ BALLOT = Ballot(
 OTHERS = [
     Ballot("d_1", "llm", sample=3, answer="perhaps"),
     Ballot("d_1", "llm", sample=4, error="timeout"),
+    Ballot("d_1", "llm", sample=5, details={"labels": ["hap"], "cause": None, "valence": -0.5}),
     Ballot("d_1", "neighbours", distribution=(1 / 3, 1 / 3, 1 / 3)),
     Ballot("d_1", "llm", sample=3, answer="perhaps", variant="context 2", purpose="check"),
 ]
@@ -49,6 +50,9 @@ VERDICTS = [
     Verdict("d_1", "hap", (0.1, 0.7, 0.2), 0.7, 2 / 3, 1, 2, ("hap", "ang"), abstained=True),
     Verdict('d,"2', None, None, 0.0, 0.0, failed=1),
 ]
+DETAILED = replace(
+    VERDICTS[0], details={"labels": ["hap", "ang"], "intensity": 1.5, "reasons": "é"}
+)
 PANELS = [
     {
         "left_out": [place],
@@ -77,7 +81,7 @@ def test_what_is_written_is_read_again(folder):
         run.append(OTHERS)
         run.append([])
     run = Run.open(folder)
-    assert run.manifest == {"kind": "run", "format": 2, **MANIFEST}
+    assert run.manifest == {"kind": "run", "format": 3, **MANIFEST}
     assert run.labels == LABELS
     assert run.utterances == UTTERANCES
     assert run.ballots() == [BALLOT, *OTHERS]
@@ -114,6 +118,16 @@ def test_decisions_are_read_again_and_predictions_have_these_bytes(folder):
     assert second["demonstrations"] == []
     # A spreadsheet takes it for UTF-8 by its mark.
     assert (folder / "review.csv").read_bytes() == b"\xef\xbb\xbf" + REVIEW.encode()
+
+
+def test_details_of_decisions_are_read_again_and_have_columns(folder):
+    with Run.resume(folder, MANIFEST) as run:
+        run.finish([DETAILED, VERDICTS[1]], {})
+    assert Run.open(folder).verdicts() == [DETAILED, VERDICTS[1]]
+    header, first, second = (folder / "predictions.csv").read_text("utf-8").splitlines()
+    assert header.endswith(",abstained,intensity,labels,reasons")
+    assert first.endswith(",yes,1.5,hap|ang,é")
+    assert second.endswith(",,,,")
 
 
 def test_without_panels_every_verdict_is_the_first_one_s(folder):
@@ -266,8 +280,8 @@ def test_a_folder_without_a_run_says_how_to_make_one(tmp_path, act):
         b"{",
         b"[]",
         b"{}",
-        b'{"format": 2}',
-        b'{"kind": "index", "format": 2}',
+        b'{"format": 3}',
+        b'{"kind": "index", "format": 3}',
         b'{"kind": "run"}',
         b"\xff",
     ],
@@ -278,14 +292,14 @@ def test_a_manifest_that_is_none_is_refused(folder, content):
         Run.open(folder)
 
 
-@pytest.mark.parametrize("format_", [1, 3])
+@pytest.mark.parametrize("format_", [2, 4])
 def test_a_run_of_another_format_is_refused_and_left_as_it_is(folder, format_):
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": format_}))
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     for act in (Run.open, lambda path: Run.resume(path, MANIFEST)):
         with pytest.raises(
-            RunFolderError, match=f"run format {format_}, this ragemo reads 2; predict again"
+            RunFolderError, match=f"run format {format_}, this ragemo reads 3; predict again"
         ):
             act(folder)
     with pytest.raises(RunFolderError, match="already holds a run"):

@@ -20,7 +20,7 @@ from pathlib import Path
 from reprlib import repr as brief
 from typing import Any, Protocol
 
-from ragemo.corpus.formats import emorynlp, gensec, meld, plain, topicalchat
+from ragemo.corpus.formats import cped, emorynlp, gensec, meld, plain, topicalchat
 from ragemo.errors import DataError
 from ragemo.types import Utterance
 
@@ -75,12 +75,13 @@ class Format(Protocol):
 
 FORMATS: Mapping[str, Format] = {
     "gensec": gensec,
+    "cped": cped,
     "meld": meld,
     "emorynlp": emorynlp,
     "topicalchat": topicalchat,
     "plain": plain,
 }
-"""The formats by name, in the order in which a file is tried."""
+"""The formats by name, in the order in which a file is tried: cped has all that marks meld."""
 
 
 def listed(names: Iterable[str]) -> str:

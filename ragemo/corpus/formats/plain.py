@@ -12,6 +12,9 @@
     session
     reference         the human transcript of an ASR corpus, never a model's input
     needs_prediction  yes/no or true/false, yes by default; no: context only
+    profile           what is known of the speaker, in words: "woman, young"
+    scene             where the conversation takes place, in words
+    stage             which part of the conversation it belongs to, in words: "complaint"
 
 Any other key or column is an error.
 """
@@ -37,7 +40,10 @@ EXPECTS = "JSON lines or CSV with id, dialogue_id, turn, speaker and text"
 ONE_TEXT = False
 
 REQUIRED = ("id", "dialogue_id", "turn", "speaker")
-OPTIONAL = ("text", "emotion", "session", "reference", "needs_prediction")
+OPTIONAL = (
+    *("text", "emotion", "session", "reference", "needs_prediction"),
+    *("profile", "scene", "stage"),
+)
 
 _PREFIX = "hypothesis:"
 
@@ -105,6 +111,9 @@ def _utterance(record: Record, systems: dict[str, Any], prefix: str) -> Utteranc
         reference=record.optional("reference"),
         emotion=record.optional("emotion"),
         needs_prediction=record.flag("needs_prediction") if needs else True,
+        profile=record.optional("profile") or "",
+        scene=record.optional("scene") or "",
+        stage=record.optional("stage") or "",
     )
 
 
@@ -128,6 +137,9 @@ def _row(utterance: Utterance) -> dict[str, Any]:
     row["session"] = utterance.session
     row["reference"] = utterance.reference
     row["needs_prediction"] = utterance.needs_prediction
+    row["profile"] = utterance.profile or None
+    row["scene"] = utterance.scene or None
+    row["stage"] = utterance.stage or None
     return {key: value for key, value in row.items() if value is not None}
 
 

@@ -1,0 +1,86 @@
+"""From the files and mappings that `ragemo index build` names to one corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ragemo.corpus import read_corpus
+from ragemo.corpus.join import Part, join_corpora
+from ragemo.corpus.mapping import LabelMapping, fitting_mapping, load_mapping
+from ragemo.errors import SettingsError
+from ragemo.labels import load_labels
+from ragemo.settings import CorpusSettings
+from ragemo.types import Corpus
+
+
+def read_sources(
+    files: Sequence[str], maps: Sequence[str], how: CorpusSettings, say: Callable[[str], None]
+) -> tuple[Corpus, tuple[Part, ...]]:
+    """One corpus of one or several files, and what became of each of several.
+
+    A single file without a name or a mapping is read as it is. Of several each is read with its
+    own label set, and joined to `how.labels`, by default the first one's. Where exactly one
+    shipped mapping leads there, it is taken.
+
+    Args:
+        files: each FILE or NAME=FILE; the name is by default that of the format, with a number
+            where several would have it.
+        maps: each NAME=MAPPING.
+        how: how files are read.
+        say: told which mapping was taken unasked.
+
+    Raises:
+        DataError: if a file cannot be used, or its labels are not all mapped.
+        SettingsError: if a name, mapping or label set cannot be used.
+    """
+    given = [_split(file) for file in files]
+    if len(given) == 1 and not given[0][0] and not maps:
+        return _read(given[0][1], how, how.labels), ()
+
+    names: list[str] = []
+    corpora: list[tuple[str, Corpus]] = []
+    taken = {name for name, _ in given if name}
+    for name, path in given:
+        corpus = _read(path, how, None)
+        name = name or _unused(corpus.format, taken)
+        taken.add(name)
+        names.append(name)
+        corpora.append((name, corpus))
+    labels = load_labels(how.labels) if how.labels else corpora[0][1].labels
+
+    mappings: dict[str, LabelMapping] = {}
+    for text in maps:
+        name, equals, mapping = text.partition("=")
+        if not equals or name not in names:
+            raise SettingsError(
+                f"--map {text}: expected NAME=MAPPING with one of the names {', '.join(names)}"
+            )
+        if name in mappings:
+            raise SettingsError(f"--map {text}: {name!r} has a mapping already; one is enough")
+        mappings[name] = load_mapping(mapping)
+    for name, corpus in corpora:
+        fitting = fitting_mapping(corpus.labels.name, labels.name)
+        if fitting and name not in mappings:
+            mappings[name] = fitting
+            say(f"{name}: labels mapped by {fitting.name} (--map {name}=MAPPING for another)")
+    joined = join_corpora(corpora, labels, {name: m.labels for name, m in mappings.items()})
+    return joined.corpus, joined.report
+
+
+def _read(path: Path, how: CorpusSettings, labels: str | None) -> Corpus:
+    return read_corpus(path, format=how.format, labels=labels, segmentation=how.segmentation)
+
+
+def _split(file: str) -> tuple[str, Path]:
+    """(name or "", path) of FILE or NAME=FILE; a file that is there is meant whatever its name."""
+    name, equals, path = file.partition("=")
+    return (name, Path(path)) if equals and not Path(file).exists() else ("", Path(file))
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """The name, or the name with the first number from 2 that makes it new."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}{number}", number + 1
+    return free

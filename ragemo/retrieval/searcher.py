@@ -1,0 +1,179 @@
+"""Search among labelled windows: FAISS proposes, guards and exact similarities dispose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ragemo.errors import SettingsError
+from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.guards import Guard, GuardedRows
+from ragemo.retrieval.neighbours import Floats
+from ragemo.types import Turn
+
+FETCH_MARGIN = 1e-5
+"""More than FAISS's single precision and the rounding to six digits can change a similarity."""
+
+VISITED_LISTS = 0.125
+"""Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
+
+VISITED_NODES = 256
+"""efSearch of a graph (HNSW)."""
+
+APPROXIMATE_FETCH = 4
+"""Where similarities are approximate, so many times as many candidates are looked at closely."""
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The examples found for a batch of queries, most similar (or most wanted) first.
+
+    Attributes:
+        rows: rows of the index's utterances, shape (n, k); -1 where there are fewer than k.
+        similarities: shape (n, k); -inf where there are fewer than k.
+    """
+
+    rows: Rows
+    similarities: Floats
+
+
+class Searcher:
+    """Finds the most similar of some labelled windows that a query may see.
+
+    Args:
+        vectors: composed vectors of all utterances of an index, shape (utterances, 2 d).
+        turns: of all utterances.
+        examples: rows of those to be found, rising.
+        factory: FAISS's index factory string, such as "Flat" or "HNSW32".
+        faiss_index: one that holds the examples already, in their order.
+
+    Raises:
+        SettingsError: if FAISS does not know the factory string or cannot make such an index of
+            these examples.
+    """
+
+    def __init__(
+        self,
+        vectors: Vectors,
+        turns: Sequence[Turn],
+        examples: Rows,
+        *,
+        factory: str = "Flat",
+        faiss_index: Any = None,
+    ) -> None:
+        self._vectors = vectors
+        self.examples = examples
+        self.guarded = GuardedRows([turns[row] for row in examples])
+        self.exact = factory == "Flat"
+        if faiss_index is None:
+            faiss_index = _make(vectors[examples], factory)
+        self.faiss_index = faiss_index
+
+    def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
+        """The k most similar examples that each query may see.
+
+        Args:
+            queries: composed window vectors, shape (n, 2 d).
+            targets: the query windows' target turns, for the guard.
+            k: how many neighbours; fewer come only if fewer are allowed.
+            guard: what is shut out beside the query's own dialogue.
+
+        Ties are broken by the examples' order in the corpus. Similarities are computed again in
+        double precision and rounded to six digits, so that a query's neighbours do not depend
+        on which other queries it was searched with. More are fetched than asked for until the
+        last one fetched is clearly less similar than the last one kept: which of many equal
+        examples (a corpus's every "Yeah.") FAISS returns is chance. An approximate index cannot
+        tell that; there, what it proposes is fetched amply and judged by exact similarity, and
+        a query for which it proposes fewer than k allowed examples is compared with all.
+        """
+        rows = np.full((len(targets), k), -1, dtype=np.int64)
+        similarities = np.full((len(targets), k), -np.inf)
+        pending = np.arange(len(targets))
+        # As many more as are shut out on average, if they stand no closer than others.
+        share = max((self.guarded.share(turn, guard) for turn in targets), default=0.0)
+        fetch = int((k + 16) / max(1 - share, 0.1)) * (1 if self.exact else APPROXIMATE_FETCH)
+        while len(pending) and k:
+            everything = fetch >= len(self.examples)
+            short = []
+            for query, (near, candidates) in zip(
+                pending.tolist(), self._propose(queries[pending], fetch), strict=True
+            ):
+                allowed = self.guarded.allowed(candidates, targets[query], guard)
+                if self.exact and allowed.sum() > k:  # no closer look at what is clearly too far
+                    allowed &= near >= near[allowed][k - 1] - 2 * FETCH_MARGIN
+                examples = self.examples[candidates[allowed]]
+                exact = similarities_of(self._vectors, examples, queries[query])
+                order = np.lexsort((examples, -exact))[:k]
+                enough = len(order) == k and (
+                    not self.exact or exact[order[-1]] > near[-1] + FETCH_MARGIN
+                )
+                if not enough and not everything:
+                    short.append(query)
+                    continue
+                rows[query, : len(order)] = examples[order]
+                similarities[query, : len(order)] = exact[order]
+            pending = np.array(short, dtype=np.int64)
+            fetch *= 4
+        return Neighbours(rows, similarities)
+
+    def _propose(self, queries: Vectors, fetch: int) -> list[tuple[Floats, Rows]]:
+        """Scores and positions of the examples that come into question for each query."""
+        if fetch >= len(self.examples) and not self.exact:
+            everybody = np.arange(len(self.examples))
+            return [(np.zeros(len(everybody)), everybody)] * len(queries)
+        scores, found = self.faiss_index.search(queries, min(fetch, len(self.examples)))
+        return [
+            (near[there >= 0], there[there >= 0]) for near, there in zip(scores, found, strict=True)
+        ]
+
+
+def similarities_of(vectors: Vectors, rows: Rows, query: Vectors) -> Floats:
+    """Exact similarities of some windows to a query, to six digits; shape of `rows`."""
+    exact: Floats = (vectors[rows].astype(np.float64) @ query.astype(np.float64)).round(6)
+    return exact
+
+
+def _make(vectors: Vectors, factory: str) -> Any:
+    """A FAISS index over vectors, inner product."""
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    try:
+        index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        if not index.is_trained:
+            index.train(vectors)
+        if factory != "Flat":
+            faiss.omp_set_num_threads(1)  # threads would race for a place in a graph
+        index.add(vectors)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise SettingsError(
+            f"index.factory {factory!r}: FAISS cannot make such an index of {len(vectors)} windows "
+            f"of {vectors.shape[1]} dimensions ({reason}); expected its index factory's language, "
+            "such as Flat, HNSW32, IVF64,Flat or PQ48"
+        ) from None
+    finally:
+        faiss.omp_set_num_threads(threads)
+    _widen(index)
+    return index
+
+
+def _widen(index: Any) -> None:
+    """Let an approximate index look further than FAISS's defaults, which are made for speed."""
+    import faiss
+
+    try:
+        inverted = faiss.extract_index_ivf(index)
+    except RuntimeError:  # there is none in it
+        inverted = None
+    if inverted is not None:
+        inverted.nprobe = min(max(8, int(VISITED_LISTS * inverted.nlist)), inverted.nlist)
+    graph = faiss.downcast_index(index)
+    if hasattr(graph, "hnsw"):
+        graph.hnsw.efSearch = VISITED_NODES

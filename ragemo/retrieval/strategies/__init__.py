@@ -1,0 +1,149 @@
+"""Strategies: which labelled windows are shown for a query, and which first.
+
+A strategy is a class with the members of `Strategy` in a file of its own, and a line in
+`STRATEGIES`. It is made for one index and asked about many queries. It chooses among the
+examples that a query may see; that it did is checked afterwards, whatever it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+
+from ragemo.errors import SettingsError
+from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.guards import Guard
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.searcher import Neighbours, Rows
+from ragemo.types import Turn
+
+STRATEGIES: dict[str, str] = {
+    "knn": "ragemo.retrieval.strategies.knn:Knn",
+    "hybrid": "ragemo.retrieval.strategies.hybrid:Hybrid",
+    "mmr": "ragemo.retrieval.strategies.mmr:Mmr",
+    "dpp": "ragemo.retrieval.strategies.dpp:Dpp",
+    "balanced": "ragemo.retrieval.strategies.balanced:Balanced",
+    "emotion": "ragemo.retrieval.strategies.emotion:Emotion",
+    "ambiguous": "ragemo.retrieval.strategies.ambiguous:Ambiguous",
+    "rerank": "ragemo.retrieval.strategies.rerank:Rerank",
+    "vote-k": "ragemo.retrieval.strategies.vote_k:VoteK",
+    "random": "ragemo.retrieval.strategies.random:Random",
+}
+"""Name -> where its class is."""
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Windows that examples are chosen for.
+
+    Attributes:
+        turns: the n target turns.
+        vectors: composed window vectors, shape (n, 2 d).
+        beliefs: what the index's voters together say of them, shape (n, L); no voter has
+            learned from a query's own dialogue.
+        guard: what is shut out beside a query's own dialogue.
+    """
+
+    turns: Sequence[Turn]
+    vectors: Vectors
+    beliefs: Floats
+    guard: Guard
+
+
+class Strategy(Protocol):
+    """A way to choose examples. Its class is made with (index, seed=, and options by name)."""
+
+    def choose(self, queries: Queries, k: int) -> Rows:
+        """Rows of the index's utterances, shape (n, k), the most wanted first.
+
+        Each is an example that the query may see (`Index.search` gives such, `Index.allowed`
+        tells), none comes twice for a query, and a query's do not depend on the other queries.
+        Where fewer than k are allowed, -1 stands in the last places.
+        """
+        ...
+
+
+def load_strategies(
+    names: Sequence[str], index: Index, *, seed: int, options: Mapping[str, Mapping[str, Any]]
+) -> list[Strategy]:
+    """Strategies by name, for one index.
+
+    Args:
+        names: of `STRATEGIES`.
+        index: what is chosen from.
+        seed: of what is drawn.
+        options: strategy -> its options by name.
+
+    Raises:
+        SettingsError: if there is no such strategy or option, or a value cannot be used.
+    """
+    for name in [*names, *options]:
+        if name not in STRATEGIES:
+            raise SettingsError(
+                f"no retrieval strategy {name!r}: expected one of {', '.join(STRATEGIES)}"
+            )
+    strategies = []
+    for name in names:
+        module, _, class_name = STRATEGIES[name].partition(":")
+        strategy_class = getattr(import_module(module), class_name)
+        try:
+            strategies.append(strategy_class(index, seed=seed, **options.get(name, {})))
+        except TypeError as error:  # no such option
+            raise SettingsError(f"retrieval.options.{name}: {error}") from None
+    return strategies
+
+
+def choose(strategies: Sequence[Strategy], index: Index, queries: Queries, k: int) -> Neighbours:
+    """What the strategies choose, by turns, with exact similarities.
+
+    Raises:
+        SettingsError: if a strategy chose what a query may not see.
+    """
+    chosen = [strategy.choose(queries, k) for strategy in strategies]
+    rows = np.full((len(queries.turns), k), -1, dtype=np.int64)
+    similarities = np.full((len(queries.turns), k), -np.inf)
+    for query, turn in enumerate(queries.turns):
+        in_turn = np.stack([found[query] for found in chosen], axis=1).ravel().tolist()
+        own = np.array([row for row in dict.fromkeys(in_turn) if row >= 0][:k], dtype=np.int64)
+        _check(index, own, turn, queries.guard)
+        rows[query, : len(own)] = own
+        similarities[query, : len(own)] = index.similarities(own, queries.vectors[query])
+    return Neighbours(rows, similarities)
+
+
+def best(index: Index, queries: Queries, query: int, scores: Floats, k: int) -> Rows:
+    """The k examples of the highest scores that one query may see, highest first; shape (k,).
+
+    Args:
+        index, queries, k: as everywhere.
+        query: which of the queries.
+        scores: of all examples, shape (len(index.examples),); ties go to the first example.
+    """
+    allowed = np.flatnonzero(index.allowed(queries.turns[query], queries.guard))
+    own = scores[allowed]
+    if len(own) > k:  # those above the k-th score, and all that have it
+        near = own >= np.partition(own, len(own) - k)[len(own) - k]
+        allowed, own = allowed[near], own[near]
+    order = np.lexsort((allowed, -own))[:k]
+    return padded(index.examples[allowed[order]], k)
+
+
+def padded(rows: Rows, k: int) -> Rows:
+    """`rows` with -1 in the places up to k."""
+    return np.concatenate([rows[:k], np.full(max(k - len(rows), 0), -1, dtype=np.int64)])
+
+
+def _check(index: Index, rows: Rows, turn: Turn, guard: Guard) -> None:
+    positions = np.searchsorted(index.examples, rows)
+    known = positions < len(index.examples)
+    known[known] = index.examples[positions[known]] == rows[known]
+    if not known.all() or not index.searcher.guarded.allowed(positions, turn, guard).all():
+        raise SettingsError(
+            f"a retrieval strategy chose an example for {turn.utterance_id!r} that it may not "
+            "see; a strategy has to choose among what Index.search and Index.allowed give"
+        )

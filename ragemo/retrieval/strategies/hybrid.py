@@ -1,0 +1,87 @@
+"""Similar by vector and by word: dense and sparse ranks fused.
+
+With r_dense(e) and r_sparse(e) the ranks of an example among the 100 nearest by window vector
+and the 100 best by BM25 over the words of the target utterances (from 1; a missing rank adds 0),
+
+    score(e) = 1 / (60 + r_dense(e)) + 1 / (60 + r_sparse(e))
+
+Source: Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and
+individual rank learning methods", SIGIR (2009); Robertson and Zaragoza, "The probabilistic
+relevance framework: BM25 and beyond" (2009), computed by the library bm25s.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ragemo.errors import SettingsError
+from ragemo.retrieval.guards import fold
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.strategies import Queries, best
+
+DAMPING = 60
+"""Keeps the first ranks from deciding everything; the value of the source."""
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+"""A word, or one character of a script that does not separate words."""
+
+
+class Hybrid:
+    """The examples best by reciprocal rank fusion.
+
+    Args:
+        index: what is chosen from.
+        seed: of nothing here.
+        candidates: how many of the nearest and of the best by BM25 have a rank, at least 1.
+
+    Raises:
+        SettingsError: if `candidates` is no such number.
+    """
+
+    def __init__(self, index: Index, *, seed: int, candidates: int = 100) -> None:
+        import bm25s
+
+        if not isinstance(candidates, int) or candidates < 1:
+            raise SettingsError(
+                f"retrieval.options.hybrid.candidates: {candidates!r}, expected a whole number "
+                "of 1 or above"
+            )
+        self._index = index
+        self._candidates = candidates
+        texts = [words(index.turns[row].text) for row in index.examples]
+        self._bm25 = bm25s.BM25()
+        self._known = {word for text in texts for word in text}
+        if self._known:  # an empty vocabulary cannot be indexed
+            self._bm25.index(texts, show_progress=False)
+
+    def choose(self, queries: Queries, k: int) -> Rows:
+        """See `ragemo.retrieval.strategies.Strategy`."""
+        count = max(self._candidates, k)
+        dense = self._index.search(queries.vectors, queries.turns, count, queries.guard).rows
+        chosen = np.full((len(queries.turns), k), -1, dtype=np.int64)
+        for query, turn in enumerate(queries.turns):
+            sparse = best(self._index, queries, query, self._sparse(turn.text), count)
+            scores: dict[int, float] = {}
+            for ranked in (dense[query], sparse):
+                for rank, row in enumerate(ranked[ranked >= 0].tolist(), start=1):
+                    scores[row] = scores.get(row, 0.0) + 1 / (DAMPING + rank)
+            first = sorted(scores, key=lambda row: (-scores[row], row))[:k]
+            chosen[query, : len(first)] = first
+        return chosen
+
+    def _sparse(self, text: str) -> Floats:
+        """BM25 of each example, shape (E,)."""
+        asked = [word for word in words(text) if word in self._known]
+        if not asked:
+            return np.zeros(len(self._index.examples))
+        scores: Floats = self._bm25.get_scores(asked).astype(np.float64)
+        return scores
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, case folded."""
+    return _WORD.findall(fold(text))
