@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ragemo import __version__
-from ragemo.cli import calibrate, data, doctor, index, models, predict, score, submit, vote
+from ragemo.cli import calibrate, data, doctor, index, models, predict, prompt, score, submit, vote
 from ragemo.errors import RagemoError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Check corpus files and convert between formats.")
 app.add_typer(index.app, name="index", help="Build, inspect and search an index.")
+app.add_typer(prompt.app, name="prompt", help="Look at what would be sent.")
 app.add_typer(models.app, name="models", help="Fetch and serve the embedded models.")
 app.command("predict", help="Label a corpus's utterances.")(predict.predict)
 app.command("vote", help="Decide anew on ballots that are there.")(vote.vote)

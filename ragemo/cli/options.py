@@ -37,3 +37,23 @@ DialogueSay = Annotated[
 AbstainBelow = Annotated[
     float | None, typer.Option(help="Leave less confident verdicts to a person.")
 ]
+Depth = Annotated[int | None, typer.Option(help="Demonstrations in a prompt; 0: none.")]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        help="How demonstrations are chosen: knn, hybrid, mmr, dpp, balanced, emotion, ambiguous, "
+        "rerank, vote-k or random; of several, by commas, each chooses in turn."
+    ),
+]
+Context = Annotated[
+    int | None, typer.Option(help="Earlier turns in a prompt; -1: the whole dialogue.")
+]
+TemplateChoice = Annotated[str | None, typer.Option(help="A shipped prompt template, or a file.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="smollm2 (embedded), none, a model's folder, or a model of the API."),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option(help="An OpenAI-compatible server (default: OPENAI_BASE_URL).")
+]
+Mode = Annotated[str | None, typer.Option(help="Local models: score or sample.")]

@@ -10,13 +10,20 @@ import typer
 from ragemo.cli.options import (
     AbstainBelow,
     Assignments,
+    BaseUrl,
     Config,
+    Context,
     CorpusFormat,
+    Depth,
     DialogueSay,
     Labels,
     LeaveOut,
+    Mode,
+    Model,
     Pool,
     Quiet,
+    Strategy,
+    TemplateChoice,
     TranscriptChoice,
     Voters,
     Weights,
@@ -37,26 +44,18 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder (default: paths.out of the config).")
     ] = None,
-    k: Annotated[int | None, typer.Option(help="Demonstrations in a prompt; 0: none.")] = None,
-    context: Annotated[
-        int | None, typer.Option(help="Earlier turns in a prompt; -1: the whole dialogue.")
-    ] = None,
+    k: Depth = None,
+    strategy: Strategy = None,
+    context: Context = None,
     samples: Annotated[
         int | None,
         typer.Option(help="Answers on an utterance: to one prompt, or to as many as --vary makes."),
     ] = None,
-    llm: Annotated[
-        str | None,
-        typer.Option(help="smollm2 (embedded), none, a model's folder, or a model of the API."),
-    ] = None,
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server (default: OPENAI_BASE_URL).")
-    ] = None,
-    mode: Annotated[str | None, typer.Option(help="Local models: score or sample.")] = None,
+    llm: Model = None,
+    base_url: BaseUrl = None,
+    mode: Mode = None,
     transcript: TranscriptChoice = None,
-    template: Annotated[
-        str | None, typer.Option(help="A shipped prompt template, or a file.")
-    ] = None,
+    template: TemplateChoice = None,
     leave_out: LeaveOut = None,
     ballots: Annotated[
         list[str] | None,
@@ -106,6 +105,7 @@ def predict(
         config,
         {
             "retrieval.k": k,
+            "retrieval.strategy": split_list(strategy),
             "retrieval.exclude": leave_out,
             "voting.vary": split_list(vary),
             "voting.pool": pool,

@@ -170,10 +170,12 @@ def print_bands(
                 for u in found[name]
                 if (rate := rates.get(u.id)) is not None and (low < rate <= high or rate == high)
             ]
+            if not own:
+                continue
             one = score(own, labels, training_counts=None)
             cells.append(f"{100 * one.weighted_f1:.1f}{bounds(one.intervals['weighted_f1'])}")
         band = "0" if not high else f"above {low:g}" + ("" if high == np.inf else f", to {high:g}")
-        print(f"| {band} | {len(own)} | {' | '.join(cells)} |")
+        print(f"| {band} | {len(own)} | {' | '.join(cells) or ' | '} |")
 
 
 def bounds(interval: tuple[float | None, float | None] | None, form: str = ".1f") -> str:

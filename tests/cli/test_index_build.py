@@ -91,6 +91,13 @@ def test_equal_formats_get_numbers(command):
     assert "meld2: 3 utterances, 0 labelled" in done.out
 
 
+def test_a_file_may_have_an_equals_sign_in_its_name(command):
+    Path("a=m.csv").write_text(MELD, encoding="utf-8")
+    done = command("index", "build", "a=m.csv", "--out", "ix", "--quiet")
+    assert done.code == 0, done.err
+    assert (manifest()["file"], manifest()["format"]) == ("a=m.csv", "meld")
+
+
 def test_the_config_may_list_files(command):
     Path("c.yaml").write_text("paths: {train: [m.csv, more=e.csv], index: ix}", encoding="utf-8")
     done = command("index", "build", "--config", "c.yaml", "--quiet")

@@ -27,6 +27,7 @@ FIRST = make_corpus(
         {"dialogue": "d1", "text": "Nobody touched your marmalade, Gregory.", "emotion": "neu"},
         {"dialogue": "d1", "text": "Yeah.", "emotion": "neu"},
         {"dialogue": "d2", "text": "We won the village quiz!", "emotion": "hap", "session": "s"},
+        {"dialogue": "d2", "text": "Hello.", "emotion": "hap"},
     ]
 )
 SECOND = make_corpus(
@@ -35,6 +36,7 @@ SECOND = make_corpus(
         {"dialogue": "d1", "text": "Nobody touched your marmalade, Greg!", "emotion": "Mighty"},
         {"dialogue": "d1", "text": "Nobody touched your marmalade, Gregory", "emotion": "Neutral"},
         {"dialogue": "d1", "text": "But the jar is empty.", "emotion": "Neutral", "session": "s"},
+        {"dialogue": "d1", "text": "Hello.", "emotion": "Neutral"},
         {"dialogue": "d3", "text": "The trains are late.", "emotion": "Furious"},
         {"dialogue": "d3", "text": "Yeah.", "emotion": "Neutral"},
         {"dialogue": "d3", "text": "I know.", "emotion": None},
@@ -58,7 +60,7 @@ def test_labels_are_mapped_and_ids_unique():
     assert [d.id for d in corpus.dialogues] == ["d1", "d2", "two/d1", "two/d3"]
     assert len(by_id(corpus)) == len(FIRST.utterances) + len(SECOND.utterances)
     assert sorted(u.row for u in corpus.utterances) == sorted(
-        [u.row for u in FIRST.utterances] + [u.row + 4 for u in SECOND.utterances]
+        [u.row for u in FIRST.utterances] + [u.row + 5 for u in SECOND.utterances]
     )
     late = by_id(corpus)["two/d3_0"]
     assert (late.emotion, late.needs_prediction, late.corpus) == ("ang", True, "two")
@@ -79,6 +81,7 @@ def test_what_two_have_labelled_counts_once():
     assert not found["two/d1_0"].needs_prediction
     assert not found["two/d1_2"].needs_prediction
     assert found["two/d1_3"].needs_prediction
+    assert found["two/d1_4"].needs_prediction, "equal words in a dialogue that is no twin"
     assert found["two/d3_1"].needs_prediction, "equal words in another conversation"
     assert all(found[u.id].needs_prediction for u in FIRST.utterances)
 
@@ -98,15 +101,15 @@ def test_a_label_that_only_the_later_one_gives_is_kept():
 
 def test_the_report_counts_every_utterance():
     one, two = joined().report
-    assert (one.name, one.utterances, one.labelled, one.duplicates) == ("one", 4, 4, 0)
-    assert (two.utterances, two.labelled, two.mapped_away, two.duplicates) == (8, 3, 1, 2)
+    assert (one.name, one.utterances, one.labelled, one.duplicates) == ("one", 5, 5, 0)
+    assert (two.utterances, two.labelled, two.mapped_away, two.duplicates) == (9, 4, 1, 2)
     assert two.to_dict() | {"name": "two", "file": "corpus.csv", "format": "plain"} == two.to_dict()
 
 
 def test_an_index_is_built_of_it():
     corpus = joined().corpus
     index = Index.build(corpus, FakeEmbedder(), transcript="asr")
-    assert index.label_counts == {"neu": 4, "hap": 1, "ang": 2}
+    assert index.label_counts == {"neu": 5, "hap": 2, "ang": 2}
     examples = {index.turns[row].utterance_id for row in index.examples}
     assert examples.isdisjoint({"two/d1_0", "two/d1_1", "two/d1_2", "two/d3_2", "two/d3_3"})
 
@@ -191,15 +194,13 @@ def test_nothing_is_lost_and_every_utterance_is_counted(several):
 
 
 @given(rows)
-def test_a_corpus_joined_with_itself_adds_no_long_utterance(some):
+def test_a_corpus_joined_with_itself_adds_no_conversation(some):
     corpus = make_corpus(some)
     both = join_corpora([("one", corpus), ("two", corpus)], LABELS, {}).corpus
-    words = {
-        d.id: sum(len(u.hypotheses["asr"].split()) for u in d.utterances) for d in both.dialogues
-    }
-    for utterance in both.utterances:
-        if utterance.corpus == "two" and words[utterance.dialogue_id] >= 5:
-            assert not (utterance.needs_prediction and utterance.emotion)
+    for dialogue in both.dialogues:
+        long = any(len(u.hypotheses["asr"].split()) > 5 for u in dialogue.utterances)
+        if long and dialogue.id.startswith("two/"):
+            assert not any(u.needs_prediction and u.emotion for u in dialogue.utterances)
 
 
 # -- mappings ---------------------------------------------------------------------------------

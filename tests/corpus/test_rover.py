@@ -59,9 +59,7 @@ def test_a_word_is_written_as_the_medoid_or_else_as_most_write_it():
 
 def test_dashes_stay_with_their_words():
     medoid = "“ Oh — I am here"
-    assert vote([medoid, "oh i was here", "oh i was there"], medoid) == "“ Oh — was here" or (
-        vote([medoid, "oh i was here", "oh i was there"], medoid) == "“ Oh — I was here"
-    )
+    assert vote([medoid, "oh i was here", "oh i was there"], medoid) == "“ Oh — I was here"
 
 
 def test_wordless_texts_have_no_vote():

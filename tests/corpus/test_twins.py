@@ -75,6 +75,12 @@ def test_what_everybody_says_is_no_sign():
     assert twin_dialogues(index, [("x", phrase), *renamed(KITCHEN, "x")]) == {"x": {"kitchen"}}
 
 
+def test_short_dialogues_are_no_sign():
+    assert (
+        twin_dialogues([*INDEX, ("short", "Hello again, Ann.")], [("x", "Hello again, Ann.")]) == {}
+    )
+
+
 def test_a_few_shared_words_are_chance():
     said = [("x", "why is the door open"), ("x", "nobody touched your door")]
     assert twin_dialogues([*INDEX, *KITCHEN], said) == {}

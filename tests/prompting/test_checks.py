@@ -102,6 +102,8 @@ def test_what_would_fail_on_some_utterance_fails_at_once(tmp_path, body, line):
         "{% for context in demonstrations %}{{ context.word }}{% endfor %}{{ context | length }}",
         "{% with target = labels[0] %}{{ target.word }}{% endwith %}",
         "{% set own = target %}{% set own = labels[0] %}{{ own.word }}",
+        "{% if context %}{% set own = labels[0] %}{% else %}{% set own = target %}{% endif %}"
+        "{{ own.word if context else own.text }}",
         "{% macro line(target) %}{{ target.word }}{% endmacro %}{{ line(labels[0]) }}",
         "{% for word, percent in hint %}{{ loop.index }}{{ word }}{% endfor %}",
         "{% for key, own in demonstrations | groupby('word') %}{{ own[0].word }}{% endfor %}",
