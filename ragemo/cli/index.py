@@ -20,7 +20,7 @@ def build(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             help="Labelled corpora, each FILE or NAME=FILE (default: paths.train of the config). "
             "Several become one.",
         ),

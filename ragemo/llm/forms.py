@@ -47,7 +47,7 @@ from ragemo.prompting.forms import FORMS
 from ragemo.types import Distribution, Window
 
 INTENSITIES = (0, 1, 2, 3)
-"""From none to strong."""
+"""None, low, moderate, high (Mohammad et al., SemEval-2018 task 1, 2018)."""
 
 LONGEST_TEXT = 2_000
 """Characters of a text that are kept."""

@@ -42,12 +42,16 @@ def refuse_unknown_names(tree: nodes.Template, name: str) -> None:
         PromptError: naming the template, the line, and what there is instead.
     """
     known = (*_TYPES, *FUNCTIONS)
-    for unknown in sorted(meta.find_undeclared_variables(tree) - set(known)):
-        uses = [node for node in tree.find_all(nodes.Name) if node.name == unknown]
-        line = min((node.lineno for node in uses if node.ctx == "load"), default=1)
-        raise PromptError(
-            f"template {name}, line {line}: {unknown!r} is undefined; known are {', '.join(known)}"
-        )
+    names = sorted(tree.find_all(nodes.Name), key=lambda node: node.lineno)
+    # What is set on one way only is for the trials: it may be the way that is always taken.
+    own = {node.name for node in names if node.ctx != "load"}
+    unknown = meta.find_undeclared_variables(tree) - {*known, *own}
+    for node in names:
+        if node.name in unknown:
+            raise PromptError(
+                f"template {name}, line {node.lineno}: {node.name!r} is undefined; known are "
+                f"{', '.join(known)}"
+            )
     _refuse_unknown_attributes(tree, dict(_TYPES), name)
 
 

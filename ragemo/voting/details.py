@@ -14,7 +14,6 @@ the order in which ballots came leaves no trace.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -57,7 +56,7 @@ def bring_together(
     for key in ("intensity", "valence", "arousal"):
         if numbers := _told(own, key):
             # Adding 0 turns -0.0 into 0.0.
-            details[key] = round(math.fsum(numbers) / len(numbers), DIGITS) + 0.0
+            details[key] = round(sum(numbers) / len(numbers), DIGITS) + 0.0
     if causes := _told(own, "cause"):
         details["cause"] = Counter(causes).most_common(1)[0][0]
     if quotes := _told([ballot for ballot in own if ballot.details.get("found")], "evidence"):

@@ -64,6 +64,7 @@ def test_dashes_stay_with_their_words():
 
 def test_wordless_texts_have_no_vote():
     assert rover("...", "?!", "—", "oh no").text == "oh no"
+    assert rover("i am sure", "am sure", "i am sure", "...", "?!").text == "i am sure"
     assert rover("...", "?!", "?!").text == "?!"
     assert rover("", " ", "\n") == Transcript("", "")
     assert rover("", "Oh. ", "") == Transcript("Oh. ", "rover")
@@ -74,9 +75,9 @@ def test_wordless_texts_have_no_vote():
     [
         (("今天天汽很好", "今天天气恨好", "明天天气很好"), "今天天气很好"),
         (("我很好，谢谢。", "我恨好谢谢", "我很号，谢谢"), "我很好，谢谢。"),
-        (("我用iPhone手机", "我有iPhone手机", "我用爱疯手鸡"), "我用iPhone手机"),
-        (("きょうはいい天気", "きょうわいい天気", "きょうはいい電気"), "きょうはいい天気"),
-        (("สวัสดีครับ", "สวัสดีคับ", "สวัดดีครับ"), "สวัสดีครับ"),
+        (("我用iPhone手鸡", "我有iPhone手机", "窝用iPhone手机"), "我用iPhone手机"),
+        (("こんいちは", "こんにちわ", "てんにちは"), "こんにちは"),
+        (("สวัสดิครับ", "สวัดดีครับ", "สวัสดีครัม"), "สวัสดีครับ"),
         # Words of other scripts are words, with their vowel signs.
         (("नमस्ते दुनिया", "नमस्ते दुनिया", "नमस्कार दुनिया"), "नमस्ते दुनिया"),
         (("안녕 세상", "안녕 새상", "안녕 세상"), "안녕 세상"),

@@ -72,6 +72,7 @@ def test_a_mistake_is_named_with_its_line(tmp_path, body, line, reason):
         ("{% if not target.text %}\n{{ 1 / 0 }}{% endif %}", 3),
         ("{% if memory %}\n{{ memory[4] }}{% endif %}", 3),
         ("{% if hint and not demonstrations %}\n{{ 1 / 0 }}{% endif %}", 3),
+        ("{% if context %}{% set own = 1 %}{% endif %}\n{{ own }}", 3),
         # Where they do not.
         ("{% for turn in context %}\n{{ turn.words if turn.number > 40 }}{% endfor %}", 3),
         (

@@ -13,8 +13,8 @@ CSV as published in https://github.com/scutcyr/CPED. Of its columns these are re
     Emotion       one of 13
     Utterance     the written text, so it is the hypothesis `text`; there is no reference
 
-What is "unknown" is left out. Sentiment and dialogue act (DA) were annotated with the emotion
-and would give it away; they are not read, nor are the places of faces.
+What is "unknown" is left out. Sentiment and dialogue act (DA) are people's labels of the same
+utterance and would give its emotion away; they are not read, nor are the places of faces.
 """
 
 from __future__ import annotations
