@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -106,3 +107,14 @@ def _usual_mode(mode: int) -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mode & ~mask
+
+
+_FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
+"""Where a spreadsheet would begin to read a formula."""
+
+
+def as_cell(text: str) -> str:
+    """An untrusted text as a table's cell: on one line, and no formula for any spreadsheet."""
+    text = _FORMULA.sub(r"\1'", " ".join(text.split()))
+    # An invisible character may be passed over.
+    return text if text[:1].isprintable() else f"'{text}"

@@ -107,12 +107,17 @@ class RetrievalSettings(_Section):
     exclude_duplicates: bool = pydantic.Field(
         False, description="shut out examples with the query's very words"
     )
+    twins: Literal["auto", "leave-out", "keep"] = pydantic.Field(
+        "auto",
+        description="dialogues of the index that are conversations of the corpus under other ids: "
+        "left out, kept, or (auto) left out where the index is of several corpora",
+    )
     near_duplicates: float | None = pydantic.Field(
         None,
         gt=0,
         le=1,
         description="shut out examples whose words are as similar to the query's as this "
-        "(1: the same; 0.8: one word in five differs)",
+        "(1: the same; 0.8: of five words one is another)",
     )
 
 
@@ -130,7 +135,9 @@ class PromptSettings(_Section):
         "nearest-last", description="of the demonstrations"
     )
     hypotheses: int = pydantic.Field(
-        3, ge=1, description="transcripts of the target that a template may show, the most different"
+        3,
+        ge=1,
+        description="transcripts of the target that a template may show, the most different",
     )
     max_tokens: int = pydantic.Field(2048, ge=1, description="token budget of a prompt")
 

@@ -211,9 +211,9 @@ class Prompt:
         utterance_id: the target's id.
         messages: the chat messages; the first is the same for every utterance of a run.
         tokens: length in tokens of the model, or an estimate where it has no open tokenizer.
-        demonstrations: those shown, in the order shown.
+        demonstrations: those shown, the most wanted first.
         dropped_demonstrations: how many did not fit the token budget.
-        dropped_context: how many of the oldest context turns did not fit it.
+        dropped_context: how many of the oldest turns did not fit it, of memory and context.
         form: what an answer has to look like, one of `ragemo.prompting.forms.FORMS`.
         window: the target with the context that is shown.
     """

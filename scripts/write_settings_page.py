@@ -39,10 +39,18 @@ def settings_page() -> str:
     """The page as Markdown, a table per section."""
     schema = Settings.model_json_schema()
     parts, general = [OPENING], {}
+
+    def add(name: str, entry: dict[str, Any]) -> None:
+        section = schema["$defs"][entry["$ref"].rpartition("/")[2]]
+        below = {key: value for key, value in section["properties"].items() if "$ref" in value}
+        own = {key: value for key, value in section["properties"].items() if key not in below}
+        parts.append(_table(name, section["description"], own, f"{name}."))
+        for key, value in below.items():
+            add(f"{name}.{key}", value)
+
     for name, entry in schema["properties"].items():
         if "$ref" in entry:
-            section = schema["$defs"][entry["$ref"].rpartition("/")[2]]
-            parts.append(_table(name, section["description"], section["properties"], f"{name}."))
+            add(name, entry)
         else:
             general[name] = entry
     parts.append(_table("The run as a whole", "Set without a section.", general, ""))
@@ -78,6 +86,8 @@ def _kind(entry: dict[str, Any]) -> str:
         return ", ".join([NUMBERS[entry["type"]], *bounds])
     if entry["type"] == "array":
         return f"list of {_kind(entry['items'])}"
+    if entry["type"] == "object":
+        return "mapping"
     return {"null": "`null`", "boolean": "`true`, `false`", "string": "text"}[entry["type"]]
 
 

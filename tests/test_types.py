@@ -43,6 +43,11 @@ def test_a_turn_has_no_place_for_gold_labels_and_reference_transcripts():
         "session",
         "text",
         "source",
+        "profile",
+        "scene",
+        "stage",
+        "corpus",
+        "disagreement",
     }
     with pytest.raises((FrozenInstanceError, AttributeError, TypeError)):
         make_turn().emotion = "ang"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-FORMAT_HELP = "gensec, meld, emorynlp, topicalchat, plain, or auto: by content."
+FORMAT_HELP = "gensec, cped, meld, emorynlp, topicalchat, plain, or auto: by content."
 LABELS_HELP = "A label set's name or YAML file (default: the format's)."
 
 
@@ -49,7 +49,9 @@ def check(
 def convert(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="The corpus file to read.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file to write.")],
-    to: Annotated[str, typer.Option("--to", help="gensec, meld, emorynlp, topicalchat or plain.")],
+    to: Annotated[
+        str, typer.Option("--to", help="gensec, cped, meld, emorynlp, topicalchat or plain.")
+    ],
     source_format: Annotated[str, typer.Option("--from", help=FORMAT_HELP)] = "auto",
     labels: Annotated[str | None, typer.Option(help=LABELS_HELP)] = None,
     transcript: Annotated[
@@ -114,3 +116,38 @@ def _print(report: CorpusReport) -> None:
         console.print(str(problem), soft_wrap=True)
     if not report.problems:
         console.print("no problems")
+
+
+@app.command()
+def select(
+    file: Annotated[Path, typer.Argument(help="A corpus; labels are not looked at.")],
+    count: Annotated[int, typer.Option(min=1, help="How many utterances to choose.")] = 200,
+    out: Annotated[
+        Path | None, typer.Option(help="A CSV file to write (default: standard output).")
+    ] = None,
+    source_format: Annotated[str, typer.Option("--from", help=FORMAT_HELP)] = "auto",
+    labels: Annotated[str | None, typer.Option(help=LABELS_HELP)] = None,
+    transcript: Annotated[
+        str | None, typer.Option(help="A transcript strategy, an ASR system, or reference.")
+    ] = None,
+    embedder: Annotated[
+        str, typer.Option(help="minilm, or any sentence-transformers model.")
+    ] = "minilm",
+) -> None:
+    """Choose the utterances most worth labelling (vote-k), the most worth first."""
+    from ragemo.cli.console import note
+    from ragemo.corpus import read_corpus
+    from ragemo.files import write_text
+    from ragemo.retrieval.embedder import load_embedder
+    from ragemo.retrieval.select import select_turns, turns_csv
+    from ragemo.settings import DEFAULT_TRANSCRIPT
+
+    corpus = read_corpus(file, format=source_format, labels=labels)
+    model = load_embedder(embedder, say=note)
+    turns = select_turns(corpus, model, count, transcript=transcript or DEFAULT_TRANSCRIPT)
+    table = turns_csv(turns)
+    if out is None:
+        print(table, end="")
+    else:
+        write_text(out, table)
+        note(f"{out}: {len(turns)} utterances")

@@ -45,6 +45,10 @@ def build(
         str | None, typer.Option(help="minilm, or any sentence-transformers model.")
     ] = None,
     precision: Annotated[str | None, typer.Option(help="int8 or fp32 (minilm only).")] = None,
+    factory: Annotated[
+        str | None,
+        typer.Option(help="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ..."),
+    ] = None,
     set_: Assignments = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
     quiet: Quiet = False,
@@ -67,6 +71,7 @@ def build(
             "corpus.transcript": transcript,
             "index.embedder": embedder,
             "index.precision": precision,
+            "index.factory": factory,
         },
         set_ or (),
     )
@@ -82,6 +87,7 @@ def build(
         model,
         transcript=settings.corpus.transcript or DEFAULT_TRANSCRIPT,
         composition=Composition(how.context_weight, how.context_decay, how.context_length),
+        factory=how.factory,
         provenance={"parts": [part.to_dict() for part in parts]} if parts else None,
         seed=settings.seed,
         progress=progress,
@@ -104,16 +110,41 @@ def info(folder: IndexFolder) -> None:
 
 
 @app.command()
-def verify(folder: IndexFolder) -> None:
+def verify(
+    folder: IndexFolder,
+    recall: Annotated[
+        bool, typer.Option("--recall", help="Compare its search with an exact one, too.")
+    ] = False,
+    format_: Annotated[
+        str, typer.Option("--format", help="Of the comparison: table or json.")
+    ] = "table",
+) -> None:
     """Check every byte of an index against its manifest."""
-    from ragemo.errors import IndexFolderError
+    from ragemo.errors import IndexFolderError, SettingsError
     from ragemo.retrieval.folder import verify_index
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.recall import measure_recall
 
+    if format_ not in ("table", "json"):
+        raise SettingsError(f"--format {format_}: expected table or json")
     if problems := verify_index(folder):
         raise IndexFolderError("\n".join(problems) + "\nBuild the index anew")
-    Index.load(folder)
-    print(f"{folder}: whole")
+    index = Index.load(folder)
+    if not recall:
+        print(f"{folder}: whole")
+        return
+    found = measure_recall(index)
+    if format_ == "json":
+        print(json.dumps(found.to_dict()))
+        return
+    print(f"{folder}: whole; factory {index.factory}, {found.queries} of its windows asked")
+    for k, share in found.recall.items():
+        print(f"recall at {k}: {100 * share:.1f} %")
+    print(
+        f"the same label by its {found.voting} neighbours' vote: {100 * found.same_label:.1f} %; "
+        f"queries per second: {found.queries / found.seconds:,.0f}, "
+        f"exact {found.queries / found.exact_seconds:,.0f}"
+    )
 
 
 @app.command()

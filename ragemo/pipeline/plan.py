@@ -17,6 +17,7 @@ from ragemo.pipeline.preliminary import checks_of, contentless_of
 from ragemo.pipeline.questions import Question, Seen, ask_of, templates_of
 from ragemo.pipeline.voters import check_voters, joining_ballots, notes_on, weights_hash
 from ragemo.progress import Progress, Silent
+from ragemo.prompting.forms import FORMS
 from ragemo.prompting.templates import Template
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.folds import Cell
@@ -173,7 +174,7 @@ def make_plan(
         rows,
         index=index,
         embedder=embedder,
-        same_corpus=index is not None and index.corpus["sha256"] == corpus.sha256,
+        sha256=corpus.sha256,
         blocks=settings.llm.samples if "demos" in settings.voting.vary and models else 1,
         progress=progress,
     )
@@ -207,7 +208,8 @@ def make_plan(
     k = settings.retrieval.k
     same = retrieval.own if retrieval else frozenset()
     foreign = [u.id for u in utterances if u.dialogue_id not in same]
-    notes = [note for one in imported for note in notes_on(one, targets, index)]
+    notes = [*(retrieval.notes if retrieval else ())]
+    notes += [note for one in imported for note in notes_on(one, targets, index)]
     plan = Plan(
         utterances=tuple(
             RunUtterance(
@@ -268,8 +270,9 @@ def estimate(
     for position, model in enumerate(models):
         own = [q for q in everything if q.model == position]
         sent = sum(q.prompt.tokens * (1 if model.shares_prompt else len(q.samples)) for q in own)
-        back = 0 if model.exact else sum(len(q.samples) for q in own)
-        back *= settings.llm.max_answer_tokens
+        room = settings.llm.max_answer_tokens
+        back = sum(len(q.samples) * (room + FORMS[q.prompt.form].tokens) for q in own)
+        back = 0 if model.exact else back
         price = model.price(sent, back)
         cost = None if cost is None or price is None else cost + price
         prompt_tokens += sent
@@ -294,7 +297,7 @@ def look_up(
     *,
     index: Index | None,
     embedder: Embedder | None,
-    same_corpus: bool,
+    sha256: str,
     blocks: int = 1,
     progress: Progress | None = None,
 ) -> Retrieval | None:
@@ -313,6 +316,12 @@ def look_up(
         return None
     if embedder is None:
         raise SettingsError("an index needs its embedder to be searched")
+    first, *later = [part["sha256"] for part in index.corpus.get("parts", [])] or [""]
+    if sha256 in later:
+        raise SettingsError(
+            "this corpus is one of the index's, but not the first, so its dialogues bear other ids "
+            "there; to validate on it, build the index with it as the first FILE"
+        )
     how = settings.retrieval
     return retrieve(
         index,
@@ -328,8 +337,9 @@ def look_up(
         context=settings.prompt.context,
         guard=Guard(how.exclude, how.exclude_duplicates, how.near_duplicates),
         only=how.only,
+        leave_out_twins={"auto": None, "leave-out": True, "keep": False}[how.twins],
         composition=_composition(index, settings),
-        same_corpus=same_corpus,
+        same_corpus=sha256 in (index.corpus["sha256"], first),
         progress=progress,
     )
 

@@ -80,8 +80,7 @@ def vote(
         rows,
         index=index,
         embedder=embedder,
-        same_corpus=index is not None
-        and index.corpus["sha256"] == first.manifest["corpus"]["sha256"],
+        sha256=first.manifest["corpus"]["sha256"],
         progress=progress,
     )
     same = retrieval.own if retrieval else frozenset()

@@ -1,11 +1,12 @@
-"""Which examples of an index count: those of some corpora, speakers, labels, lengths."""
+"""Which examples of an index count: not all corpora, speakers, lengths, and no twins."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from ragemo.corpus.twins import twin_dialogues
 from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import Mask, fold
 from ragemo.retrieval.index import Index
@@ -39,6 +40,21 @@ def shut_out(index: Index, only: OnlySettings) -> Mask:
     if not kept.any():
         raise SettingsError("retrieval.only leaves no example of the index; ask for less")
     return ~kept
+
+
+def twins(index: Index, turns: Sequence[Turn], own: Collection[str]) -> Mask:
+    """The examples of dialogues that are asked about under other ids, shape (len(examples),).
+
+    Args:
+        index: the labelled windows.
+        turns: of the corpus that is asked about.
+        own: ids of the dialogues that the index holds under the same id; they are no twins.
+    """
+    queries = [(turn.dialogue_id, turn.text) for turn in turns if turn.dialogue_id not in own]
+    known = [(turn.dialogue_id, turn.text) for turn in index.turns]
+    found = {dialogue for some in twin_dialogues(known, queries).values() for dialogue in some}
+    mask: Mask = np.array([index.turns[row].dialogue_id in found for row in index.examples])
+    return mask
 
 
 def _length(turn: Turn) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean
@@ -20,7 +20,7 @@ from ragemo.retrieval.guards import Guard, fold
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.restrict import shut_out
+from ragemo.retrieval.restrict import shut_out, twins
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import OnlySettings
@@ -69,12 +69,14 @@ class Retrieval:
         parts: the index, or what of it a target may learn from. Targets whose dialogue (or
             session, or speaker) is none of the index's share a part that leaves nothing out.
         own: ids of the dialogues that the index holds itself.
+        notes: what a person should know.
     """
 
     index: Index
     found: tuple[Retrieved, ...]
     parts: Mapping[Cell, Index]
     own: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 def retrieve(
@@ -92,6 +94,7 @@ def retrieve(
     context: int | None = None,
     guard: Guard | None = None,
     only: OnlySettings | None = None,
+    leave_out_twins: bool | None = None,
     composition: Composition | None = None,
     same_corpus: bool = False,
     progress: Progress | None = None,
@@ -116,6 +119,8 @@ def retrieve(
             learned from it are fitted anew without it. Repeated and similar texts are shut out
             of demonstrations and neighbours alone.
         only: which examples count; default: all.
+        leave_out_twins: whether dialogues of the index that are conversations of `turns` under
+            other ids are left out; default: where the index is of several corpora.
         composition: how a window's vector weighs its context; default: the index's.
         same_corpus: whether `turns` are of the very file the index was built from, so that
             equal dialogue ids mean the same dialogue whatever the words.
@@ -128,8 +133,8 @@ def retrieve(
     progress, guard = progress or Silent(), guard or Guard()
     check_fits(index, embedder)
     index = index.recomposed(composition or index.composition)
-    if only is not None and (unwanted := shut_out(index, only)).any():
-        index = index.without(unwanted)
+    own = own_dialogues(index, turns, same_corpus=same_corpus)
+    index, notes = _restricted(index, turns, own, only, leave_out_twins)
     needed = turns[: targets[-1] + 1] if targets else []
     with progress.stage("embedding", len({turn.text for turn in needed})) as advance:
         vectors = embedder.embed([turn.text for turn in needed], advance)
@@ -139,7 +144,6 @@ def retrieve(
     recalled = recall(vectors, turns, targets, count=memory, context=context)
 
     folds = Folds([index.turns[row] for row in index.examples], guard.exclude)
-    own = own_dialogues(index, turns, same_corpus=same_corpus)
     cells = [folds.cell(turn, own_dialogue=turn.dialogue_id in own) for turn in asked]
     parts = {cell: _part(index, folds, cell, guard) for cell in sorted(set(cells))}
     rows_of: dict[Cell, list[int]] = defaultdict(list)
@@ -163,7 +167,41 @@ def retrieve(
                     memory=recalled[row],
                 )
             advance(len(rows))
-    return Retrieval(index, tuple(found[row] for row in range(len(asked))), parts, frozenset(own))
+    return Retrieval(
+        index, tuple(found[row] for row in range(len(asked))), parts, frozenset(own), tuple(notes)
+    )
+
+
+def _restricted(
+    index: Index,
+    turns: Sequence[Turn],
+    own: Collection[str],
+    only: OnlySettings | None,
+    leave_out_twins: bool | None,
+) -> tuple[Index, list[str]]:
+    """The index without examples that do not count, and what there is to say of it."""
+    unwanted = np.zeros(len(index.examples), dtype=bool)
+    if only is not None:
+        unwanted |= shut_out(index, only)
+    notes = []
+    twin = twins(index, turns, own)
+    if twin.any():
+        dialogues = {index.turns[row].dialogue_id for row in index.examples[twin]}
+        several = len({turn.corpus for turn in index.turns}) > 1
+        left_out = several if leave_out_twins is None else leave_out_twins
+        say = "left out" if left_out else "kept (retrieval.twins: leave-out leaves them out)"
+        notes.append(
+            f"{len(dialogues)} dialogues of the index share rare passages with dialogues of the "
+            f"corpus, as the same conversation would; they are {say}"
+        )
+        if left_out:
+            unwanted |= twin
+    if unwanted.all():
+        raise SettingsError(
+            "no example of the index is left: what retrieval.only and retrieval.twins leave out "
+            "is all there is"
+        )
+    return (index.without(unwanted) if unwanted.any() else index), notes
 
 
 def common_belief(votes: Mapping[str, Floats]) -> Floats:

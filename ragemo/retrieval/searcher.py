@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +125,8 @@ class Searcher:
 
     def _propose(self, queries: Vectors, fetch: int) -> list[tuple[Floats, Rows]]:
         """Scores and positions of the examples that come into question for each query."""
+        if not len(self.examples):  # of a label that nobody bears; FAISS refuses to find nothing
+            return [(np.zeros(0), np.zeros(0, dtype=np.int64))] * len(queries)
         if fetch >= len(self.examples) and not self.exact:
             everybody = np.arange(len(self.examples))
             return [(np.zeros(len(everybody)), everybody)] * len(queries)
@@ -145,14 +148,17 @@ def _make(vectors: Vectors, factory: str) -> Any:
 
     threads = faiss.omp_get_max_threads()
     try:
+        if re.search(r"HNSW[01](\D|$)", factory):
+            raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
         index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
         if not index.is_trained:
             index.train(vectors)
         if factory != "Flat":
             faiss.omp_set_num_threads(1)  # threads would race for a place in a graph
         index.add(vectors)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except (RuntimeError, MemoryError) as error:
+        # Without the place in FAISS's source that it begins with.
+        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[-1])
         raise SettingsError(
             f"index.factory {factory!r}: FAISS cannot make such an index of {len(vectors)} windows "
             f"of {vectors.shape[1]} dimensions ({reason}); expected its index factory's language, "

@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from ragemo.files import as_cell
 from ragemo.labels import LabelSet
 from ragemo.types import Verdict
-from ragemo.voting.review import FORMULA
 
 
 def predictions_csv(verdicts: Sequence[Verdict], labels: LabelSet) -> str:
@@ -18,7 +18,7 @@ def predictions_csv(verdicts: Sequence[Verdict], labels: LabelSet) -> str:
     Columns: id, label, confidence, one probability per label, the label set, whether the verdict
     abstains; then one for each detail that any verdict has, in alphabetical order. Lists are
     joined by "|". Details come from models and transcripts, which are not to be trusted: see
-    `ragemo.voting.review.review_csv` for what is done to texts that a spreadsheet would run.
+    `ragemo.files.as_cell` for what is done to texts that a spreadsheet would run.
 
     Args:
         verdicts: in the order of the rows.
@@ -49,6 +49,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     text = "|".join(map(str, value)) if isinstance(value, list) else str(value)
-    text = FORMULA.sub(r"\1'", " ".join(text.split()))
-    # An invisible character may be passed over.
-    return text if text[:1].isprintable() else f"'{text}"
+    return as_cell(text)

@@ -24,6 +24,19 @@ from ragemo.labels import LabelSet
 from ragemo.types import Ballot
 from ragemo.voting.votes import PRECISION
 
+DETAILS = (
+    "labels",
+    "intensity",
+    "valence",
+    "arousal",
+    "cause",
+    "evidence",
+    "transcript",
+    "translation",
+    "reasons",
+)
+"""What verdicts may have beside the label."""
+
 DIGITS = 2
 """To which means are rounded."""
 

@@ -32,6 +32,7 @@ from ragemo.errors import DataError
 from ragemo.files import sha256_bytes
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Distribution
+from ragemo.voting.details import DETAILS
 
 ID = ("id", "utterance_id")
 LABEL = ("label", "prediction", "predicted", "emotion")
@@ -39,7 +40,7 @@ DISTRIBUTION = ("distribution", "probabilities")
 SYSTEM = ("system", "voter")
 SAMPLE = ("sample",)
 
-OWN = ("confidence", "label_set", "abstained")
+OWN = ("confidence", "label_set", "abstained", *DETAILS)
 """Further columns of a run's own predictions, which say nothing new."""
 
 TOLERANCE = 1e-3

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ragemo.corpus import different
+from ragemo.files import as_cell
 from ragemo.labels import LabelSet
 from ragemo.types import Turn, Verdict
 from ragemo.voting.votes import PRECISION
-
-transcript_disagreement = different.transcript_disagreement
 
 LOW_CONFIDENCE = 0.5
 """Below it, the other labels together have more than the winner."""
@@ -33,9 +30,6 @@ COLUMNS = (
     "reasons",
 )
 
-FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
-"""Where a spreadsheet would begin to read a formula."""
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -45,7 +39,7 @@ class Evidence:
         verdict: the decision.
         choices: voter -> its own first choice, in the order to be told.
         similarity: of the closest neighbour, in [-1, 1]; None without an index.
-        disagreement: from `transcript_disagreement`, in [0, 1]; None with one transcript.
+        disagreement: of the ASR systems, see `Turn`, in [0, 1]; None with one transcript.
         silent: whether the chosen transcript is empty.
     """
 
@@ -179,11 +173,5 @@ def review_csv(items: Sequence[ReviewItem], turns: Mapping[str, Turn]) -> str:
             item.runner_up or "",
             "; ".join(item.reasons),
         )
-        writer.writerow(map(_as_text, cells))
+        writer.writerow(map(as_cell, cells))
     return table.getvalue()
-
-
-def _as_text(cell: str) -> str:
-    cell = FORMULA.sub(r"\1'", " ".join(cell.split()))
-    # An invisible character may be passed over.
-    return cell if cell[:1].isprintable() else f"'{cell}"

@@ -278,6 +278,14 @@ def test_emorynlp_speakers_are_written_as_they_were(tmp_path):
         assert f",{cell}," in written
 
 
+def test_a_joined_corpus_loses_the_names_of_its_parts_and_that_is_said(tmp_path):
+    corpus = read_corpus(put_sound(tmp_path, "plain"))
+    members = tuple(replace(u, corpus="own") for u in corpus.dialogues[0].utterances)
+    corpus = replace(corpus, dialogues=(Dialogue("a", members),))
+    _, notes = convert(corpus, tmp_path, "plain")
+    assert notes == ["corpora of 2 utterances are lost: plain does not hold them"]
+
+
 def test_changed_texts_are_said(tmp_path):
     rows = [{**PLAIN[0], "hypotheses": {"text": "it\x92s"}, "emotion": "sad"}]
     corpus = read_corpus(put(tmp_path, "in.jsonl", json_lines(rows)), labels="meld")

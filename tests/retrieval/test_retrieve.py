@@ -1,21 +1,19 @@
 """What an index says of targets, and that it says nothing it has from the target's own labels."""
 
-import os
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.corpus import read_corpus
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.retrieval import scale
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.retrieve import check_fits, own_dialogues, retrieve, search_text
+from ragemo.retrieval.strategies import STRATEGIES
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS
 from tests.conftest import LABELS, FakeEmbedder, make_corpus, make_turn
@@ -96,12 +94,15 @@ disguises = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
-@given(turns(), st.sampled_from(UNITS), disguises, st.booleans(), st.data())
+@pytest.mark.parametrize("name", STRATEGIES)
+@settings(deadline=None, max_examples=20)
+@given(examples=turns(), exclude=st.sampled_from(UNITS), disguise=disguises, data=st.data())
 def test_the_labels_of_a_target_s_own_unit_change_not_one_digit_of_what_it_is_told(
-    examples, exclude, disguise, duplicates, data
+    name, cross_encoder, examples, exclude, disguise, data
 ):
     """Whatever the labels, and whatever the query tells of its session and speaker."""
+    options = {"rerank": {"model": str(cross_encoder)}, "vote-k": {"pool": 6}}
+    duplicates = data.draw(st.booleans())
     gold = [data.draw(golds) for _ in examples]
     row = data.draw(st.integers(0, len(examples) - 1))
     queries = list(examples)
@@ -120,7 +121,14 @@ def test_the_labels_of_a_target_s_own_unit_change_not_one_digit_of_what_it_is_to
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(scale, "SCALES", loudness)
             retrieval = ask(
-                index, queries, [row], guard=Guard(exclude, duplicates), same_corpus=True, k=5
+                index,
+                queries,
+                [row],
+                guard=Guard(exclude, duplicates),
+                same_corpus=True,
+                k=5,
+                strategy=[name],
+                options=options,
             )
             told.append((retrieval.found, [learned(part) for part in retrieval.parts.values()]))
     assert told[0] == told[1]
@@ -289,103 +297,6 @@ def test_an_index_of_one_unit_cannot_answer_about_it(exclude):
 def test_another_embedder_is_refused_before_any_work():
     with pytest.raises(IndexFolderError, match="name 'other'"):
         retrieve(build(CORPUS), FakeEmbedder("other"), CORPUS_TURNS, [0], k=1)
-
-
-# -- which dialogues are the index's own ---------------------------------------------------------
-
-
-def dialogue_of(name, texts):
-    return [make_turn(text, n, dialogue_id=name) for n, text in enumerate(texts)]
-
-
-KNOWN = [
-    *dialogue_of("0", ["Oh my God, he's back!", "I know, I saw him.", "So what do we do?"]),
-    *dialogue_of("1", ["The bus leaves at nine.", "", "Then hurry up, will you?"]),
-]
-OWN = index_of(KNOWN, ["neu"] * 6)
-
-
-def test_the_same_words_are_the_same_dialogue():
-    assert own_dialogues(OWN, KNOWN) == {"0", "1"}
-    assert own_dialogues(OWN, KNOWN[:3]) >= {"0"}
-
-
-def test_the_same_ids_with_other_words_are_another_corpus_s():
-    """MELD numbers the dialogues of each split from 0."""
-    others = [
-        *dialogue_of("0", ["Hey, how was your day?", "Fine.", "Coffee?"]),
-        *dialogue_of("1", ["Pivot!", "Shut up, shut up!", "Okay."]),
-    ]
-    assert own_dialogues(OWN, others) == set()
-    assert own_dialogues(OWN, others, same_corpus=True) == {"0", "1"}
-
-
-def test_another_transcript_of_the_recording_is_the_same_dialogue():
-    heard = [
-        *dialogue_of("0", ["oh my god his back", "i know i saw them", "what do we do"]),
-        *dialogue_of("1", ["the bus leaves at night", "", "then hurry up will you"]),
-    ]
-    assert own_dialogues(OWN, heard) == {"0", "1"}
-
-
-def test_a_dialogue_that_was_hardly_understood_is_told_by_the_rest_of_its_corpus():
-    heard = [
-        *dialogue_of("0", ["oh my god his back", "i know i saw them", "what do we do"]),
-        *dialogue_of("1", ["a bass lives a tonight", "", "ten harry a pill you"]),
-    ]
-    assert own_dialogues(OWN, heard) == {"0", "1"}
-    silent = [*heard[:3], *dialogue_of("1", ["", "", ""])]
-    assert own_dialogues(OWN, silent) == {"0", "1"}
-
-
-def test_one_own_dialogue_among_many_others_is_found():
-    texts = [f"word{n} and word{n + 1}" for n in range(60)]
-    index = index_of([*KNOWN, *dialogue_of("2", texts)], ["neu"] * 66)
-    others = [*KNOWN[:3], *dialogue_of("2", [f"quite other{n} things" for n in range(60)])]
-    assert own_dialogues(index, others) == {"0"}
-
-
-def test_without_common_ids_or_words_nothing_is_its_own():
-    assert own_dialogues(OWN, [replace(turn, dialogue_id="q") for turn in KNOWN]) == set()
-    assert own_dialogues(OWN, [replace(turn, turn=turn.turn + 9) for turn in KNOWN]) == set()
-    assert own_dialogues(OWN, [replace(turn, text="…") for turn in KNOWN]) == set()
-    assert own_dialogues(OWN, []) == set()
-
-
-@pytest.fixture(scope="module")
-def data():
-    if "RAGEMO_DATA" not in os.environ:
-        pytest.skip("RAGEMO_DATA is not set: it names the folder with the corpora")
-    return Path(os.environ["RAGEMO_DATA"])
-
-
-def heard_by(corpus, system):
-    """An index of a corpus as one recogniser heard it; without vectors, which are not asked for."""
-    found = [
-        make_turn(u.hypotheses[system], u.turn, dialogue_id=u.dialogue_id, utterance_id=u.id)
-        for u in corpus.utterances
-    ]
-    return index_of(found, ["neu"] * len(found))
-
-
-def test_recognisers_of_any_quality_hear_the_same_dialogues(data):
-    corpus = read_corpus(data / "meld_asr" / "train.json")
-    every = {dialogue.id for dialogue in corpus.dialogues}
-    for one, other in [("whispertiny", "whisperbase"), ("whispertiny", "pocketsphinx")]:
-        indexes = heard_by(corpus, one), heard_by(corpus, other)
-        assert own_dialogues(indexes[0], indexes[1].turns) == every
-        assert own_dialogues(indexes[1], indexes[0].turns) == every
-
-
-def test_two_splits_of_meld_have_no_dialogue_in_common(data):
-    train, dev = (
-        read_corpus(data / "meld" / f"{split}_sent_emo.csv") for split in ("train", "dev")
-    )
-    (system,) = train.utterances[0].hypotheses
-    index = heard_by(train, system)
-    queries = heard_by(dev, system).turns
-    assert {turn.dialogue_id for turn in queries} & {turn.dialogue_id for turn in index.turns}
-    assert own_dialogues(index, queries) == set()
 
 
 # -- the embedder of the query -------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""Small worlds for the tests of the index's own voters."""
+"""Small worlds for the tests of retrieval."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats, Integers
+from ragemo.retrieval.strategies import Queries
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import Examples, Questions
 from ragemo.types import Corpus, Turn
@@ -195,3 +197,96 @@ def ask(texts: Sequence[str], vectors: Vectors | None = None) -> Questions:
         nobody,
         nobody.astype(np.int64),
     )
+
+
+# -- worlds of vectors, for strategies and searchers ---------------------------------------------
+
+
+def at(*degrees: float) -> Vectors:
+    """Unit vectors in the plane, shape (n, 2)."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def scattered(count: int, dimension: int, seed: int = 0) -> Vectors:
+    """Unit vectors in all directions."""
+    drawn = np.random.default_rng(seed).normal(size=(count, dimension))
+    unit: Vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit
+
+
+def vector_index(
+    vectors: Vectors,
+    gold: Sequence[str | None] | None = None,
+    texts: Sequence[str] | None = None,
+    **options: Any,
+) -> Index:
+    """An index of utterances of such vectors, each a dialogue of its own."""
+    texts = texts or [f"text {n}" for n in range(len(vectors))]
+    return Index(
+        turns=[make_turn(text, dialogue_id=f"d{n}") for n, text in enumerate(texts)],
+        gold=gold or ["neu"] * len(vectors),
+        vectors=vectors,
+        labels=LABELS,
+        composition=Composition(weight=0),
+        embedder={},
+        transcript="asr",
+        corpus={},
+        **options,
+    )
+
+
+def queries_of(
+    vectors: Vectors,
+    beliefs: Sequence[float] = (0.4, 0.35, 0.25),
+    text: str = "asked",
+    guard: Guard | None = None,
+) -> Queries:
+    """Queries of other dialogues about all of which the same is believed."""
+    return Queries(
+        turns=[make_turn(text, dialogue_id=f"q{n}") for n in range(len(vectors))],
+        vectors=np.hstack([vectors, np.zeros_like(vectors)]),
+        beliefs=np.tile(beliefs, (len(vectors), 1)),
+        guard=guard or Guard(),
+    )
+
+
+def make_cross_encoder(folder: Path, labels: int = 1) -> Path:
+    """A tiny cross-encoder of random weights, as sentence-transformers loads one."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+    from tokenizers.processors import TemplateProcessing
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "oh", "my", "God", "no", "way", "!"]
+    tokenizer = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=64,
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    BertForSequenceClassification(
+        BertConfig(
+            vocab_size=len(words),
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            max_position_embeddings=64,
+            num_labels=labels,
+            initializer_range=1.0,  # so that scores differ
+        )
+    ).save_pretrained(folder)
+    return folder

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.types import Utterance, Verdict
-from ragemo.voting.review import Evidence, ReviewItem, review, review_csv, transcript_disagreement
+from ragemo.types import Verdict
+from ragemo.voting.review import Evidence, ReviewItem, review, review_csv
 from tests.conftest import LABELS, make_turn
 
 UNANIMOUS = {"neighbours": "neu", "probe": "neu"}
@@ -148,47 +148,6 @@ def test_every_utterance_is_there_once_with_a_reason(given_evidence, close, disa
         assert item.reasons
         assert all(item.reasons)
         assert item.runner_up is None or item.runner_up != item.label
-
-
-# --- transcript_disagreement
-
-
-def heard(*texts):
-    return Utterance("u", "d", 0, "A", {f"asr{number}": text for number, text in enumerate(texts)})
-
-
-@pytest.mark.parametrize(
-    ("texts", "rate"),
-    [
-        (("Oh, NO!", "oh no"), 0),
-        (("oh no", "oh yes"), 1 / 2),
-        (("a b c d", "a b"), (2 / 4 + 2 / 2) / 2),
-        (("", "oh no"), 1),
-        (("", ""), 0),
-        (("one", "two three four five six"), 1),
-        (("oh no", "oh no", "oh yes"), (0 + 1 / 2 + 1 / 2) / 3),
-    ],
-)
-def test_disagreement_is_the_mean_word_error_rate_of_pairs(texts, rate):
-    assert transcript_disagreement(heard(*texts)) == pytest.approx(rate)
-
-
-@pytest.mark.parametrize("texts", [(), ("alone",)])
-def test_one_transcript_cannot_disagree(texts):
-    assert transcript_disagreement(heard(*texts)) is None
-
-
-@given(
-    st.lists(st.text("ab ", max_size=8), min_size=2, max_size=5),
-    st.randoms(),
-)
-def test_disagreement_is_a_share_whatever_the_order_of_the_systems(texts, dice):
-    rate = transcript_disagreement(heard(*texts))
-    assert rate is not None
-    assert 0 <= rate <= 1
-    assert (rate == 0) == (len({" ".join(text.split()) for text in texts}) == 1)
-    dice.shuffle(texts)
-    assert transcript_disagreement(heard(*texts)) == rate
 
 
 # --- review_csv

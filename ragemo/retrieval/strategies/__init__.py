@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from typing import Any, Protocol
 
 import numpy as np
@@ -91,11 +92,20 @@ def load_strategies(
     for name in names:
         module, _, class_name = STRATEGIES[name].partition(":")
         strategy_class = getattr(import_module(module), class_name)
-        try:
-            strategies.append(strategy_class(index, seed=seed, **options.get(name, {})))
-        except TypeError as error:  # no such option
-            raise SettingsError(f"retrieval.options.{name}: {error}") from None
+        own = options.get(name, {})
+        known = [option for option in signature(strategy_class).parameters if option not in _GIVEN]
+        for option in own:
+            if option not in known:
+                raise SettingsError(
+                    f"retrieval.options.{name}: no option {option!r}; expected "
+                    f"{'one of ' + ', '.join(known) if known else 'none'}"
+                )
+        strategies.append(strategy_class(index, seed=seed, **own))
     return strategies
+
+
+_GIVEN = ("index", "seed")
+"""What a strategy is made with beside its options."""
 
 
 def choose(strategies: Sequence[Strategy], index: Index, queries: Queries, k: int) -> Neighbours:
@@ -126,11 +136,27 @@ def best(index: Index, queries: Queries, query: int, scores: Floats, k: int) -> 
     """
     allowed = np.flatnonzero(index.allowed(queries.turns[query], queries.guard))
     own = scores[allowed]
-    if len(own) > k:  # those above the k-th score, and all that have it
+    if 0 < k < len(own):  # those above the k-th score, and all that have it
         near = own >= np.partition(own, len(own) - k)[len(own) - k]
         allowed, own = allowed[near], own[near]
     order = np.lexsort((allowed, -own))[:k]
     return padded(index.examples[allowed[order]], k)
+
+
+def check_count(option: str, value: object) -> None:
+    """Refuse what is not a whole number of 1 or above; `option` such as "mmr.candidates"."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(
+            f"retrieval.options.{option}: {value!r}, expected a whole number of 1 or above"
+        )
+
+
+def check_number(option: str, value: object, most: float) -> None:
+    """Refuse what is not a number from 0 to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise SettingsError(
+            f"retrieval.options.{option}: {value!r}, expected a number from 0 to {most:g}"
+        )
 
 
 def padded(rows: Rows, k: int) -> Rows:

@@ -1,7 +1,7 @@
 """Similar, and labelled with one of the two labels between which the query stands.
 
-Of those two, which the index's own voters find likeliest, the nearest examples are taken, half
-of each where there are as many: what tells the two apart is then in front of the model.
+Of those two, which the index's own voters find likeliest, the nearest examples are taken, of
+whichever of the two they are: what tells the two apart is then in front of the model.
 
 Source: Gao et al., "Ambiguity-aware in-context learning with large language models" (2023).
 """

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ragemo.errors import SettingsError
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries
+from ragemo.retrieval.strategies import Queries, check_count, check_number
 
 NOTHING_NEW = 1e-9
 """What an example adds at least, as a share of its own quality."""
+
+EQUAL = 1e-6
+"""Shares by which single precision can tell equal gains apart; the nearer example goes first."""
 
 
 class Dpp:
@@ -33,7 +35,7 @@ class Dpp:
     Args:
         index: what is chosen from.
         seed: of nothing here.
-        relevance: gamma, 0 or above; 0: the most diverse of the candidates.
+        relevance: gamma, in [0, 100]; 0: the most diverse of the candidates.
         candidates: C, at least 1.
 
     Raises:
@@ -43,11 +45,8 @@ class Dpp:
     def __init__(
         self, index: Index, *, seed: int, relevance: float = 5.0, candidates: int = 100
     ) -> None:
-        if not 0 <= relevance <= 100 or not candidates >= 1:
-            raise SettingsError(
-                f"retrieval.options.dpp: relevance {relevance!r} and candidates {candidates!r}; "
-                "expected 0 to 100, and 1 or above"
-            )
+        check_number("dpp.relevance", relevance, 100)
+        check_count("dpp.candidates", candidates)
         self._index = index
         self._relevance = relevance
         self._candidates = candidates
@@ -82,9 +81,10 @@ def _greedy(features: Floats, k: int) -> list[int]:
     while len(picks) < min(k, count):
         open_gains = np.where(gains > least, gains, -np.inf)
         open_gains[picks] = -np.inf
-        pick = int(open_gains.argmax())
-        if not np.isfinite(open_gains[pick]):
+        most = open_gains.max()
+        if not np.isfinite(most):
             break
+        pick = int((open_gains >= most * (1 - EQUAL)).argmax())
         done = factors[: len(picks)]
         row = features @ features[pick] - done.T @ done[:, pick]
         factors[len(picks)] = row / np.sqrt(gains[pick])

@@ -1,7 +1,8 @@
 """Similar by vector and by word: dense and sparse ranks fused.
 
 With r_dense(e) and r_sparse(e) the ranks of an example among the 100 nearest by window vector
-and the 100 best by BM25 over the words of the target utterances (from 1; a missing rank adds 0),
+and the 100 best by BM25 over the words of the target utterances (from 1; a missing rank adds 0, and
+an example without a word of the query's has no sparse rank),
 
     score(e) = 1 / (60 + r_dense(e)) + 1 / (60 + r_sparse(e))
 
@@ -16,12 +17,11 @@ import re
 
 import numpy as np
 
-from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import fold
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries, best
+from ragemo.retrieval.strategies import Queries, best, check_count
 
 DAMPING = 60
 """Keeps the first ranks from deciding everything; the value of the source."""
@@ -45,11 +45,7 @@ class Hybrid:
     def __init__(self, index: Index, *, seed: int, candidates: int = 100) -> None:
         import bm25s
 
-        if not isinstance(candidates, int) or candidates < 1:
-            raise SettingsError(
-                f"retrieval.options.hybrid.candidates: {candidates!r}, expected a whole number "
-                "of 1 or above"
-            )
+        check_count("hybrid.candidates", candidates)
         self._index = index
         self._candidates = candidates
         texts = [words(index.turns[row].text) for row in index.examples]
@@ -64,9 +60,11 @@ class Hybrid:
         dense = self._index.search(queries.vectors, queries.turns, count, queries.guard).rows
         chosen = np.full((len(queries.turns), k), -1, dtype=np.int64)
         for query, turn in enumerate(queries.turns):
-            sparse = best(self._index, queries, query, self._sparse(turn.text), count)
+            by_words = self._sparse(turn.text)
+            sparse = best(self._index, queries, query, by_words, count)
+            shared = by_words[np.searchsorted(self._index.examples, sparse[sparse >= 0])] > 0
             scores: dict[int, float] = {}
-            for ranked in (dense[query], sparse):
+            for ranked in (dense[query], sparse[sparse >= 0][shared]):
                 for rank, row in enumerate(ranked[ranked >= 0].tolist(), start=1):
                     scores[row] = scores.get(row, 0.0) + 1 / (DAMPING + rank)
             first = sorted(scores, key=lambda row: (-scores[row], row))[:k]

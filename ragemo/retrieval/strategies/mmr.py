@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ragemo.errors import SettingsError
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries
+from ragemo.retrieval.strategies import Queries, check_count, check_number
 
 
 class Mmr:
@@ -35,11 +34,8 @@ class Mmr:
     def __init__(
         self, index: Index, *, seed: int, relevance: float = 0.7, candidates: int = 100
     ) -> None:
-        if not 0 <= relevance <= 1 or not candidates >= 1:
-            raise SettingsError(
-                f"retrieval.options.mmr: relevance {relevance!r} and candidates {candidates!r}; "
-                "expected 0 to 1, and 1 or above"
-            )
+        check_number("mmr.relevance", relevance, 1)
+        check_count("mmr.candidates", candidates)
         self._index = index
         self._relevance = relevance
         self._candidates = candidates

@@ -13,7 +13,7 @@ import numpy as np
 from ragemo.errors import ModelError, SettingsError
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries
+from ragemo.retrieval.strategies import Queries, check_count
 
 
 class Rerank:
@@ -31,10 +31,11 @@ class Rerank:
     """
 
     def __init__(self, index: Index, *, seed: int, model: str = "", candidates: int = 50) -> None:
-        if not model or not candidates >= 1:
+        check_count("rerank.candidates", candidates)
+        if not model:
             raise SettingsError(
-                "the strategy rerank needs a cross-encoder by name or folder, and candidates of "
-                "1 or above: --set 'retrieval.options={rerank: {model: NAME}}'"
+                "the strategy rerank needs a cross-encoder by name or folder: "
+                "--set 'retrieval.options={rerank: {model: NAME}}'"
             )
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from sentence_transformers import CrossEncoder

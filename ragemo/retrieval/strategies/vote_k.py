@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows, Searcher
-from ragemo.retrieval.strategies import Queries
+from ragemo.retrieval.strategies import Queries, check_count
 
 LINKS = 150
 """M, the value of the source."""
@@ -41,10 +40,7 @@ class VoteK:
     """
 
     def __init__(self, index: Index, *, seed: int, pool: int = 500) -> None:
-        if not isinstance(pool, int) or pool < 1:
-            raise SettingsError(
-                f"retrieval.options.vote-k.pool: {pool!r}, expected a whole number of 1 or above"
-            )
+        check_count("vote-k.pool", pool)
         chosen = vote_k(index.window_vectors[index.examples], pool)
         self._searcher = Searcher(
             index.window_vectors, index.turns, index.examples[np.sort(chosen)]
@@ -78,7 +74,7 @@ def vote_k(vectors: Vectors, count: int) -> Rows:
     targets = np.concatenate(linked) if total > 1 else np.zeros(0, dtype=np.int64)
     weights = np.ones(total)  # of each window as a voter
     voters_of = _grouped(targets, sources, total)  # window -> the windows that are linked to it
-    scores = np.bincount(targets, weights=weights[sources], minlength=total)
+    scores = np.bincount(targets, weights=weights[sources], minlength=total).astype(np.float64)
     chosen = np.zeros(min(count, total), dtype=np.int64)
     taken = np.zeros(total, dtype=bool)
     for place in range(len(chosen)):
