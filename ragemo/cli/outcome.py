@@ -48,6 +48,34 @@ def tell_weights(run: Run, progress: Progress) -> None:
     progress.say("weights: " + ", ".join(parts))
 
 
+def tell_usage(run: Run, progress: Progress) -> None:
+    """Say what was sent and answered, how much of it an endpoint had cached, and what it cost."""
+    answered = [ballot for ballot in run.ballots() if ballot.usage.prompt_tokens]
+    if not answered:
+        return
+    sent = sum(ballot.usage.prompt_tokens for ballot in answered)
+    cached = sum(ballot.usage.cached_tokens for ballot in answered)
+    back = sum(ballot.usage.answer_tokens for ballot in answered)
+    share = f" ({100 * cached / sent:.0f} % of them cached)" if cached else ""
+    parts = [f"tokens: {sent:,} sent{share}"]
+    if back:
+        parts.append(f"{back:,} answered")
+    costs = [ballot.usage.cost for ballot in answered if ballot.usage.cost is not None]
+    if sum(costs):
+        parts.append(f"${sum(costs):.4f}" + (" at least" if len(costs) < len(answered) else ""))
+    progress.say(", ".join(parts))
+
+
+def tell_quotes(run: Run, progress: Progress) -> None:
+    """Say how many of the quotes that answers gave as evidence nobody said."""
+    found = [b.details["found"] for b in run.ballots() if "found" in b.details]
+    if found:
+        progress.say(
+            f"evidence: {found.count(False):,} of {len(found):,} quotes do not stand in what the "
+            "model was shown of the dialogue"
+        )
+
+
 def tell_saving(plan: Plan, run: Run, progress: Progress) -> None:
     """Say what stopping early saved."""
     possible = sum(len(q.samples) for questions in plan.questions.values() for q in questions)

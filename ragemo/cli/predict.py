@@ -91,7 +91,13 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder."""
     from ragemo.cli.console import ConsoleProgress, note
-    from ragemo.cli.outcome import tell_outcome, tell_saving, tell_weights
+    from ragemo.cli.outcome import (
+        tell_outcome,
+        tell_quotes,
+        tell_saving,
+        tell_usage,
+        tell_weights,
+    )
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths, split_list
     from ragemo.corpus import read_corpus
     from ragemo.llm import load_llm, load_others
@@ -182,6 +188,8 @@ def predict(
         raise
     tell_weights(run, progress)
     tell_saving(plan, run, progress)
+    tell_usage(run, progress)
+    tell_quotes(run, progress)
     failed = tell_outcome(run)
     if failed:
         note("go on with the same command and --resume to ask the failed ones again")

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ragemo.corpus.transcripts import choose_transcripts
+from ragemo.corpus.windows import turns_of
 from ragemo.errors import SettingsError
 from ragemo.pipeline import make_plan, predict
 from ragemo.pipeline.hints import held_out_hints, target_hints
@@ -15,8 +17,8 @@ from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM, user_text
 from tests.pipeline.moods import lasting_corpus, lasting_rows
 
-TRAIN = lasting_corpus(14, 6, "train")
-ASKED = lasting_corpus(4, 6, "asked", seed=1)
+TRAIN = lasting_corpus(40, 12, "train")
+ASKED = lasting_corpus(4, 12, "asked", seed=1)
 WORDS = dict(zip(LABELS.names, LABELS.words, strict=True))
 
 
@@ -27,28 +29,27 @@ def index():
 
 def planned(corpus, index, llm=None, **overrides):
     settings = resolve_settings({}, {"retrieval.k": 2} | overrides)
-    return make_plan(corpus, settings, index=index, embedder=FakeEmbedder(), llm=llm), settings
+    return make_plan(corpus, settings, index=index, embedder=FakeEmbedder(), llm=llm)
 
 
 def hints_of(corpus, index, **overrides):
-    plan, settings = planned(corpus, index, **overrides)
-    turns = [utterance.turn for utterance in plan.utterances]
-    place = {turn.utterance_id: row for row, turn in enumerate(turns)}
+    settings = resolve_settings({}, {"retrieval.k": 2} | overrides)
+    utterances = corpus.utterances
+    chosen = choose_transcripts(utterances, "asr")
+    by_id = {u.id: transcript for u, transcript in zip(utterances, chosen, strict=True)}
+    turns = [turn for dialogue in corpus.dialogues for turn in turns_of(dialogue, by_id)]
+    rows = list(range(len(turns)))[: settings.limit]
     retrieval = look_up(
-        settings,
-        turns,
-        [place[target] for target in plan.targets],
-        index=index,
-        embedder=FakeEmbedder(),
-        sha256=corpus.sha256,
+        settings, turns, rows, index=index, embedder=FakeEmbedder(), sha256=corpus.sha256
     )
-    return target_hints(turns, plan.targets, retrieval, settings.voting)
+    targets = [turns[row].utterance_id for row in rows]
+    return target_hints(turns, targets, retrieval, settings.voting)
 
 
 def decided(corpus, index, out, **overrides):
     settings = resolve_settings({}, {"retrieval.k": 2, "llm.model": "none"} | overrides)
     run = predict(corpus, settings, out, index=index, embedder=FakeEmbedder())
-    return {verdict.utterance_id: verdict.distribution for verdict in run.verdicts()}
+    return {verdict.utterance_id: verdict for verdict in run.verdicts()}
 
 
 def own_index(corpus):
@@ -70,31 +71,41 @@ VOTINGS = [
 ]
 
 
+def test_earlier_turns_count_in_a_hint(index):
+    """Without which most of what follows could not fail."""
+    filtered = hints_of(ASKED, index)
+    alone = hints_of(ASKED, index, **{"voting.dialogue": "none"})
+    assert any(
+        abs(one - two) > 0.1 for t in alone for one, two in zip(alone[t], filtered[t], strict=True)
+    )
+
+
 @pytest.mark.parametrize("overrides", VOTINGS, ids=str)
 def test_a_hint_is_what_the_index_decides_alone(index, tmp_path, overrides):
     verdicts = decided(ASKED, index, tmp_path / "r", **overrides)
     hints = hints_of(ASKED, index, **overrides)
     assert set(hints) == set(verdicts)
     for target, shares in hints.items():
-        assert shares == pytest.approx(verdicts[target], abs=1e-6)
-    assert len({tuple(np.round(shares, 3)) for shares in hints.values()}) > 4
+        assert shares == pytest.approx(verdicts[target].distribution, abs=1e-6)
+    assert len({tuple(np.round(shares, 3)) for shares in hints.values()}) > 2
 
 
 def test_so_it_is_for_the_index_s_own_dialogues(index, tmp_path):
     verdicts = decided(TRAIN, index, tmp_path / "r")
     for target, shares in hints_of(TRAIN, index).items():
-        assert shares == pytest.approx(verdicts[target], abs=1e-6)
+        assert shares == pytest.approx(verdicts[target].distribution, abs=1e-6)
 
 
 def test_the_hint_is_shown_in_words_and_percents(index, tmp_path):
     llm = FakeLLM()
-    plan, _ = planned(ASKED, index, llm, **{"prompt.template": "hint", "voting.checks": 20})
+    plan = planned(ASKED, index, llm, **{"prompt.template": "hint", "voting.checks": 20})
     verdicts = decided(ASKED, index, tmp_path / "r")
-    held_out = held_out_hints(index, resolve_settings({}, {}).voting)
-    assert len(plan.prompts) == 24
+    believed = held_out_hints(index, resolve_settings({}, {}).voting)
+    believed |= {target: verdict.distribution for target, verdict in verdicts.items()}
+    assert len(plan.prompts) == 48
     assert plan.checks
     for prompt in [*plan.prompts, *(question.prompt for question in plan.checks)]:
-        shares = (verdicts | held_out)[prompt.utterance_id]
+        shares = believed[prompt.utterance_id]
         said = user_text(prompt).partition("Estimate, which may be wrong: ")[2].split("\n")[0]
         percents = {}
         for part in said.split(", "):
@@ -125,8 +136,7 @@ def flipped(corpus, dialogue):
     )
 
 
-@pytest.mark.parametrize("dialogue", ["train0", "train5", "train13"])
-@pytest.mark.parametrize("way", ["filter", "viterbi"])
+@pytest.mark.parametrize(("dialogue", "way"), [("train5", "filter"), ("train39", "viterbi")])
 def test_the_labels_of_its_own_dialogue_change_no_hint(dialogue, way):
     """The index holds the very dialogues that are asked about."""
     other = flipped(TRAIN, dialogue)
@@ -134,7 +144,7 @@ def test_the_labels_of_its_own_dialogue_change_no_hint(dialogue, way):
         hints_of(TRAIN, own_index(each), **{"voting.dialogue": way}) for each in (TRAIN, other)
     )
     own = [target for target in one if target.rpartition("_")[0] == dialogue]
-    assert len(own) == 6
+    assert len(own) == 12
     for target in own:
         assert one[target] == two[target]
     # Those of other dialogues do change: they have learned from it.
@@ -168,9 +178,7 @@ def reworded(corpus, after):
             replace(
                 one,
                 utterances=tuple(
-                    replace(u, hypotheses={"asr": f"w{u.turn % 3}n0 other"})
-                    if u.turn > after
-                    else u
+                    replace(u, hypotheses={"asr": "w2n0 w2n1"}) if u.turn > after else u
                     for u in one.utterances
                 ),
             )
@@ -183,10 +191,10 @@ def reworded(corpus, after):
 def test_no_hint_looks_ahead(index, tmp_path, way):
     """Also where the verdicts do."""
     how = {"voting.dialogue": way, "retrieval.exclude": "dialogue"}
-    other = reworded(ASKED, after=2)
+    other = reworded(ASKED, after=5)
     one, two = (hints_of(corpus, index, **how) for corpus in (ASKED, other))
-    early = [target for target in one if int(target.rpartition("_")[2]) <= 2]
-    assert len(early) == 12
+    early = [target for target in one if int(target.rpartition("_")[2]) <= 5]
+    assert len(early) == 24
     for target in early:
         assert one[target] == two[target]
     assert any(one[target] != two[target] for target in one if target not in early)
@@ -195,7 +203,7 @@ def test_no_hint_looks_ahead(index, tmp_path, way):
             decided(corpus, index, tmp_path / name, **how)
             for name, corpus in (("one", ASKED), ("two", other))
         )
-        assert any(before[target] != after[target] for target in early)
+        assert any(before[target].label != after[target].label for target in early)
 
 
 def test_a_template_with_a_hint_needs_an_index():
@@ -205,5 +213,5 @@ def test_a_template_with_a_hint_needs_an_index():
 
 
 def test_nobody_believes_anything_for_a_template_that_does_not_show_it(index):
-    plan, _ = planned(ASKED, index, FakeLLM())
+    plan = planned(ASKED, index, FakeLLM())
     assert all("Estimate" not in user_text(prompt) for prompt in plan.prompts)

@@ -14,7 +14,7 @@ from tests.fake_llm import FakeLLM
 from tests.pipeline.inputs import heard_by
 from tests.pipeline.moods import lasting_corpus, lasting_rows
 
-TRAIN = lasting_corpus(14, 6, "train")
+TRAIN = lasting_corpus(40, 12, "train")
 ASKED = heard_by(lasting_corpus(3, 8, "asked", seed=1), "one", "two")
 
 
@@ -67,12 +67,17 @@ PROMPTS = [
     {"prompt.order": "shuffled", "seed": 3},
     {"retrieval.memory": 2, "prompt.context": 1},
     {"retrieval.strategy": ["mmr", "random"], "seed": 5},
-    {"prompt.max_tokens": 110},
+    {"prompt.max_tokens": 98},
     {"corpus.transcript": "random", "seed": 2},
     {"limit": 2},
     {"llm.samples": 4, "voting.vary": ["context", "demos", "transcript"]},
     {"prompt.template": "hint", "voting.dialogue": "none"},
-    {"prompt.template": "hint"},
+    pytest.param(
+        {"prompt.template": "hint"},
+        marks=pytest.mark.xfail(
+            strict=True, reason="only the shown utterance is planned: its filter hears no earlier"
+        ),
+    ),
 ]
 
 
@@ -97,19 +102,20 @@ def test_it_is_exactly_what_is_sent(index, tmp_path, overrides):
 
 
 def test_of_the_index_s_own_dialogues_too(index, tmp_path):
-    own = Index.build(TRAIN, FakeEmbedder())
-    (prompt,) = sent(TRAIN, "train4_3", own, tmp_path / "r")
-    ((messages, _, _),) = printed(shown(TRAIN, "train4_3", own))
+    corpus = lasting_corpus(8, 5, "own")
+    own = Index.build(corpus, FakeEmbedder())
+    (prompt,) = sent(corpus, "own4_3", own, tmp_path / "r")
+    ((messages, _, _),) = printed(shown(corpus, "own4_3", own))
     assert [body for _, _, body in messages] == [m.content for m in prompt.messages]
 
 
 def test_what_the_budget_leaves_out_is_told(index):
-    text = shown(ASKED, "asked1_5", index, **{"prompt.max_tokens": 110})
+    text = shown(ASKED, "asked1_5", index, **{"prompt.max_tokens": 98})
     ((_, total, rest),) = printed(text)
     left_out = int(re.search(r"demonstrations: (\d+)", rest)[1])
     assert left_out < 3
     assert f", {3 - left_out} more left out by the token budget" in rest
-    assert total <= 110
+    assert total <= 98
     assert "more left out" not in shown(ASKED, "asked1_5", index)
 
 
