@@ -216,6 +216,8 @@ class Prompt:
         dropped_context: how many of the oldest turns did not fit it, of memory and context.
         form: what an answer has to look like, one of `ragemo.prompting.forms.FORMS`.
         window: the target with the context that is shown.
+        further: what else of the conversation is shown: texts of recalled turns, and other
+            transcripts of the target.
     """
 
     utterance_id: str
@@ -226,6 +228,7 @@ class Prompt:
     dropped_context: int = 0
     form: str = "label"
     window: Window | None = None
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from tests.fake_llm import FakeLLM, user_text
 HUMAN = "zzhuman"
 """Stands in every reference transcript."""
 
+JUDGED = "zzjudged"
+"""Stands in the columns of CPED in which people judged the utterance."""
+
 ENCODINGS = ("utf-8", "utf-32-le")
 """How texts are written; the second in NumPy's arrays, as the vocabulary of an index is."""
 
@@ -25,6 +28,7 @@ TURNS = 5
 DIALOGUES = 4
 EMOTIONS = {
     "gensec": ("neu", "hap", "sad", "ang"),
+    "cped": ("neutral", "happy", "sadness", "anger"),
     "meld": ("neutral", "joy", "sadness", "anger"),
     "emorynlp": ("Neutral", "Joyful", "Sad", "Mad"),
     "topicalchat": ("Neutral", "Happy", "Sad", "Angry"),
@@ -37,6 +41,11 @@ WITH_REFERENCE = ("gensec", "topicalchat", "plain", "plain csv")
 def heard(dialogue, turn):
     """What a recogniser made of a turn; the marker tells which turn it is."""
     return f"heard d{dialogue}t{turn}x"
+
+
+def told(what, dialogue, turn):
+    """What else a corpus tells of a turn."""
+    return f"{what} d{dialogue}t{turn}x"
 
 
 def rows():
@@ -67,6 +76,20 @@ def write(folder, format_, human=HUMAN):
                 for dialogue, turn in rows()
             ]
         )
+    elif format_ == "cped":
+        name = "a.csv"
+        traits = "Neuroticism,Extraversion,Openness,Agreeableness,Conscientiousness"
+        text = (
+            f"TV_ID,Dialogue_ID,Utterance_ID,Speaker,Gender,Age,{traits},Scene,Sentiment,Emotion,"
+            "DA,Utterance\n"
+        )
+        for d, t in rows():
+            series = 91 + d % 2
+            text += (
+                f"{series},{series}_00{d},{series}_00{d}_00{t},{'AB'[t % 2]},female,young,high,low,"
+                f"low,high,unknown,{told('scene', d, t)},{JUDGED},{emotion(d, t)},{JUDGED},"
+                f"{heard(d, t)}\n"
+            )
     elif format_ == "meld":
         name = "a.csv"
         text = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n" + "".join(
@@ -111,6 +134,7 @@ def write(folder, format_, human=HUMAN):
                     "hypotheses": {"one": heard(d, t), "two": heard(d, t)},
                     "reference": f"{human} said",
                     "emotion": emotion(d, t),
+                    **{what: told(what, d, t) for what in ("profile", "scene", "stage")},
                 }
             )
             + "\n"
@@ -214,7 +238,24 @@ def test_no_prompt_holds_a_later_turn(tmp_path, format_, context):
         first = 0 if context is None else max(0, place - context)
         shown = user_text(prompt)
         assert [texts[i] in shown for i in own] == [first <= n <= place for n in range(len(own))]
+        for n, utterance in enumerate(where[prompt.utterance_id].utterances):
+            for field in (utterance.profile, utterance.scene, utterance.stage):
+                if field.endswith("x"):  # told of this turn alone
+                    assert (field in shown) == (n == place)
         assert prompt.demonstrations
+
+
+def test_what_people_judged_of_an_utterance_reaches_nothing(tmp_path):
+    path = write(tmp_path, "cped")
+    assert JUDGED in path.read_text(encoding="utf-8")
+    corpus = read_corpus(path)
+    index = Index.build(corpus, FakeEmbedder())
+    index.save(tmp_path / "index")
+    _, prompts = run_on(corpus, tmp_path / "run", index)
+    assert all("female, young; high neuroticism" in user_text(prompt) for prompt in prompts)
+    assert JUDGED not in "".join(m.content for prompt in prompts for m in prompt.messages)
+    for data in (*contents(tmp_path / "index").values(), *contents(tmp_path / "run").values()):
+        assert not [encoding for encoding in ENCODINGS if JUDGED.encode(encoding) in data]
 
 
 @pytest.mark.parametrize("format_", EMOTIONS)

@@ -33,8 +33,7 @@ aside; `found` says whether it is the whole of one, or two or more words that st
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,16 +43,14 @@ from ragemo.labels import LabelSet
 from ragemo.llm.answers import FoundLabel, find_label, found_at, found_in, read_object, undressed
 from ragemo.llm.protocol import LanguageModel
 from ragemo.prompting.forms import FORMS
-from ragemo.types import Distribution, Window
+from ragemo.retrieval.guards import words
+from ragemo.types import Distribution, Turn, Window
 
 INTENSITIES = (0, 1, 2, 3)
 """None, low, moderate, high (Mohammad et al., SemEval-2018 task 1, 2018)."""
 
 LONGEST_TEXT = 2_000
 """Characters of a text that are kept."""
-
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
-"""Han characters and kana are written without blanks: each counts as a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,13 @@ def check_form(model: LanguageModel, form: str) -> None:
         )
 
 
-def read_answer(answer: str, form: str, labels: LabelSet, window: Window | None) -> Answer:
+def read_answer(
+    answer: str,
+    form: str,
+    labels: LabelSet,
+    window: Window | None,
+    further: Sequence[str] = (),
+) -> Answer:
     """What an answer of a form says (see the module's tables); an invalid one says nothing.
 
     Args:
@@ -92,6 +95,7 @@ def read_answer(answer: str, form: str, labels: LabelSet, window: Window | None)
         form: one of `FORMS`.
         labels: the label set.
         window: the turns that were shown; None if it is not known which.
+        further: other texts of the conversation that were shown.
     """
     if form == "label":
         return _of_label(find_label(answer, labels), labels)
@@ -105,12 +109,18 @@ def read_answer(answer: str, form: str, labels: LabelSet, window: Window | None)
     if len(listed) != len(keys) or set(pairs) != set(keys):
         return Answer()
     details: dict[str, Any] = {}
+    turns = () if window is None else window.turns
     for key in keys:
-        if key != "label":
-            read = _read_detail(key, pairs[key].value, labels, window)
-            if read is None:
-                return Answer()
-            details |= read
+        value = pairs[key].value
+        if key == "label":
+            continue
+        if key == "evidence":
+            read = _read_evidence(value, [*(turn.text for turn in turns), *further])
+        else:
+            read = _read_detail(key, value, labels, turns)
+        if read is None:
+            return Answer()
+        details |= read
     if names := details.get("labels"):
         shares = tuple((name in names) / len(names) for name in labels.names)
         return Answer(shares, details)
@@ -123,8 +133,21 @@ def _of_label(
     return Answer() if label is None else Answer(labels.one_hot(label.name), details or {}, label)
 
 
+def _read_evidence(value: Any, said: Sequence[str]) -> dict[str, Any] | None:
+    text = _text_of(value)
+    return None if text is None else {"evidence": text, "found": _was_said(text, said)}
+
+
+def _text_of(value: Any) -> str | None:
+    """A text as it is kept; None if it is none."""
+    if not isinstance(value, str):
+        return None
+    # JSON may hold half of a surrogate pair, which UTF-8 cannot.
+    return value.strip()[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
+
+
 def _read_detail(
-    key: str, value: Any, labels: LabelSet, window: Window | None
+    key: str, value: Any, labels: LabelSet, turns: Sequence[Turn]
 ) -> dict[str, Any] | None:
     """What the value of a key tells; None if it is none."""
     if key == "labels":
@@ -135,12 +158,9 @@ def _read_detail(
         fits = _is_whole(value) or isinstance(value, float)
         return {key: float(value)} if fits and -1 <= value <= 1 else None
     if key == "cause":
-        return {key: _turn_of(value, window)} if _is_whole(value) else None
-    if not isinstance(value, str):
-        return None
-    # JSON may hold half of a surrogate pair, which UTF-8 cannot.
-    text = value.strip()[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8")
-    return {key: text, "found": _was_said(text, window)} if key == "evidence" else {key: text}
+        return {key: _turn_of(value, turns)} if _is_whole(value) else None
+    text = _text_of(value)
+    return None if text is None else {key: text}
 
 
 def _is_whole(value: Any) -> bool:
@@ -156,18 +176,17 @@ def _read_labels(value: Any, labels: LabelSet) -> dict[str, Any] | None:
     return {"labels": [name for name in labels.names if name in found]}
 
 
-def _turn_of(number: int, window: Window | None) -> str | None:
+def _turn_of(number: int, turns: Sequence[Turn]) -> str | None:
     """The utterance id of a shown turn by its number, from 1."""
-    turns = () if window is None else window.turns
     return turns[number - 1].utterance_id if 1 <= number <= len(turns) else None
 
 
-def _was_said(quote: str, window: Window | None) -> bool:
-    words = _WORD.findall(fold(quote))
-    for turn in () if window is None else window.turns:
-        said = _WORD.findall(fold(turn.text))
-        if words and words == said:
+def _was_said(quote: str, texts: Sequence[str]) -> bool:
+    quoted = words(fold(quote))
+    for text in texts:
+        said = words(fold(text))
+        if quoted and quoted == said:
             return True
-        if len(words) > 1 and f" {' '.join(words)} " in f" {' '.join(said)} ":
+        if len(quoted) > 1 and f" {' '.join(quoted)} " in f" {' '.join(said)} ":
             return True
     return False

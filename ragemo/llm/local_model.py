@@ -309,7 +309,7 @@ class LocalModel:
                 pad_token_id=self._tokenizer.eos_token_id,
             )[0, tokens.shape[1] :]
         answer = self._tokenizer.decode(output, skip_special_tokens=True)
-        read = read_answer(answer, prompt.form, labels, prompt.window)
+        read = read_answer(answer, prompt.form, labels, prompt.window, prompt.further)
         return Ballot(
             utterance_id=prompt.utterance_id,
             voter=self.name,

@@ -189,7 +189,7 @@ class OpenAIModel:
             for sample, answer, tokens, usage in zip(
                 waiting, reply.answers, reply.tokens, usages, strict=False
             ):
-                read = read_answer(answer, prompt.form, labels, prompt.window)
+                read = read_answer(answer, prompt.form, labels, prompt.window, prompt.further)
                 ballots.append(
                     Ballot(
                         utterance_id=prompt.utterance_id,

@@ -317,7 +317,7 @@ def look_up(
     if embedder is None:
         raise SettingsError("an index needs its embedder to be searched")
     first, *later = [part["sha256"] for part in index.corpus.get("parts", [])] or [""]
-    if sha256 in later:
+    if sha256 in later and sha256 != first:
         raise SettingsError(
             "this corpus is one of the index's, but not the first, so its dialogues bear other ids "
             "there; to validate on it, build the index with it as the first FILE"

@@ -40,7 +40,7 @@ def checks_of(
     are tried on the same. A window that is a target itself is not asked about twice. Where the
     weights are given there is nothing to try.
     """
-    how = settings.voting
+    how, asked = settings.voting, settings.retrieval
     if retrieval is None or how.pool == "majority" or how.weights:
         return []
     index = retrieval.index
@@ -60,15 +60,10 @@ def checks_of(
         turns,
         index.window_vectors[rows],
         common_belief({name: votes[place] for name, votes in index.fitted.votes.items()}),
-        Guard(settings.retrieval.exclude),
+        Guard(asked.exclude, asked.exclude_duplicates, asked.near_duplicates),
     )
-    strategies = load_strategies(
-        settings.retrieval.strategy,
-        index,
-        seed=settings.seed,
-        options=settings.retrieval.options,
-    )
-    found = choose(strategies, index, queries, settings.retrieval.k)
+    strategies = load_strategies(asked.strategy, index, seed=settings.seed, options=asked.options)
+    found = choose(strategies, index, queries, asked.k)
     tried = Seen(
         windows={
             turn.utterance_id: index.window(row, len(index.turns))
@@ -78,7 +73,7 @@ def checks_of(
         templates=seen.templates,
         demonstrations={
             turn.utterance_id: index.demonstrations(
-                found, query, settings.retrieval.k, settings.prompt.demonstration_context
+                found, query, asked.k, settings.prompt.demonstration_context
             )
             for query, turn in enumerate(turns)
         },
@@ -89,7 +84,7 @@ def checks_of(
                     index.vectors,
                     index.turns,
                     rows.tolist(),
-                    count=settings.retrieval.memory,
+                    count=asked.memory,
                     context=settings.prompt.context,
                 ),
                 strict=True,

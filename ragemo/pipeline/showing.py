@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ragemo.errors import DataError
@@ -43,12 +42,10 @@ def show_prompts(
         raise DataError(
             f"utterance {utterance!r} {reason}; there are {', '.join(some)}, ...", path=corpus.path
         )
-    own = tuple(
-        dialogue
-        for dialogue in corpus.dialogues
-        if any(one.id == utterance for one in dialogue.utterances)
-    )
-    corpus = replace(corpus, dialogues=own)
+    # With the targets before it, since what is said of them may sway what the index believes.
+    dialogue = next(u.dialogue_id for u in corpus.utterances if u.id == utterance)
+    said = [u.id for u in corpus.utterances if u.dialogue_id == dialogue]
+    up_to_it = said[: said.index(utterance) + 1]
 
     def asked(**changes: Any) -> tuple[Question, ...]:
         """The questions under other settings, so that what a part costs can be told."""
@@ -61,7 +58,7 @@ def show_prompts(
                 },
             }
         )
-        plan = make_plan(corpus, here, index=index, embedder=embedder, llm=llm, only={utterance})
+        plan = make_plan(corpus, here, index=index, embedder=embedder, llm=llm, only=up_to_it)
         return plan.questions[utterance]
 
     questions = asked()

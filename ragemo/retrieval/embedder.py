@@ -148,7 +148,10 @@ class SentenceTransformerEmbedder:
     def load(cls, name: str) -> SentenceTransformerEmbedder:
         """Load a model by hub name or folder."""
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        show_no_bars: Any = logging.disable_progress_bar
+        show_no_bars()
         try:
             model = SentenceTransformer(name, device="cpu", trust_remote_code=False)
         except Exception as error:

@@ -7,6 +7,7 @@ the settings. Sessions, speakers and repeated texts can be shut out on top.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,17 @@ UNITS = ("dialogue", "session", "speaker")
 def fold(text: str) -> str:
     """Lower case with letters and digits only, to tell repeated texts whatever their dress."""
     return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+
+
+ALONE = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Han characters and kana, as a class of a regular expression: no blanks divide them."""
+
+_WORD = re.compile(rf"[{ALONE}]|[^\W{ALONE}]+")
+
+
+def words(text: str) -> list[str]:
+    """The folded words of a text; Han characters and kana, which no blank divides, one by one."""
+    return _WORD.findall(fold(text))
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,11 @@ class GuardedRows:
         from rapidfuzz.distance import Indel
         from rapidfuzz.process import cdist
 
-        words = fold(query.text).split()
-        if not words or not len(rows):
+        own = words(query.text)
+        if not own or not len(rows):
             return np.zeros(len(rows), dtype=bool)
-        others = [self._texts[row].split() for row in rows.tolist()]
-        alike: Mask = cdist([words], others, scorer=Indel.normalized_similarity)[0] >= threshold
+        others = [words(self._texts[row]) for row in rows.tolist()]
+        alike: Mask = cdist([own], others, scorer=Indel.normalized_similarity)[0] >= threshold
         return alike
 
     def share(self, query: Turn, guard: Guard) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ragemo.corpus.twins import twin_dialogues
 from ragemo.errors import SettingsError
-from ragemo.retrieval.guards import Mask, fold
+from ragemo.retrieval.guards import Mask, words
 from ragemo.retrieval.index import Index
 from ragemo.settings import OnlySettings
 from ragemo.types import Turn
@@ -48,17 +48,20 @@ def twins(index: Index, turns: Sequence[Turn], own: Collection[str]) -> Mask:
     Args:
         index: the labelled windows.
         turns: of the corpus that is asked about.
-        own: ids of the dialogues that the index holds under the same id; they are no twins.
+        own: ids of the dialogues that the index holds under the same id. Those that are asked
+            about are nobody's twins, since each of them is left out for itself; but another
+            corpus of the index may hold theirs.
     """
-    queries = [(turn.dialogue_id, turn.text) for turn in turns if turn.dialogue_id not in own]
-    known = [(turn.dialogue_id, turn.text) for turn in index.turns]
+    asked = {turn.dialogue_id for turn in turns}.intersection(own)
+    queries = [(turn.dialogue_id, turn.text) for turn in turns]
+    known = [(turn.dialogue_id, turn.text) for turn in index.turns if turn.dialogue_id not in asked]
     found = {dialogue for some in twin_dialogues(known, queries).values() for dialogue in some}
     mask: Mask = np.array([index.turns[row].dialogue_id in found for row in index.examples])
     return mask
 
 
 def _length(turn: Turn) -> int:
-    return len(fold(turn.text).split())
+    return len(words(turn.text))
 
 
 def _check(name: str, wanted: Collection[str], values: Collection[str]) -> None:

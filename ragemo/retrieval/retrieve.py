@@ -16,7 +16,7 @@ from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.folds import Cell, Folds
-from ragemo.retrieval.guards import Guard, fold
+from ragemo.retrieval.guards import Guard, words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
 from ragemo.retrieval.neighbours import Floats
@@ -135,13 +135,18 @@ def retrieve(
     index = index.recomposed(composition or index.composition)
     own = own_dialogues(index, turns, same_corpus=same_corpus)
     index, notes = _restricted(index, turns, own, only, leave_out_twins)
-    needed = turns[: targets[-1] + 1] if targets else []
-    with progress.stage("embedding", len({turn.text for turn in needed})) as advance:
-        vectors = embedder.embed([turn.text for turn in needed], advance)
-    windows = compose(vectors, [turn.dialogue_id for turn in needed], index.composition)
     asked = [turns[row] for row in targets]
-    asked_vectors = windows[np.asarray(targets, dtype=np.int64)]
-    recalled = recall(vectors, turns, targets, count=memory, context=context)
+    # What was said in the targets' own dialogues, up to the last target.
+    dialogues = {turn.dialogue_id for turn in asked}
+    last = targets[-1] + 1 if targets else 0
+    needed = [row for row in range(last) if turns[row].dialogue_id in dialogues]
+    heard = [turns[row] for row in needed]
+    places = np.searchsorted(needed, targets)
+    with progress.stage("embedding", len({turn.text for turn in heard})) as advance:
+        vectors = embedder.embed([turn.text for turn in heard], advance)
+    windows = compose(vectors, [turn.dialogue_id for turn in heard], index.composition)
+    asked_vectors = windows[places]
+    recalled = recall(vectors, heard, places.tolist(), count=memory, context=context)
 
     folds = Folds([index.turns[row] for row in index.examples], guard.exclude)
     cells = [folds.cell(turn, own_dialogue=turn.dialogue_id in own) for turn in asked]
@@ -246,9 +251,9 @@ def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = Fa
     overlaps: dict[str, list[float]] = defaultdict(list)
     for turn in turns:
         other = known.get((turn.dialogue_id, turn.turn))
-        if other is not None and (words := set(fold(turn.text).split())):
-            theirs = set(fold(other).split())
-            overlaps[turn.dialogue_id].append(len(words & theirs) / len(words | theirs))
+        if other is not None and (ours := set(words(turn.text))):
+            theirs = set(words(other))
+            overlaps[turn.dialogue_id].append(len(ours & theirs) / len(ours | theirs))
     if overlaps and fmean(chain.from_iterable(overlaps.values())) >= SAME_CORPUS:
         return {dialogue for dialogue, _ in known}
     return {dialogue for dialogue, shares in overlaps.items() if fmean(shares) >= SAME_WORDS}
@@ -258,9 +263,9 @@ def same_words(pairs: Sequence[tuple[Turn, Turn]]) -> bool:
     """Whether turns of one id are of the same recording, judged by their words on the whole."""
     shares = []
     for one, other in pairs:
-        words, theirs = (set(fold(turn.text).split()) for turn in (one, other))
-        if words | theirs:
-            shares.append(len(words & theirs) / len(words | theirs))
+        ours, theirs = (set(words(turn.text)) for turn in (one, other))
+        if ours | theirs:
+            shares.append(len(ours & theirs) / len(ours | theirs))
     return not shares or fmean(shares) >= SAME_CORPUS
 
 

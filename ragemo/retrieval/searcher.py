@@ -19,7 +19,7 @@ from ragemo.types import Turn
 FETCH_MARGIN = 1e-5
 """More than FAISS's single precision and the rounding to six digits can change a similarity."""
 
-VISITED_LISTS = 0.125
+VISITED_LISTS = 0.25
 """Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
 
 VISITED_NODES = 256

@@ -53,6 +53,12 @@ def test_similar_is_similar_both_ways_and_the_same_at_any_threshold(one, other, 
         assert shut_out(one, other, near)
 
 
+def test_characters_count_where_no_blank_divides_words():
+    assert shut_out("我今天很开心", "我今天很伤心。", 0.8)  # five of six
+    assert not shut_out("我今天很开心", "我今天很伤心。", 0.85)
+    assert not shut_out("我今天很开心", "他们明年回来", 0.2)
+
+
 def test_without_words_nothing_is_alike():
     for text in ("", "…", "oh my"):
         assert not shut_out("?!", text, 0.1)

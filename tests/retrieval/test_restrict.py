@@ -87,6 +87,12 @@ def test_nothing_left_is_refused(only):
         kept(**only)
 
 
+def test_characters_count_where_no_blank_divides_words():
+    index = index_of([make_turn("我很开心", dialogue_id="a"), make_turn("so glad")], ["hap", "hap"])
+    assert shut_out(index, OnlySettings(shortest=3)).tolist() == [False, True]
+    assert shut_out(index, OnlySettings(longest=3)).tolist() == [True, False]
+
+
 def test_names_that_are_listed_are_not_endless():
     many = [make_turn("x", n, dialogue_id="a", speaker=f"p{n:02}") for n in range(30)]
     with pytest.raises(SettingsError, match=r"p18, p19, \.\.\.$"):

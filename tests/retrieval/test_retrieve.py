@@ -252,6 +252,18 @@ def test_demonstrations_are_as_many_and_as_long_as_asked_for():
         assert set(one.votes) == set(INDEX_VOTERS)
 
 
+def test_a_soft_label_is_half_the_gold_label_and_half_what_the_probe_says():
+    retrieval = ask(build(CORPUS), CORPUS_TURNS, [0, 20], same_corpus=True)
+    for found in retrieval.found:
+        part = retrieval.parts[found.part]  # whose probe has not learned from the target
+        place = {part.turns[row].utterance_id: n for n, row in enumerate(part.examples)}
+        for shown in found.demonstrations:
+            probed = part.probed[place[shown.window.target.utterance_id]]
+            gold = np.array(LABELS.one_hot(shown.label))
+            assert shown.soft_label == pytest.approx(probed / 2 + gold / 2)
+            assert sum(shown.soft_label) == pytest.approx(1)
+
+
 def test_repeated_texts_are_no_neighbours_where_they_are_shut_out():
     rows = [
         {"dialogue": f"d{n}", "text": ["Yeah.", "No."][n % 2], "emotion": ["hap", "neu"][n % 2]}

@@ -89,6 +89,28 @@ def test_enough_come_even_if_all_near_ones_are_forbidden(factory):
     assert few.rows[0, 20:].tolist() == [-1] * 10
 
 
+@pytest.mark.parametrize("factory", ["Flat", *APPROXIMATE])
+def test_so_they_do_if_it_is_not_known_beforehand_how_many_are_forbidden(factory):
+    """300 windows with almost the query's words stand closer than 20 with others."""
+    centre = scattered(1, DIMENSION)
+    vectors = np.concatenate(
+        [centre + 0.1 * scattered(300, DIMENSION, 1), -scattered(20, DIMENSION)]
+    )
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    turns = [
+        make_turn(f"oh my God {n}" if n < 300 else f"word{n}", n, dialogue_id=f"d{n}")
+        for n in range(320)
+    ]
+    crowded = Searcher(vectors, turns, np.arange(320), factory=factory)
+    asking = [make_turn("Oh my God!", dialogue_id="q")]
+    found = crowded.search(centre, asking, 5, Guard(near=0.8))
+    allowed = np.arange(300, 320)
+    similarities = (vectors[allowed].astype(float) @ centre[0].astype(float)).round(6)
+    best = allowed[np.lexsort((allowed, -similarities))][:5].tolist()
+    assert set(found.rows[0].tolist()) <= set(allowed.tolist())
+    assert factory != "Flat" or found.rows[0].tolist() == best
+
+
 @pytest.mark.parametrize("factory", APPROXIMATE)
 def test_what_is_nearest_is_found(factory):
     """It trades recall for speed; of the nearest windows it still finds the most."""

@@ -202,7 +202,8 @@ def test_hybrid_brings_a_rare_word_forward():
 
 
 @pytest.mark.parametrize(
-    ("said", "asked"), [("我今天很开心", "好开心啊"), ("すごく嬉しい", "嬉しいね")]
+    ("said", "asked"),
+    [("我今天很开心", "好开心啊"), ("すごく嬉しい", "嬉しいね"), ("OK开心", "真开心啊")],
 )
 def test_hybrid_knows_words_that_no_space_divides(said, asked):
     assert chosen("hybrid", talk(said), queries_of(at(0), text=asked), 2) == [5, 0]

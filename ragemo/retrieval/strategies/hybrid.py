@@ -13,11 +13,9 @@ relevance framework: BM25 and beyond" (2009), computed by the library bm25s.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
-from ragemo.retrieval.guards import fold
+from ragemo.retrieval.guards import words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Rows
@@ -25,9 +23,6 @@ from ragemo.retrieval.strategies import Queries, best, check_count
 
 DAMPING = 60
 """Keeps the first ranks from deciding everything; the value of the source."""
-
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
-"""A word, or one character of a script that does not separate words."""
 
 
 class Hybrid:
@@ -78,8 +73,3 @@ class Hybrid:
             return np.zeros(len(self._index.examples))
         scores: Floats = self._bm25.get_scores(asked).astype(np.float64)
         return scores
-
-
-def words(text: str) -> list[str]:
-    """The words of a text, case folded."""
-    return _WORD.findall(fold(text))

@@ -1,0 +1,102 @@
+"""What a run says of tokens and money, as an endpoint tells."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import asking
+
+# The scripted server counts 100 tokens of each prompt, 33 of them cached, and 7 of an answer.
+PRICES = "some-model: {prompt: 1000, cached: 100, answer: 2000}\n"
+COST = 3 * (67 * 1000 + 33 * 100 + 7 * 2000) / 1e6
+
+
+def reply(usage):
+    """A whole answer with a usage of its own."""
+    message = {"role": "assistant", "content": "sad"}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    body = {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+    return {"status": 200, "body": body | ({} if usage is None else {"usage": usage})}
+
+
+@pytest.fixture
+def prices(workplace, monkeypatch):
+    file = workplace.parent / "prices.yaml"
+    file.write_text(PRICES)
+    monkeypatch.setenv("RAGEMO_PRICES", str(file))
+
+
+def usages():
+    ballots = map(json.loads, Path("run/ballots.jsonl").read_text().splitlines())
+    return [ballot["usage"] for ballot in ballots]
+
+
+def tokens_line(done):
+    assert done.code == 0, done.err
+    lines = [line for line in done.err.splitlines() if line.startswith("tokens: ")]
+    assert len(lines) <= 1
+    return lines[0] if lines else ""
+
+
+def test_the_cached_share_and_the_cost_are_told(command, test_file, scenario, prices):
+    scenario.script(answers=["sad"])
+    done = command(*asking(test_file, "--base-url", scenario.url))
+    assert tokens_line(done) == (
+        f"tokens: 300 sent (33 % of them cached), 21 answered, ${COST:.4f}"
+    )
+    assert sum(usage["cost"] for usage in usages()) == pytest.approx(COST)
+    assert [usage["cached_tokens"] for usage in usages()] == [33] * 3
+
+
+def test_a_server_of_one_s_own_is_free(command, test_file, scenario):
+    scenario.script(answers=["sad"])
+    done = command(*asking(test_file, "--base-url", scenario.url))
+    assert tokens_line(done) == "tokens: 300 sent (33 % of them cached), 21 answered"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"prompt_tokens_details": None},
+        {"prompt_tokens_details": {}},
+        {"prompt_tokens_details": {"cached_tokens": None}},
+        {"prompt_tokens_details": {"cached_tokens": 0}},
+    ],
+)
+def test_nothing_is_said_of_a_cache_that_the_endpoint_does_not_tell(
+    command, test_file, scenario, prices, details
+):
+    counts = {"prompt_tokens": 50, "completion_tokens": 4, "total_tokens": 54}
+    scenario.script(*[reply(counts | details)] * 3)
+    done = command(*asking(test_file, "--base-url", scenario.url))
+    cost = 3 * (50 * 1000 + 4 * 2000) / 1e6
+    assert tokens_line(done) == f"tokens: 150 sent, 12 answered, ${cost:.4f}"
+    assert "cached" not in done.out + done.err
+
+
+def test_an_endpoint_that_counts_nothing_is_estimated(command, test_file, scenario, prices):
+    scenario.script(answers=["sad"], no_usage=True)
+    done = command(*asking(test_file, "--base-url", scenario.url))
+    line = tokens_line(done)
+    assert line.startswith("tokens: ")
+    assert "cached" not in done.out + done.err
+    assert [usage["cached_tokens"] for usage in usages()] == [0] * 3
+    assert all(usage["prompt_tokens"] > 50 and usage["cost"] > 0 for usage in usages())
+
+
+def test_quiet_says_no_tokens(command, test_file, scenario):
+    done = command(*asking(test_file, "--base-url", scenario.url, "--quiet"))
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_resumed_run_tells_what_the_whole_of_it_took(command, test_file, scenario, prices):
+    down = {"status": 500, "body": {"error": {"message": "out of order"}}}
+    scenario.script({"ok": True}, down, answers=["sad"])
+    arguments = asking(test_file, "--base-url", scenario.url)
+    assert command(*arguments).code == 3
+    done = command(*arguments, "--resume")
+    assert tokens_line(done) == (
+        f"tokens: 300 sent (33 % of them cached), 21 answered, ${COST:.4f}"
+    )
