@@ -27,6 +27,9 @@ class FakeLLM:
     def count_tokens(self, messages):
         return sum(len(message.content.split()) for message in messages)
 
+    def most_answer_tokens(self, form):
+        return 0 if self.exact else 16
+
     def price(self, prompt_tokens, answer_tokens):
         return 0.001 * prompt_tokens + 0.002 * answer_tokens
 

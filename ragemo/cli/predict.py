@@ -166,7 +166,7 @@ def predict(
         imported=imported,
         progress=progress,
     )
-    expected = estimate(plan, settings, model, *others)
+    expected = estimate(plan, model, *others)
     for line in plan.notes:
         note(line)
     settling = settings.llm.samples > 1 and settings.voting.stop != "none"

@@ -149,6 +149,10 @@ class LocalModel:
         """Tokens under the chat template, the opening of the answer included."""
         return len(self._tokens(self._render(messages)))
 
+    def most_answer_tokens(self, form: str) -> int:
+        """See `LanguageModel.most_answer_tokens`."""
+        return 0 if self.exact else self._max_answer_tokens + FORMS[form].tokens
+
     def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
         """Nothing: the model runs here."""
         return 0.0
@@ -305,7 +309,7 @@ class LocalModel:
                 attention_mask=torch.ones_like(tokens),
                 do_sample=self._temperature > 0,
                 temperature=self._temperature if self._temperature > 0 else None,
-                max_new_tokens=self._max_answer_tokens + FORMS[prompt.form].tokens,
+                max_new_tokens=self.most_answer_tokens(prompt.form),
                 pad_token_id=self._tokenizer.eos_token_id,
             )[0, tokens.shape[1] :]
         answer = self._tokenizer.decode(output, skip_special_tokens=True)

@@ -26,7 +26,7 @@ from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
 from ragemo.llm.prices import find_price
 from ragemo.llm.replies import Reply, read_reply
-from ragemo.llm.requests import chat_request
+from ragemo.llm.requests import answer_room, chat_request
 from ragemo.llm.tokens import estimate_prompt_tokens
 from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
 
@@ -150,6 +150,10 @@ class OpenAIModel:
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """An estimate of a prompt's tokens that errs upwards; see `estimate_prompt_tokens`."""
         return estimate_prompt_tokens(messages)
+
+    def most_answer_tokens(self, form: str) -> int:
+        """See `LanguageModel.most_answer_tokens`."""
+        return answer_room(form, self._capabilities.constraint, self._max_answer_tokens)
 
     def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
         """US dollars by `find_price`, with nothing cached."""

@@ -57,6 +57,10 @@ class LanguageModel(Protocol):
         """Length of a prompt in tokens."""
         ...
 
+    def most_answer_tokens(self, form: str) -> int:
+        """How many tokens an answer of a form takes at most, thoughts aside; 0 if none comes."""
+        ...
+
     def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
         """US dollars for so many tokens; 0 for a local model; None if the price is unknown."""
         ...

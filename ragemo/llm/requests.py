@@ -41,11 +41,8 @@ def chat_request(
         max_answer_tokens: room for the label; JSON around it, what the prompt's form asks for
             beside it, and thoughts get room of their own.
     """
-    constraint = able.constraint
-    if constraint == "grammar" and prompt.form != "label":
-        constraint = "json_schema"  # what takes a grammar writes its own from a schema
-    room = max_answer_tokens + FORMS[prompt.form].tokens
-    room += JSON_TOKENS if constraint == "json_schema" else 0
+    constraint = _constraint(prompt.form, able.constraint)
+    room = answer_room(prompt.form, able.constraint, max_answer_tokens)
     room += THINKING_TOKENS if able.thinks else 0
     request: dict[str, Any] = {
         "model": model,
@@ -71,6 +68,17 @@ def chat_request(
             "structured_outputs": {"choice": list(labels.words)},
         }
     return request
+
+
+def answer_room(form: str, constraint: str, max_answer_tokens: int) -> int:
+    """Tokens that an answer of a form may take, without room for thoughts."""
+    schema = _constraint(form, constraint) == "json_schema"
+    return max_answer_tokens + FORMS[form].tokens + JSON_TOKENS * schema
+
+
+def _constraint(form: str, constraint: str) -> str:
+    """How an answer of a form is held to it: what takes a grammar makes one from a schema."""
+    return "json_schema" if constraint == "grammar" and form != "label" else constraint
 
 
 def label_grammar(labels: LabelSet) -> str:

@@ -74,7 +74,7 @@ def test_as_many_as_are_asked_for_and_as_are_predicted(corpus, index, overrides,
     assert len(set(names)) == len(names) == count
     assert names == sorted(names)
     assert {question.samples for question in plan.checks} <= {(0,)}
-    expected = estimate(plan, resolve_settings({}, overrides), FakeLLM())
+    expected = estimate(plan, FakeLLM())
     assert expected.check_answers == count
 
 

@@ -44,7 +44,7 @@ def test_a_small_budget_drops_demonstrations_and_says_so(corpus, index):
     settings = settings_with(prompt__max_tokens=90)
     llm = FakeLLM()
     plan = planned(corpus, index, settings, llm)
-    expected = estimate(plan, settings, llm)
+    expected = estimate(plan, llm)
     assert expected.dropped_demonstrations == sum(8 - len(p.demonstrations) for p in plan.prompts)
     assert expected.dropped_demonstrations > 0
     assert all(prompt.tokens <= 90 for prompt in plan.prompts)
@@ -107,11 +107,11 @@ def test_exact_duplicates_can_be_shut_out(corpus, index):
 )
 @pytest.mark.parametrize("shares", [False, True])
 def test_an_estimate_counts_what_is_then_asked(corpus, index, tmp_path, overrides, shares):
-    settings = resolve_settings({}, {"llm.max_answer_tokens": 5, "voting.stop": "none"} | overrides)
+    settings = resolve_settings({}, {"voting.stop": "none"} | overrides)
     llm = FakeLLM(varied)
     llm.shares_prompt = shares
     plan = planned(corpus, index, settings, llm)
-    expected = estimate(plan, settings, llm)
+    expected = estimate(plan, llm)
     assert llm.prompts == []
 
     calls, ask = [], llm.ask
@@ -126,7 +126,7 @@ def test_an_estimate_counts_what_is_then_asked(corpus, index, tmp_path, override
     assert expected.answers == len(llm.asked) == sum(count for _, count in calls)
     preliminary = [b for b in run.ballots() if b.purpose != "verdict"]
     assert expected.check_answers == len(preliminary)
-    assert expected.answer_tokens == 5 * len(llm.asked)
+    assert expected.answer_tokens == 16 * len(llm.asked)
     # Several answers cost the prompt once only where they share it.
     assert expected.prompt_tokens == sum(n if shares else n * count for n, count in calls) > 0
     assert expected.cost == pytest.approx(
@@ -139,7 +139,7 @@ def test_an_estimate_is_the_most_that_stopping_early_can_cost(corpus, tmp_path):
     settings = settings_with(retrieval__k=0, llm__samples=5)
     llm = FakeLLM()
     plan = make_plan(corpus, settings, llm=llm)
-    expected = estimate(plan, settings, llm)
+    expected = estimate(plan, llm)
     carry_out(plan, settings, tmp_path / "r", llm=llm)
     assert len(llm.asked) == 3 * len(ROWS) < expected.answers == 5 * len(ROWS)
 
@@ -157,12 +157,12 @@ def test_several_models_prices_are_added_and_an_unknown_one_makes_all_unknown(co
     plan = make_plan(corpus, settings, llm=models[0], others=models[1:])
     unknown = False
     half = make_plan(corpus, NO_INDEX, llm=models[0])
-    alone = estimate(half, settings, models[0])
-    both = estimate(plan, settings, *models)
+    alone = estimate(half, models[0])
+    both = estimate(plan, *models)
     assert both.cost == pytest.approx(alone.cost + 7)
     assert (both.answers, both.prompt_tokens) == (2 * alone.answers, 2 * alone.prompt_tokens)
     unknown = True
-    assert estimate(plan, settings, *models).cost is None
+    assert estimate(plan, *models).cost is None
 
 
 # -- what is refused -------------------------------------------------------------------------------
