@@ -1,7 +1,7 @@
 """The stages in order: look, retrieve, prompt, ask, decide.
 
 make_plan   transcripts, windows, neighbours, the index's own votes, prompts    (plan)
-estimate    what asking them would cost                                         (estimate)
+estimate    what asking them would cost                                         (cost)
 carry_out   ask, each answer on disk before the next; then weigh and decide     (carry_out)
 predict     all of it
 vote        decide anew on ballots that are there already, asking nobody        (pooling)
@@ -11,7 +11,7 @@ calibrate   fit the weights on a run whose gold labels are known                
 from __future__ import annotations
 
 from ragemo.pipeline.calibrating import calibrate
-from ragemo.pipeline.estimate import Estimate, estimate
+from ragemo.pipeline.cost import Estimate, estimate
 from ragemo.pipeline.plan import Plan, make_plan
 from ragemo.pipeline.pooling import vote
 from ragemo.pipeline.predicting import carry_out, predict
