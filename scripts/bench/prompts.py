@@ -1,6 +1,7 @@
 """How templates and retrieval strategies do with a language model, random examples as control.
 
-    python scripts/bench/prompts.py INDEX CORPUS OUT [--limit 200] [--llm smollm2] [--only NAME ...]
+    python scripts/bench/prompts.py INDEX CORPUS OUT [--limit 200] [--llm smollm2]
+        [--templates NAME ...] [--strategies NAME ...]
 
 INDEX is a folder of `ragemo index build`, CORPUS a labelled file of other dialogues. Each row is a
 run of its own in the folder OUT, which is gone on with if it is there: the model alone with its
@@ -56,12 +57,21 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--llm", default="smollm2")
-    parser.add_argument("--only", nargs="+", help="of these templates, beside the control")
+    parser.add_argument("--templates", nargs="+", help="rows with these, beside the control")
+    parser.add_argument("--strategies", nargs="+", help="rows with these, beside the control")
     options = parser.parse_args()
     index = Index.load(options.index)
     corpus = read_corpus(options.corpus, labels=index.labels)
     embedder = load_index_embedder(index.embedder, say=Silent().say)
-    wanted = [r for r in ROWS if r == ROWS[0] or not options.only or r[0] in options.only]
+    wanted = [
+        (template, strategy)
+        for template, strategy in ROWS
+        if (template, strategy) == ROWS[0]
+        or (
+            template in (options.templates or [template])
+            and strategy in (options.strategies or [strategy])
+        )
+    ]
     control: list[ScoredUtterance] = []
     print("| template | strategy | weighted F1 | UAR | against random | voted | weight |")
     print("| --- | --- | ---: | ---: | --- | ---: | ---: |")

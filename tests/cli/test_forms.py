@@ -205,7 +205,7 @@ def test_a_dry_run_counts_the_room_for_longer_answers(command, talk, scenario):
         done = command(*asking(talk, "--labels", "gensec", *flags))
         assert done.code == 0, done.err
         room[template] = int(re.search(r"at most (\d+) answer tokens", done.out)[1])
-    # Three utterances; 16 tokens for a label, 16 for JSON around it, 32 for a cause, 256 for reasons.
+    # Three utterances: 16 tokens for a label, 16 for JSON, 32 for a cause, 256 for reasons.
     assert room == {"zero-shot": 48, "cause": 192, "interpret": 864}
     assert scenario.seen == []
 
