@@ -216,8 +216,9 @@ class Prompt:
         dropped_context: how many of the oldest turns did not fit it, of memory and context.
         form: what an answer has to look like, one of `ragemo.prompting.forms.FORMS`.
         window: the target with the context that is shown.
-        further: what else of the conversation is shown: texts of recalled turns, and other
-            transcripts of the target.
+        memory: recalled turns that are shown, oldest first.
+        hypotheses: transcripts of the target that are shown.
+        hint: what the index believes of the target, if that is shown.
     """
 
     utterance_id: str
@@ -228,7 +229,14 @@ class Prompt:
     dropped_context: int = 0
     form: str = "label"
     window: Window | None = None
-    further: tuple[str, ...] = ()
+    memory: tuple[Turn, ...] = ()
+    hypotheses: tuple[str, ...] = ()
+    hint: Distribution | None = None
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """What else of the conversation is shown beside the window."""
+        return (*(turn.text for turn in self.memory), *self.hypotheses)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def select(
     out: Annotated[
         Path | None, typer.Option(help="A CSV file to write (default: standard output).")
     ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
     source_format: Annotated[str, typer.Option("--from", help=FORMAT_HELP)] = "auto",
     labels: Annotated[str | None, typer.Option(help=LABELS_HELP)] = None,
     transcript: Annotated[
@@ -137,11 +138,21 @@ def select(
     """Choose the utterances most worth labelling (vote-k), the most worth first."""
     from ragemo.cli.console import note
     from ragemo.corpus import read_corpus
+    from ragemo.errors import SettingsError
     from ragemo.files import write_text
     from ragemo.retrieval.embedder import load_embedder
     from ragemo.retrieval.select import select_turns, turns_csv
     from ragemo.settings import DEFAULT_TRANSCRIPT
 
+    if out is not None and out.exists():
+        if file.exists() and out.samefile(file):
+            raise SettingsError(
+                f"{out}: --out is the corpus itself, which would be lost; name another file"
+            )
+        if not out.is_file() or not overwrite:
+            raise SettingsError(
+                f"{out} exists; pass --overwrite to replace a file, or choose another --out"
+            )
     corpus = read_corpus(file, format=source_format, labels=labels)
     model = load_embedder(embedder, say=note)
     turns = select_turns(corpus, model, count, transcript=transcript or DEFAULT_TRANSCRIPT)

@@ -17,9 +17,15 @@ PATHS = ("train", "data", "index", "out")
 
 
 def settings_and_paths(
-    config: Path | None, overrides: Mapping[str, Any], assignments: Sequence[str] = ()
+    config: Path | None,
+    overrides: Mapping[str, Any],
+    assignments: Sequence[str] = (),
+    *,
+    retrieval: Mapping[str, Any] | None = None,
 ) -> tuple[Settings, dict[str, Path]]:
     """Settings from defaults, config, `--set` assignments and flags, in that order of force.
+
+    `retrieval` stands in for the defaults of that section.
 
     A config may also name files under `paths` (train, data, index, out); they are no settings,
     since they say where things are and not what is done. A list of them, which only train may
@@ -34,6 +40,8 @@ def settings_and_paths(
     paths = data.pop("paths", None) or {}
     if not isinstance(paths, dict) or set(paths) - set(PATHS):
         raise SettingsError(f"{config}: paths may hold {', '.join(PATHS)}, found {paths!r}")
+    if retrieval:
+        data["retrieval"] = {**retrieval, **(data.get("retrieval") or {})}
     assigned: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")

@@ -49,6 +49,7 @@ def vote(
     from ragemo.errors import SettingsError
     from ragemo.pipeline import make_plan
     from ragemo.pipeline import vote as pool_ballots
+    from ragemo.pipeline.pooling import retrieval_of
     from ragemo.pipeline.predicting import carry_out
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
@@ -56,6 +57,7 @@ def vote(
     from ragemo.runs.run import Run, check_new_run
     from ragemo.voting.matching import match_ballots
 
+    runs = [Run.open(source) for source in sources if Path(source).is_dir()]
     settings, _ = settings_and_paths(
         config,
         {
@@ -67,9 +69,9 @@ def vote(
             "retrieval.exclude": leave_out,
         },
         set_ or (),
+        retrieval=retrieval_of(runs[0]) if runs else None,
     )
     check_new_run(out)
-    runs = [Run.open(source) for source in sources if Path(source).is_dir()]
     files = [source for source in sources if not Path(source).is_dir()]
     progress = ConsoleProgress(quiet=quiet)
     found = Index.load(index) if index else None
@@ -91,6 +93,8 @@ def vote(
             imported=imported,
             progress=progress,
         )
+        for line in run.manifest["notes"]:
+            note(line)
     elif data is not None:
         corpus = read_corpus(
             data,

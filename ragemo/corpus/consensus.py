@@ -25,22 +25,17 @@ others cannot, so unfolded text measures style as much as words.
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from ragemo.corpus.words import fold
+
 Value = TypeVar("Value")
 Table = list[list[float]]
 """Row k, column i: the metric with text k as the hypothesis and text i as the reference."""
-
-APOSTROPHES = "'’"
-"""They spell words (don't), where other punctuation stands between them."""
-
-VARIATION_SELECTORS = frozenset(map(chr, range(0xFE00, 0xFE10)))
-"""They style the symbol before them, such as an emoji, and mean nothing without it."""
 
 HIGHEST_WINS = frozenset({"chrf", "chrf++", "ratio"})
 
@@ -74,15 +69,6 @@ def agreement(texts: Sequence[str], metric: str) -> list[tuple[float, float]]:
     return [ranks.get(text, (-math.inf, -math.inf)) for text in folded]
 
 
-def fold(text: str) -> str:
-    """Text without case and punctuation, its words separated by single spaces.
-
-    Apostrophes and invisible format characters vanish; other Unicode punctuation and symbols
-    become spaces. Letters of any script and their accents stay.
-    """
-    return " ".join(text.casefold().translate(_folding).split())
-
-
 def consensus_scores(texts: Sequence[str], metric: str) -> list[float]:
     """Each text's sum of a metric against all others, in the metric's own unit.
 
@@ -105,24 +91,6 @@ def consensus_scores(texts: Sequence[str], metric: str) -> list[float]:
             (counts[other] - (i == k)) * table[k][i] for i, other in enumerate(distinct)
         )
     return [sums[text] for text in texts]
-
-
-class _Folding(dict[int, int | str | None]):
-    """A translation table that fills itself as characters come."""
-
-    def __missing__(self, code: int) -> int | str | None:
-        character = chr(code)
-        category = unicodedata.category(character)
-        if character in APOSTROPHES or category == "Cf" or character in VARIATION_SELECTORS:
-            self[code] = None
-        elif category[0] in "PS":
-            self[code] = " "
-        else:
-            self[code] = code
-        return self[code]
-
-
-_folding = _Folding()
 
 
 def _word_error_rates(texts: Sequence[str]) -> Table:

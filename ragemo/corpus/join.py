@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ragemo.corpus.consensus import fold
 from ragemo.corpus.twins import twin_dialogues
+from ragemo.corpus.words import fold
 from ragemo.errors import DataError, SettingsError
 from ragemo.files import canonical_json, sha256_bytes
 from ragemo.labels import LabelSet, normalise
@@ -74,7 +74,8 @@ def join_corpora(
     """Join corpora with different label sets into one.
 
     The first corpus keeps its ids. Dialogue ids, utterance ids and sessions of every other one
-    begin with "NAME/"; speakers do not, so a character of two corpora is one speaker.
+    begin with "NAME/"; speakers do not: those of one name are one speaker, and a character whom
+    two corpora call differently is two.
 
     A duplicate is a labelled utterance of a later corpus that is nearly the same (by `SAME`) as
     a labelled one of an earlier corpus in a dialogue that is the same conversation (see
@@ -89,11 +90,13 @@ def join_corpora(
             looked up in the target set.
 
     Raises:
-        SettingsError: if no corpus is given, names are blank, hold a "/" or are given twice, a
-            mapping is of no corpus, or maps to a label that the target set does not know.
+        SettingsError: if no corpus is given, two are the same file, names are blank, hold a "/"
+            or are given twice, a mapping is of no corpus, or maps to a label that the target set
+            does not know.
         DataError: if a label is neither mentioned nor known, or ids are not unique in the end.
     """
     _check_names([name for name, _ in corpora], mappings)
+    _check_files(corpora)
     kept: list[Utterance] = []
     before: list[Utterance] = []
     report: list[Part] = []
@@ -140,6 +143,18 @@ def _check_names(names: Sequence[str], mappings: Mapping[str, object]) -> None:
             f"a mapping is given for {', '.join(map(repr, strangers))}, which is no corpus here; "
             f"they are called {', '.join(names)}"
         )
+
+
+def _check_files(corpora: Sequence[tuple[str, Corpus]]) -> None:
+    seen: dict[str, tuple[str, Corpus]] = {}
+    for name, corpus in corpora:
+        if corpus.sha256 in seen:
+            first, same = seen[corpus.sha256]
+            raise SettingsError(
+                f"corpora {first!r} ({same.path}) and {name!r} ({corpus.path}) have the same "
+                "content, byte for byte; give it once"
+            )
+        seen[corpus.sha256] = name, corpus
 
 
 def _meanings(

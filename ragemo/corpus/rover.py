@@ -18,18 +18,11 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
-from ragemo.corpus.consensus import fold
+from ragemo.corpus.words import LETTER, fold
 
-UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff"  # kana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-)
-"""Scripts that do not put spaces between words."""
-
-_LETTER = rf"(?=\w)[{UNSPACED}]"  # vowel signs and other marks are no \w: they stay with it
-_HAS_LETTER = re.compile(_LETTER)
-_PIECE = re.compile(rf"{_LETTER}[^\w\s]*(?:\s(?=\S))?|(?:(?!{_LETTER})\S)+")
+_HAS_LETTER = re.compile(LETTER)
+_PIECE = re.compile(rf"{LETTER}[^\w\s]*(?:\s(?=\S))?|(?:(?!{LETTER})\S)+")
+"""A word or letter as it is written: with its marks and the punctuation after it."""
 
 
 class _Unit(NamedTuple):

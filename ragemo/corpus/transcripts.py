@@ -45,8 +45,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from ragemo.corpus.consensus import APOSTROPHES, METRICS, agreement
+from ragemo.corpus.consensus import METRICS, agreement
 from ragemo.corpus.rover import vote
+from ragemo.corpus.words import APOSTROPHES
 from ragemo.errors import SettingsError
 from ragemo.types import Utterance
 

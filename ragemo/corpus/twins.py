@@ -5,8 +5,9 @@ Friends, a file may hold another recogniser's hearing of the same recording, and
 old scenes. A gold label given to such a copy is a label of the very utterances to be predicted.
 
 Two dialogues are compared by the runs of three words that both hold (their utterances run
-together, so that it does not matter where they were cut). A run that stands in many dialogues
-says nothing. The others weigh by how rare they are:
+together, so that it does not matter where they were cut). In scripts that put no blanks between
+words, a run is five Han characters or nine letters of another, about as much. A run that stands in
+many dialogues says nothing. The others weigh by how rare they are:
 
     weight of a run = ln((N + 1) / n)
         N: dialogues of the index
@@ -14,7 +15,9 @@ says nothing. The others weigh by how rare they are:
 
 The dialogues are twins if the runs they share weigh at least `ENOUGH` together (three runs that
 no other of a thousand dialogues holds), or if they are at least half of the shorter dialogue's
-runs, and three. The second tells short dialogues and those of small indexes.
+runs, and three. The second tells short dialogues and those of small indexes. Dialogues of the
+very same words are twins, too, if those are a run at least and stand in no more than `RARE`
+dialogues of the index.
 
 Both numbers were chosen on MELD and EmoryNLP, whose files say which episode a dialogue is from,
 and on recordings heard by several recognisers; docs/repository.md has the figures.
@@ -23,13 +26,20 @@ and on recordings heard by several recognisers; docs/repository.md has the figur
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from ragemo.corpus.consensus import fold
+from ragemo.corpus.words import HAN, UNSPACED, words
 
-Run = tuple[str, str, str]
+Run = tuple[str, ...]
+"""Words, or characters of a script without blanks."""
+
+RUN = 45
+"""How long a run is: three words of 15, five Han characters of 9, nine other characters of 5."""
+
+_HAN, _UNSPACED = re.compile(f"[{HAN}]"), re.compile(f"[{UNSPACED}]")
 
 RARE = 10
 """A run of words in more dialogues of the index than this says nothing."""
@@ -60,12 +70,16 @@ def twin_dialogues(
         nothing in words (a short one that a recogniser did not understand), and those that
         the index holds more than `RARE` times.
     """
-    asked = _runs_by_dialogue(queries)
+    texts = _words_by_dialogue(queries)
+    asked = {dialogue: dict.fromkeys(_runs(said)) for dialogue, said in texts.items()}
     wanted = set(chain.from_iterable(asked.values()))
     holders: dict[Run, list[str]] = defaultdict(list)
+    copies: dict[Run, list[str]] = defaultdict(list)
     lengths: dict[str, int] = {}
-    for dialogue, runs in _runs_by_dialogue(index).items():
+    for dialogue, said in _words_by_dialogue(index).items():
+        runs = dict.fromkeys(_runs(said))
         lengths[dialogue] = len(runs)
+        copies[said].append(dialogue)
         for run in runs:
             if run in wanted:
                 holders[run].append(dialogue)
@@ -86,18 +100,36 @@ def twin_dialogues(
             if count >= FEWEST
             and (weights[dialogue] >= ENOUGH or 2 * count >= min(len(runs), lengths[dialogue]))
         )
+        same = copies.get(texts[query], [])
+        if runs and len(same) <= RARE:
+            twins = twins.union(same)
         if twins:
             found[query] = twins
     return found
 
 
-def _runs_by_dialogue(utterances: Iterable[tuple[str, str]]) -> dict[str, dict[Run, None]]:
-    """Each dialogue's distinct runs of three words, in the order said: sums do not vary then."""
-    words: dict[str, list[str]] = defaultdict(list)
+def _words_by_dialogue(utterances: Iterable[tuple[str, str]]) -> dict[str, Run]:
+    said: dict[str, list[str]] = defaultdict(list)
     for dialogue, text in utterances:
-        words[dialogue] += fold(text).split()
-    return {dialogue: dict.fromkeys(_runs(said)) for dialogue, said in words.items()}
+        said[dialogue] += words(text)
+    return {dialogue: tuple(own) for dialogue, own in said.items()}
 
 
-def _runs(words: list[str]) -> Iterator[Run]:
-    return zip(words, words[1:], words[2:], strict=False)
+def _runs(said: Run) -> Iterator[Run]:
+    """The runs of a dialogue in the order said, so that sums over them do not vary."""
+    lengths = [_length(word) for word in said]
+    end = length = 0
+    for start, first in enumerate(lengths):
+        while length < RUN and end < len(said):
+            length += lengths[end]
+            end += 1
+        if length < RUN:
+            return
+        yield said[start:end]
+        length -= first
+
+
+def _length(word: str) -> int:
+    if not _UNSPACED.match(word):
+        return 15
+    return 9 if _HAN.match(word) else 5

@@ -37,13 +37,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ragemo.corpus.consensus import fold
+from ragemo.corpus.words import words
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import FoundLabel, find_label, found_at, found_in, read_object, undressed
 from ragemo.llm.protocol import LanguageModel
 from ragemo.prompting.forms import FORMS
-from ragemo.retrieval.guards import words
 from ragemo.types import Distribution, Turn, Window
 
 INTENSITIES = (0, 1, 2, 3)
@@ -182,9 +181,9 @@ def _turn_of(number: int, turns: Sequence[Turn]) -> str | None:
 
 
 def _was_said(quote: str, texts: Sequence[str]) -> bool:
-    quoted = words(fold(quote))
+    quoted = words(quote)
     for text in texts:
-        said = words(fold(text))
+        said = words(text)
         if quoted and quoted == said:
             return True
         if len(quoted) > 1 and f" {' '.join(quoted)} " in f" {' '.join(said)} ":

@@ -1,4 +1,7 @@
-"""What the index's own voters believe of an utterance, to be shown to a language model."""
+"""What the index's own voters believe of an utterance, to be shown to a language model.
+
+Those that count in the vote; all of them, if none does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import Retrieval
+from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.settings import VotingSettings
 from ragemo.types import Ballot, Distribution, Turn
 from ragemo.voting.decide import decide
@@ -23,7 +27,8 @@ def target_hints(
     Whatever is asked for elsewhere, nothing looks ahead here: a hint stands in a prompt. None of
     the voters has learned from the target's own dialogue.
     """
-    panels = {part: index_panel(index, _causal(how))[1] for part, index in retrieval.parts.items()}
+    how = _causal(how)
+    panels = {part: index_panel(index, how)[1] for part, index in retrieval.parts.items()}
     ballots = [
         Ballot(target, voter, distribution=shares)
         for target, found in zip(targets, retrieval.found, strict=True)
@@ -44,8 +49,6 @@ def target_hints(
 def held_out_hints(index: Index, how: VotingSettings) -> dict[str, Distribution]:
     """Held-out window of the index -> what its voters, who did not see it, decide alone."""
     known, panel = index_panel(index, _causal(how))
-    if not panel.weights:
-        return {}
     shares = panel.decided(panel.pooled(known.votes), known.links)[0]
     return {
         utterance: tuple(own)
@@ -54,5 +57,7 @@ def held_out_hints(index: Index, how: VotingSettings) -> dict[str, Distribution]
 
 
 def _causal(how: VotingSettings) -> VotingSettings:
-    """The settings without a decoder that looks ahead."""
-    return how.model_copy(update={"dialogue": "none" if how.dialogue == "none" else "filter"})
+    """The settings with voters of the index alone, and no decoder that looks ahead."""
+    decoder = "none" if how.dialogue == "none" else "filter"
+    voters = tuple(voter for voter in how.voters or () if voter in INDEX_VOTERS)
+    return how.model_copy(update={"voters": voters or None, "dialogue": decoder})

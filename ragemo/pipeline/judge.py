@@ -222,7 +222,7 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
                     if votes.present[place, row] and weights.get(voter, 0) > 0
                 },
                 similarity=shown[0].similarity if shown else None,
-                disagreement=plan.disagreement.get(target),
+                disagreement=turns[target].disagreement,
                 silent=not turns[target].text.strip(),
             )
         )

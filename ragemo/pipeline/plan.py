@@ -49,7 +49,6 @@ class Plan:
         part_of: target -> which of the parts may speak to it.
         labels: the label set.
         own: targets whose dialogues are the index's own, so that their labels are known.
-        disagreement: target -> how much the ASR systems disagree on it.
         notes: what a person should know.
         manifest: what the run is, for its folder.
     """
@@ -66,7 +65,6 @@ class Plan:
     parts: Mapping[Cell, Index] = field(default_factory=dict)
     part_of: Mapping[str, Cell] = field(default_factory=dict)
     own: frozenset[str] = frozenset()
-    disagreement: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -205,17 +203,13 @@ def make_plan(
         part_of={target: one.part for target, one in found.items()},
         own=frozenset(target for target, one in found.items() if one.own),
         labels=labels,
-        disagreement={
-            target: share
-            for target, window in seen.windows.items()
-            if (share := window.target.disagreement) is not None
-        },
         notes=tuple(notes),
         manifest={
             "ragemo": __version__,
             "settings": settings.model_dump(mode="json", exclude={"index"}),
             "corpus": {"file": corpus.path.name, "format": corpus.format, "sha256": corpus.sha256},
             "transcript": transcript,
+            "notes": list(retrieval.notes) if retrieval else [],
             "uses_reference_transcripts": "reference"
             in (transcript, index.transcript if index else ""),
             "labels": labels.to_dict(),

@@ -39,7 +39,8 @@ def vote(
 
     Args:
         runs: at least one. The first one's transcripts and gold labels are the new run's.
-        settings: of retrieval and voting.
+        settings: of retrieval and voting. With an index, what was shut out when the runs were
+            made is shut out again only if these say so; `retrieval_of` has the first run's.
         out: the new run's folder.
         index: its voters vote anew, and the others are weighed by its labelled windows. Without
             one, the ballots of the runs' index voters stand, with the weights of the first run;
@@ -107,6 +108,7 @@ def vote(
                 "limit": first.manifest["settings"]["limit"],
             },
             **{name: first.manifest[name] for name in ("corpus", "transcript", "labels")},
+            "notes": list(retrieval.notes) if retrieval else [],
             "uses_reference_transcripts": any(
                 run.manifest["uses_reference_transcripts"] for run in runs
             )
@@ -127,6 +129,11 @@ def vote(
     )
     given = None if index is not None else _panel_of(first, settings)
     return carry_out(plan, settings, out, given=given, progress=progress)
+
+
+def retrieval_of(run: Run) -> dict[str, Any]:
+    """The retrieval settings that a run was made with, as a config's section."""
+    return dict(run.manifest["settings"]["retrieval"])
 
 
 def _check_same(first: Run, run: Run) -> None:

@@ -11,10 +11,12 @@ from ragemo.errors import SettingsError
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.hints import held_out_hints
 from ragemo.pipeline.questions import Question, Seen, prompt_of
+from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard
+from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
-from ragemo.retrieval.retrieve import Retrieval, common_belief
-from ragemo.retrieval.searcher import Neighbours
+from ragemo.retrieval.retrieve import Retrieval, common_belief, votes_of
+from ragemo.retrieval.searcher import Neighbours, Rows
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.settings import Settings
 from ragemo.types import Demonstration, Turn, Window
@@ -55,15 +57,7 @@ def checks_of(
     )
     turns = [index.turns[row] for row in rows]
     ids = [turn.utterance_id for turn in turns]
-    place = np.searchsorted(held_out, rows)
-    queries = Queries(
-        turns,
-        index.window_vectors[rows],
-        common_belief({name: votes[place] for name, votes in index.fitted.votes.items()}),
-        Guard(asked.exclude, asked.exclude_duplicates, asked.near_duplicates),
-    )
-    strategies = load_strategies(asked.strategy, index, seed=settings.seed, options=asked.options)
-    found = choose(strategies, index, queries, asked.k)
+    shown = _shown(index, rows, seen, settings)
     tried = Seen(
         windows={
             turn.utterance_id: index.window(row, len(index.turns))
@@ -71,12 +65,7 @@ def checks_of(
         },
         labels=seen.labels,
         templates=seen.templates,
-        demonstrations={
-            turn.utterance_id: index.demonstrations(
-                found, query, asked.k, settings.prompt.demonstration_context
-            )
-            for query, turn in enumerate(turns)
-        },
+        demonstrations=dict(zip(ids, shown, strict=True)),
         memory=dict(
             zip(
                 ids,
@@ -93,14 +82,42 @@ def checks_of(
         hints=held_out_hints(index, how) if seen.hints else {},
     )
     return [
-        Question(
-            prompt_of(tried, utterance, settings, model),
-            position,
-            (0,),
-        )
+        Question(prompt_of(tried, utterance, settings, model), position, (0,))
         for position, model in _distinct(models)
         for utterance in ids
     ]
+
+
+def _shown(
+    index: Index, rows: Rows, seen: Seen, settings: Settings
+) -> list[tuple[Demonstration, ...]]:
+    """The demonstrations of labelled windows of an index, by their rows.
+
+    Where what is shown depends on what the index's voters have learned, they are asked without
+    the window's own fold: its label would have swayed them.
+    """
+    asked, k = settings.retrieval, settings.retrieval.k
+    learned = asked.strategy != ("knn",) or any("shares" in t.uses for t in seen.templates.values())
+    folds = Folds([index.turns[row] for row in index.examples], asked.exclude)
+    guard = Guard(asked.exclude, asked.exclude_duplicates, asked.near_duplicates)
+    turns = [index.turns[row] for row in rows]
+    cells = [folds.cell(turn) if learned else () for turn in turns]
+    shown: dict[int, tuple[Demonstration, ...]] = {}
+    for cell in sorted(set(cells)):
+        own = [query for query, other in enumerate(cells) if other == cell]
+        part = index.without(~folds.seen(cell), asked.exclude) if learned else index
+        strategies = load_strategies(
+            asked.strategy, part, seed=settings.seed, options=asked.options
+        )
+        vectors = index.window_vectors[rows[own]]
+        there = [turns[query] for query in own]
+        beliefs = common_belief(votes_of(part, there, vectors, guard))
+        queries = Queries(there, vectors, beliefs, guard)
+        found = choose(strategies, part, queries, k)
+        for number, query in enumerate(own):
+            context = settings.prompt.demonstration_context
+            shown[query] = part.demonstrations(found, number, k, context)
+    return [shown[query] for query in range(len(rows))]
 
 
 def contentless_of(
@@ -117,18 +134,16 @@ def contentless_of(
     if settings.voting.calibration != "contextual" or settings.voting.pool == "majority":
         return []
     index = retrieval.index if retrieval else None
+    examples: Rows = np.zeros(0, dtype=np.int64)
+    if retrieval is not None and settings.retrieval.k:
+        examples = _foreign(retrieval, settings.retrieval.k)
     questions = []
     rng = np.random.default_rng(settings.seed)
     for number, text in enumerate(CONTENTLESS):
         turn = Turn(f"{CONTENTLESS_ID}-{number}", CONTENTLESS_ID, 0, "", None, text, "")
         shown: tuple[Demonstration, ...] = ()
         if index is not None and settings.retrieval.k:
-            if len(index.examples) < settings.retrieval.k:
-                raise SettingsError(
-                    f"voting.calibration contextual draws {settings.retrieval.k} demonstrations, "
-                    f"and the index has {len(index.examples)}; use batch"
-                )
-            drawn = rng.choice(index.examples, (1, settings.retrieval.k), replace=False)
+            drawn = rng.choice(examples, (1, settings.retrieval.k), replace=False)
             shown = index.demonstrations(
                 Neighbours(drawn, np.zeros(drawn.shape)),
                 0,
@@ -147,6 +162,22 @@ def contentless_of(
             prompt = prompt_of(own, turn.utterance_id, settings, model)
             questions.append(Question(prompt, position, tuple(range(settings.llm.samples))))
     return [replace(q, samples=(0,)) if models[q.model].exact else q for q in questions]
+
+
+def _foreign(retrieval: Retrieval, k: int) -> Rows:
+    """The examples to draw from: of dialogues that are not the corpus's own, if there are k.
+
+    Raises:
+        SettingsError: if the index has fewer than k examples at all.
+    """
+    index = retrieval.index
+    if len(index.examples) < k:
+        raise SettingsError(
+            f"voting.calibration contextual draws {k} demonstrations, and the index has "
+            f"{len(index.examples)}; use batch"
+        )
+    foreign = [row for row in index.examples if index.turns[row].dialogue_id not in retrieval.own]
+    return np.array(foreign, dtype=np.int64) if len(foreign) >= k else index.examples
 
 
 def _distinct(models: Sequence[LanguageModel]) -> list[tuple[int, LanguageModel]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ragemo.errors import DataError
+from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.plan import make_plan
-from ragemo.pipeline.questions import Question
+from ragemo.pipeline.questions import Question, templates_of
+from ragemo.prompting.templates import Template
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.settings import Settings
-from ragemo.types import Corpus, Prompt
+from ragemo.types import Corpus, Message, Prompt, Window
 
 
 def show_prompts(
@@ -47,40 +50,28 @@ def show_prompts(
     said = [u.id for u in corpus.utterances if u.dialogue_id == dialogue]
     up_to_it = said[: said.index(utterance) + 1]
 
-    def asked(**changes: Any) -> tuple[Question, ...]:
-        """The questions under other settings, so that what a part costs can be told."""
-        here = settings.model_copy(
-            update={
-                "limit": None,
-                **{
-                    section: getattr(settings, section).model_copy(update=values)
-                    for section, values in changes.items()
-                },
-            }
-        )
-        plan = make_plan(corpus, here, index=index, embedder=embedder, llm=llm, only=up_to_it)
-        return plan.questions[utterance]
-
-    questions = asked()
+    here = settings.model_copy(update={"limit": None})
+    plan = make_plan(corpus, here, index=index, embedder=embedder, llm=llm, only=up_to_it)
+    questions = plan.questions[utterance]
+    templates = templates_of(settings, [llm])
     parts = []
     for number, question in enumerate(questions, start=1):
         if len(questions) > 1:
             what = question.variant or "as it is without --vary"
             parts.append(f"=== prompt {number} of {len(questions)}: {what}")
-        parts.append(_described(question.prompt, llm))
-    no_demonstrations = asked(voting={"vary": ()}, retrieval={"k": 0})[0].prompt.tokens
-    no_context = asked(voting={"vary": ()}, prompt={"context": 0}, retrieval={"memory": 0})[
-        0
-    ].prompt.tokens
-    total = questions[0].prompt.tokens
-    parts.append(
-        f"Of the {total} tokens{' of the first' * (len(questions) > 1)}, the demonstrations take "
-        f"{total - no_demonstrations}, the earlier turns {total - no_context}."
-    )
+        parts.append(_described(question, plan.labels, templates, settings, llm))
     return "\n\n".join(parts)
 
 
-def _described(prompt: Prompt, llm: LanguageModel) -> str:
+def _described(
+    question: Question,
+    labels: LabelSet,
+    templates: Mapping[str, Template],
+    settings: Settings,
+    llm: LanguageModel,
+) -> str:
+    """One prompt: its messages, what is in it, and what each part takes."""
+    prompt = question.prompt
     about = "" if llm.counts_exactly else "about "
     lines = []
     so_far = 0
@@ -88,15 +79,56 @@ def _described(prompt: Prompt, llm: LanguageModel) -> str:
         total = llm.count_tokens(prompt.messages[:place])
         lines += [f"--- {message.role} ({about}{total - so_far} tokens)", message.content, ""]
         so_far = total
+    lines.append(f"--- {about}{prompt.tokens} tokens, to be answered in the form {prompt.form!r}")
+    window = prompt.window
+    if window is None:
+        return "\n".join(lines)
+    template = next(t for t in templates.values() if _renders(t, prompt, labels, settings))
+
+    def taken(**without: Any) -> str:
+        """The tokens of a part: what the prompt would be shorter by without it."""
+        bare = _rendered(template, prompt, labels, settings, **without)
+        return f"{about}{prompt.tokens - llm.count_tokens(bare)} tokens"
+
     alike = ", ".join(f"{one.label} {one.similarity:.2f}" for one in prompt.demonstrations)
-    context = len(prompt.window.context) if prompt.window else 0
-    lines += [
-        f"--- {about}{prompt.tokens} tokens, to be answered in the form {prompt.form!r}",
-        f"demonstrations: {len(prompt.demonstrations)}{f' ({alike})' * bool(alike)}"
-        + _dropped(prompt.dropped_demonstrations),
-        f"earlier turns: {context}" + _dropped(prompt.dropped_context),
-    ]
+    lines.append(
+        f"demonstrations: {len(prompt.demonstrations)}"
+        + (f" ({alike}), {taken(demonstrations=())}" if alike else "")
+        + _dropped(prompt.dropped_demonstrations)
+    )
+    context = len(window.context)
+    lines.append(
+        f"earlier turns: {context}"
+        + (f", {taken(window=Window((window.target,)))}" if context else "")
+        + _dropped(prompt.dropped_context)
+    )
+    if prompt.memory:
+        lines.append(f"recalled turns: {len(prompt.memory)}, {taken(memory=())}")
+    if prompt.hint is not None:
+        lines.append(f"the index's belief: {taken(hint=None)}")
+    if len(prompt.hypotheses) > 1:
+        lines.append(f"transcripts: {len(prompt.hypotheses)}, {taken(hypotheses=())}")
     return "\n".join(lines)
+
+
+def _rendered(
+    template: Template, prompt: Prompt, labels: LabelSet, settings: Settings, **changes: Any
+) -> tuple[Message, ...]:
+    """The messages of a prompt, or what they would be with other parts."""
+    parts: dict[str, Any] = {
+        "window": prompt.window,
+        "demonstrations": prompt.demonstrations,
+        "hint": prompt.hint,
+        "hypotheses": prompt.hypotheses,
+        "memory": prompt.memory,
+        **changes,
+    }
+    return template.render(labels=labels, order=settings.prompt.order, seed=settings.seed, **parts)
+
+
+def _renders(template: Template, prompt: Prompt, labels: LabelSet, settings: Settings) -> bool:
+    """Whether a prompt is of a template; `--vary template` takes several."""
+    return _rendered(template, prompt, labels, settings) == prompt.messages
 
 
 def _dropped(count: int) -> str:

@@ -51,7 +51,6 @@ def build_prompt(
         *(window.context if "context" in template.uses else ()),
     )
     remembered = len(memory) if "memory" in template.uses else 0
-    others = hypotheses if "hypotheses" in template.uses else ()
     things = len(demonstrations) + len(earlier)
 
     def without(dropped: int) -> Prompt:
@@ -78,7 +77,9 @@ def build_prompt(
             dropped_context=first,
             form=template.form,
             window=shown,
-            further=(*(turn.text for turn in earlier[first:remembered]), *others),
+            memory=earlier[first:remembered],
+            hypotheses=tuple(hypotheses) if "hypotheses" in template.uses else (),
+            hint=hint if "hint" in template.uses else None,
         )
 
     prompt = without(0)

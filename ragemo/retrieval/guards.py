@@ -7,7 +7,6 @@ the settings. Sessions, speakers and repeated texts can be shut out on top.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ragemo.corpus import words as corpus_words
 from ragemo.errors import SettingsError
 from ragemo.types import Turn
 
@@ -24,19 +24,13 @@ UNITS = ("dialogue", "session", "speaker")
 
 
 def fold(text: str) -> str:
-    """Lower case with letters and digits only, to tell repeated texts whatever their dress."""
-    return " ".join("".join(c if c.isalnum() else " " for c in text.casefold()).split())
-
-
-ALONE = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Han characters and kana, as a class of a regular expression: no blanks divide them."""
-
-_WORD = re.compile(rf"[{ALONE}]|[^\W{ALONE}]+")
+    """Words alone in lower case, to tell repeated texts whatever their dress: "he s"."""
+    return corpus_words.fold(text, apostrophe=" ")
 
 
 def words(text: str) -> list[str]:
-    """The folded words of a text; Han characters and kana, which no blank divides, one by one."""
-    return _WORD.findall(fold(text))
+    """The words of a text for search: "he's" is found by "he", too."""
+    return corpus_words.words(text, apostrophe=" ")
 
 
 @dataclass(frozen=True)

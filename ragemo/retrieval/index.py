@@ -142,10 +142,10 @@ class Index:
         """The same utterances under another weight, decay or length; nothing is embedded."""
         if composition == self.composition:
             return self
-        return self._changed(self.gold, composition, self.exclude)
+        return self._changed(self.gold, composition, self.exclude, self.factory)
 
     def without(self, left_out: Mask, exclude: str = "dialogue") -> Index:
-        """The index that would have been built if some examples had borne no label.
+        """The exact index that would have been built if some examples had borne no label.
 
         Args:
             left_out: which examples, shape (len(examples),); they stay as context.
@@ -155,9 +155,13 @@ class Index:
         gold = list(self.gold)
         for row in self.examples[left_out].tolist():
             gold[row] = None
-        return self._changed(gold, self.composition, exclude)
+        # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not be
+        # able to train it on these ("IVF700" on fewer), and a run would wait for each part.
+        return self._changed(gold, self.composition, exclude, "Flat")
 
-    def _changed(self, gold: Sequence[str | None], composition: Composition, exclude: str) -> Index:
+    def _changed(
+        self, gold: Sequence[str | None], composition: Composition, exclude: str, factory: str
+    ) -> Index:
         return Index(
             turns=self.turns,
             gold=gold,
@@ -167,7 +171,7 @@ class Index:
             embedder=self.embedder,
             transcript=self.transcript,
             corpus=self.corpus,
-            factory=self.factory,
+            factory=factory,
             window_vectors=self.window_vectors if composition == self.composition else None,
             exclude=exclude,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -20,7 +19,7 @@ from ragemo.retrieval.guards import Guard, words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.restrict import shut_out, twins
+from ragemo.retrieval.restrict import SAME_CORPUS, same_dialogues, shut_out, twins
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import OnlySettings
@@ -29,14 +28,6 @@ from ragemo.types import Demonstration, Distribution, Turn
 SAME_WEIGHTS = 0.97
 """Cosine of a text's vectors above which the weights count as unchanged: int8 arithmetic differs
 a little between processors, other weights differ a lot."""
-
-SAME_WORDS = 0.3
-"""Mean share of common words from which two dialogues of one id count as the same dialogue."""
-
-SAME_CORPUS = 0.12
-"""The same over all dialogues with an id of the index's, from which each of them counts as the
-same. A poor recogniser and a good one share .25 of the words of a corpus but next to nothing of
-many a dialogue; different dialogues, .03 (MELD) to .06 (Topical-Chat)."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +150,7 @@ def retrieve(
         for cell, rows in rows_of.items():
             part = parts[cell]
             there = [asked[row] for row in rows]
-            votes = _vote(part, there, asked_vectors[rows], guard)
+            votes = votes_of(part, there, asked_vectors[rows], guard)
             strategies = load_strategies(strategy, part, seed=seed, options=options or {})
             queries = Queries(there, asked_vectors[rows], common_belief(votes), guard)
             neighbours = choose(strategies, part, queries, k)
@@ -197,7 +188,8 @@ def _restricted(
         say = "left out" if left_out else "kept (retrieval.twins: leave-out leaves them out)"
         notes.append(
             f"{len(dialogues)} dialogues of the index share rare passages with dialogues of the "
-            f"corpus, as the same conversation would; they are {say}"
+            "corpus; if they are the same conversations, gold labels of what is predicted are in "
+            f"the index; they are {say}"
         )
         if left_out:
             unwanted |= twin
@@ -230,33 +222,29 @@ def _part(index: Index, folds: Folds, cell: Cell, guard: Guard) -> Index:
     return index.without(~seen, guard.exclude)
 
 
-def _vote(
+def votes_of(
     part: Index, turns: Sequence[Turn], vectors: Vectors, guard: Guard
 ) -> Mapping[str, Floats]:
+    """What the voters of an index, or of a part of it, say of windows, shape (n, L) each."""
     questions = questions_of(part, turns, vectors, guard)
     return {name: voter.distributions(questions) for name, voter in part.voters.items()}
 
 
 def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = False) -> set[str]:
-    """Ids of the dialogues that the index holds itself.
+    """Ids of the dialogues that the index holds itself, under the same id.
 
     An id alone does not tell: MELD numbers the dialogues of each split from 0. Unless the
     corpus is the same file, the words of the turns have to agree as well, in a dialogue or in
     all on the whole, as far as two transcripts of one recording do. To take a foreign dialogue
     for the index's own costs some examples; to take an own one for foreign would leak its labels.
+
+    A dialogue of a later corpus of a joined index has another id there ("NAME/id"), by which no
+    guard would know it. It is left out as a twin, see `ragemo.retrieval.restrict.twins`.
     """
     known = {(turn.dialogue_id, turn.turn): turn.text for turn in index.turns}
     if same_corpus:
         return {dialogue for dialogue, _ in known}
-    overlaps: dict[str, list[float]] = defaultdict(list)
-    for turn in turns:
-        other = known.get((turn.dialogue_id, turn.turn))
-        if other is not None and (ours := set(words(turn.text))):
-            theirs = set(words(other))
-            overlaps[turn.dialogue_id].append(len(ours & theirs) / len(ours | theirs))
-    if overlaps and fmean(chain.from_iterable(overlaps.values())) >= SAME_CORPUS:
-        return {dialogue for dialogue, _ in known}
-    return {dialogue for dialogue, shares in overlaps.items() if fmean(shares) >= SAME_WORDS}
+    return same_dialogues(known, turns)
 
 
 def same_words(pairs: Sequence[tuple[Turn, Turn]]) -> bool:

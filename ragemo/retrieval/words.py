@@ -1,9 +1,9 @@
 """The words themselves as a voter: what a sentence's vector rounds off, its words still say.
 
-Multinomial naive Bayes over words, word pairs and marks, each counted once an utterance; Han
-characters and kana stand for words. With c_lf how many utterances of label l have feature f, C_l
-their sum, q_f the feature's share in all labels, F_x the features of an utterance and mu the
-smoothing,
+Multinomial naive Bayes over words, word pairs and marks, each counted once an utterance;
+characters of scripts without blanks stand for words. With c_lf how many utterances of label l
+have feature f, C_l their sum, q_f the feature's share in all labels, F_x the features of an
+utterance and mu the smoothing,
 
     r_lf   = log( (c_lf + mu q_f) / (C_l + mu) / q_f )
     s_l(x) = sum_{f in F_x} r_lf / sqrt(|F_x|)
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragemo.retrieval.guards import ALONE
+from ragemo.corpus.words import CHARACTER, UNSPACED
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.scale import fit_scale, scaled
 
@@ -46,8 +46,8 @@ MOST_FEATURES = 200_000
 LONGEST = 40
 """Characters of a word that count; longer ones are no words."""
 
-_WORD = rf"[^\W{ALONE}]+"
-_TOKEN = re.compile(rf"[{ALONE}]|{_WORD}(?:['’]{_WORD})*|[!?.,…！？。，]+")
+_WORD = rf"[^\W{UNSPACED}]+"
+_TOKEN = re.compile(rf"{CHARACTER}|{_WORD}(?:['’]{_WORD})*|[!?.,…！？。，]+")
 
 
 def features(text: str) -> list[str]:

@@ -35,11 +35,12 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
     alone = index_alone(run, verdicts)
     others = {} if alone is None else {INDEX_ALONE: scored(run, alone)}
     own = scored(run, verdicts)
-    notes = []
+    notes: list[str] = []
     if len(own) < len(verdicts):
         notes.append(f"{len(verdicts) - len(own)} predicted utterances have no gold label")
     if run.manifest["uses_reference_transcripts"]:
         notes.append("reference transcripts were used: not allowed in a challenge run")
+    notes += run.manifest["notes"]
     if any(record["panel"]["decoder"] == "viterbi" for record in run.panels()):
         notes.append("labels rest on later turns, too (voting.dialogue: viterbi)")
     result = score(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragemo.corpus.consensus import fold
+from ragemo.corpus.words import fold, words
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_bytes, write_json
 from ragemo.labels import LabelSet
@@ -102,16 +102,16 @@ def dialogue_sketches(turns: Sequence[Turn]) -> dict[str, str]:
     A sample of the words that is the same for the same words, so that two of them tell how many
     two dialogues share (Broder, "On the resemblance and containment of documents", 1997).
     """
-    words: dict[str, set[str]] = defaultdict(set)
+    said: dict[str, set[str]] = defaultdict(set)
     for turn in turns:
-        words[turn.dialogue_id].update(fold(turn.text).split())
+        said[turn.dialogue_id].update(words(turn.text))
     return {
         dialogue: "".join(
             sorted(sha256_bytes(word.encode(errors="surrogatepass"))[:WIDTH] for word in own)[
                 :WORDS
             ]
         )
-        for dialogue, own in words.items()
+        for dialogue, own in said.items()
     }
 
 

@@ -86,7 +86,8 @@ def test_one_file_to_another_label_set(command):
 
 
 def test_equal_formats_get_numbers(command):
-    done = command("index", "build", "m.csv", "m.csv", "--out", "ix", "--quiet")
+    Path("again.csv").write_text(MELD + "\n", encoding="utf-8")
+    done = command("index", "build", "m.csv", "again.csv", "--out", "ix", "--quiet")
     assert [line.split(":")[0] for line in done.out.splitlines()] == ["meld", "meld2", "ix"]
     assert "meld2: 3 utterances, 0 labelled" in done.out
 

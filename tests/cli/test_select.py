@@ -48,6 +48,35 @@ def test_a_corpus_without_labels(command, spoken):
     assert table(Path("some.csv").read_text(encoding="utf-8")) == rows
 
 
+def test_what_is_there_is_not_overwritten_unasked(command, spoken):
+    flags = ["--labels", "meld", "--count", 3]
+    some = Path("some.csv")
+    some.write_text("mine", encoding="utf-8")
+    done = command("data", "select", spoken, *flags, "--out", some)
+    assert (done.code, done.out) == (2, "")
+    assert "some.csv exists" in done.err
+    assert "--overwrite" in done.err
+    assert some.read_text(encoding="utf-8") == "mine"
+    done = command("data", "select", spoken, *flags, "--out", some, "--overwrite")
+    assert (done.code, done.err) == (0, "some.csv: 3 utterances\n")
+    assert len(table(some.read_text(encoding="utf-8"))) == 3
+
+
+def test_the_corpus_itself_is_never_overwritten(command, spoken):
+    before = spoken.read_bytes()
+    linked = Path("linked.csv")
+    linked.symlink_to(spoken)
+    for out in (spoken, linked):
+        for more in ([], ["--overwrite"]):
+            done = command("data", "select", spoken, "--labels", "meld", "--out", out, *more)
+            assert (done.code, done.out) == (2, "")
+            assert "the corpus itself" in done.err
+            assert spoken.read_bytes() == before
+    done = command("data", "select", spoken, "--labels", "meld", "--out", ".", "--overwrite")
+    assert done.code == 2
+    assert "choose another --out" in done.err
+
+
 def test_without_labels_or_a_label_set_it_says_what_to_give(command, spoken):
     done = command("data", "select", spoken, "--count", 3)
     assert (done.code, done.out) == (2, "")

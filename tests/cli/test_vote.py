@@ -127,3 +127,29 @@ def test_what_nobody_said_can_be_left_out_by_unit(command, train, index):
         assert done.code == 0, done.err
         assert len(json.loads(Path(unit, "panel.json").read_text())["parts"]) > 1
     assert command("predict", train, "--leave-out", "planet", "--out", "z").code == 2
+
+
+def test_a_vote_shuts_out_what_the_run_shut_out_unless_told_otherwise(command, test_file, index):
+    chosen = "retrieval.only={labels: [sad, ang]}"
+    first = ("predict", test_file, "--index", index, "--llm", "none", "--limit", 12)
+    assert command(*first, "--set", chosen, "--out", "some").code == 0
+    assert command("vote", "some", "--index", index, "--out", "again").code == 0
+    assert (
+        command("vote", "some", "--index", index, "--set", "retrieval.only={}", "--out", "all").code
+        == 0
+    )
+    said = {name: Path(name, "predictions.csv").read_text() for name in ("some", "again", "all")}
+    assert said["some"] == said["again"] != said["all"]
+
+
+def test_a_vote_tells_that_transcripts_disagree_as_the_run_does(command, test_file, index):
+    rows = json.loads(Path(test_file).read_text())
+    heard = next(row for row in rows if row["need_prediction"] == "yes")
+    heard |= {"whispertiny": "quite another thing", "w2v2960": "rhubarb", "hubertlarge": "hm"}
+    Path("heard.json").write_text(json.dumps(rows))
+    first = ("predict", "heard.json", "--index", index, "--llm", "none", "--out", "run")
+    assert command(*first).code == 0
+    assert command("vote", "run", "--index", index, "--out", "again").code == 0
+    tables = [Path(name, "review.csv").read_text() for name in ("run", "again")]
+    assert tables[0] == tables[1]
+    assert "transcripts disagree" in tables[0]

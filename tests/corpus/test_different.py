@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from ragemo.corpus.consensus import fold
 from ragemo.corpus.different import most_different, transcript_disagreement
 from ragemo.corpus.transcripts import Transcript
+from ragemo.corpus.words import fold
 from ragemo.types import Utterance
 from tests.corpus.test_transcripts import corpus_like
 
@@ -28,6 +28,8 @@ def heard(*texts):
         (("", ""), 0),
         (("one", "two three four five six"), 1),
         (("oh no", "oh no", "oh yes"), (0 + 1 / 2 + 1 / 2) / 3),
+        (("我今天很开心。", "我今天很伤心"), 1 / 6),
+        (("ที่นี่", "ที่นั่น"), (2 / 2 + 2 / 3) / 2),
     ],
 )
 def test_disagreement_is_the_mean_word_error_rate_of_pairs(texts, rate):
@@ -85,6 +87,12 @@ def test_each_is_as_unlike_those_before_as_can_be():
     assert found[1] == Transcript("hymn of no shore", "d")
     for count in range(1, 7):
         assert most_different(chosen, hypotheses, count) == found[:count]
+
+
+def test_characters_tell_where_no_blank_divides_words():
+    hypotheses = {"a": "我今天很伤心", "b": "他们明年回来", "c": "我今天很开心吗"}
+    found = most_different(Transcript("我今天很开心", "x"), hypotheses)
+    assert [one.source for one in found] == ["x", "b", "a", "c"]
 
 
 def test_of_equal_words_the_first_system_is_taken():

@@ -21,7 +21,12 @@ from tests.corpus.test_corpora import corpus_file
 OTHER = LabelSet.from_dict({"name": "other", "labels": ["Glad", "Furious", "Mighty", "Neutral"]})
 MAPPING = {"Glad": "hap", "Furious": "angry", "Mighty": None}
 
-FIRST = make_corpus(
+
+def corpus_of(rows, labels=LABELS, sha256="a"):
+    return replace(make_corpus(rows, labels), sha256=sha256 * 64)
+
+
+FIRST = corpus_of(
     [
         {"dialogue": "d1", "text": "Who has eaten my marmalade again?", "emotion": "ang"},
         {"dialogue": "d1", "text": "Nobody touched your marmalade, Gregory.", "emotion": "neu"},
@@ -30,7 +35,7 @@ FIRST = make_corpus(
         {"dialogue": "d2", "text": "Hello.", "emotion": "hap"},
     ]
 )
-SECOND = make_corpus(
+SECOND = corpus_of(
     [
         {"dialogue": "d1", "text": "Who has eaten my marmalade again?", "emotion": "Furious"},
         {"dialogue": "d1", "text": "Nobody touched your marmalade, Greg!", "emotion": "Mighty"},
@@ -43,6 +48,7 @@ SECOND = make_corpus(
         {"dialogue": "d3", "text": "So be it.", "emotion": "bored", "needs_prediction": False},
     ],
     OTHER,
+    "b",
 )
 
 
@@ -155,6 +161,32 @@ def test_what_cannot_be_joined(names, mappings, says):
         join_corpora(corpora, LABELS, mappings)
 
 
+def test_the_same_file_twice_is_refused():
+    again = replace(FIRST, path=Path("copy.csv"))
+    with pytest.raises(SettingsError, match="give it once") as caught:
+        join_corpora([("one", FIRST), ("two", SECOND), ("three", again)], LABELS, {"two": MAPPING})
+    for part in ("'one' (corpus.csv)", "'three' (copy.csv)"):
+        assert part in str(caught.value)
+
+
+def test_a_chinese_copy_is_found():
+    """Other punctuation, and a character misheard in each utterance."""
+    said = [
+        "谁又把我的橘子酱吃光了？",
+        "没有人碰过你那宝贝橘子酱，老王。",
+        "嗯。",
+        "那为什么罐子空了？",
+    ]
+    heard = ["谁又把我的橘子浆吃光了", "没有人碰过你的宝贝橘子酱老王", "对", "那为什么罐子通了"]
+    others = [{"dialogue": f"{n}", "text": f"{n}号。", "emotion": "neu"} for n in range(9)]
+    own = [{"dialogue": "d", "text": text, "emotion": "neu"} for text in said]
+    one = corpus_of([*others, *own])
+    rows = [{"dialogue": "d", "text": text, "emotion": "ang"} for text in heard]
+    both = join_corpora([("one", one), ("two", corpus_of(rows, sha256="b"))], LABELS, {})
+    labelled = [u.id for u in both.corpus.utterances if u.needs_prediction and u.corpus == "two"]
+    assert labelled == ["two/d_2"]
+
+
 def test_a_clash_of_ids_is_found():
     clash = make_corpus([{"dialogue": "two/d3", "text": "Hello."}])
     with pytest.raises(DataError, match="another name"):
@@ -180,7 +212,7 @@ rows = st.lists(
 
 @given(st.lists(rows, min_size=1, max_size=3))
 def test_nothing_is_lost_and_every_utterance_is_counted(several):
-    corpora = [(f"c{n}", make_corpus(some)) for n, some in enumerate(several)]
+    corpora = [(f"c{n}", corpus_of(some, sha256=f"{n}")) for n, some in enumerate(several)]
     both = join_corpora(corpora, LABELS, {})
     utterances = both.corpus.utterances
     assert len({u.id for u in utterances}) == sum(map(len, several))
@@ -195,8 +227,8 @@ def test_nothing_is_lost_and_every_utterance_is_counted(several):
 
 @given(rows)
 def test_a_corpus_joined_with_itself_adds_no_conversation(some):
-    corpus = make_corpus(some)
-    both = join_corpora([("one", corpus), ("two", corpus)], LABELS, {}).corpus
+    corpus, copy = corpus_of(some), corpus_of(some, sha256="b")
+    both = join_corpora([("one", corpus), ("two", copy)], LABELS, {}).corpus
     for dialogue in both.dialogues:
         long = any(len(u.hypotheses["asr"].split()) > 5 for u in dialogue.utterances)
         if long and dialogue.id.startswith("two/"):

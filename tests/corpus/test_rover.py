@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.corpus.consensus import fold
 from ragemo.corpus.rover import vote
 from ragemo.corpus.transcripts import Transcript, choose_transcripts
+from ragemo.corpus.words import fold
 from ragemo.types import Utterance
 
 WORDS = st.sampled_from(["i", "I", "am", "not", "so", "so,", "sure", "Sure.", "—", "well-known"])

@@ -16,8 +16,9 @@ from rapidfuzz.distance import Levenshtein
 from sacrebleu.metrics import CHRF, TER
 
 from ragemo.corpus import consensus, transcripts
-from ragemo.corpus.consensus import METRICS, consensus_scores, fold
+from ragemo.corpus.consensus import METRICS, consensus_scores
 from ragemo.corpus.transcripts import Transcript, choose_transcripts, strategy_names
+from ragemo.corpus.words import fold
 from ragemo.errors import SettingsError
 from ragemo.types import Utterance
 

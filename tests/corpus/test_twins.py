@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ragemo.corpus import read_corpus
 from ragemo.corpus.twins import RARE, twin_dialogues
+from ragemo.corpus.words import words
 from tests.corpus.test_corpora import corpus_file
 
 WORDS = [a + b + c for a in "bdf" for b in "aeiou" for c in "lmnrstz"]
@@ -75,10 +76,17 @@ def test_what_everybody_says_is_no_sign():
     assert twin_dialogues(index, [("x", phrase), *renamed(KITCHEN, "x")]) == {"x": {"kitchen"}}
 
 
-def test_short_dialogues_are_no_sign():
-    assert (
-        twin_dialogues([*INDEX, ("short", "Hello again, Ann.")], [("x", "Hello again, Ann.")]) == {}
-    )
+def test_of_short_dialogues_the_very_words_tell():
+    index = [*INDEX, ("short", "Hello again, Ann."), ("shorter", "Hello, Ann.")]
+    assert twin_dialogues(index, [("x", "hello again"), ("x", "ANN")]) == {"x": {"short"}}
+    assert twin_dialogues(index, [("x", "Hello again, Ann. Tea?")]) == {}
+    assert twin_dialogues(index, [("x", "Hello, Ann.")]) == {}, "two words are chance"
+    often = [(f"{n}", "Hello again, Ann.") for n in range(RARE)]
+    assert twin_dialogues([*index, *often[1:]], [often[0]])["0"] == {
+        "short",
+        *map(str, range(1, RARE)),
+    }
+    assert twin_dialogues([*index, *often], [("x", "Hello again, Ann.")]) == {}
 
 
 def test_a_few_shared_words_are_chance():
@@ -118,6 +126,96 @@ def test_time_grows_with_the_words():
     started = time.process_time()
     twin_dialogues(invented(2, 1200), invented(3, 140))
     assert time.process_time() - started < 3
+
+
+# -- scripts without blanks --------------------------------------------------------------------
+
+UNSPACED = {
+    "Chinese": (
+        [
+            "谁又把我的橘子酱吃光了？",
+            "没有人碰过你那宝贝橘子酱，老王。",
+            "那为什么罐子空了，勺子还粘着呢？",
+        ],
+        [
+            "我们昨天在火车站等了三个小时。",
+            "对不起，老王，我的手机没电了。",
+            "下次你能不能早点告诉我呢？",
+        ],
+    ),
+    "Japanese": (
+        [
+            "わたしのジャムを食べたのはだれですか。",
+            "あなたの大事なジャムにはだれも触っていません。",
+        ],
+        ["きのう駅で三時間も待っていたんですよ。", "すみません、携帯の電池が切れてしまいました。"],
+    ),
+    "Thai": (
+        ["ใครกินแยมส้มของฉันหมดอีกแล้ว", "ไม่มีใครแตะแยมของเธอเลยนะ", "แล้วทำไมขวดถึงว่างเปล่าล่ะ"],
+        ["เมื่อวานเรารอที่สถานีรถไฟสามชั่วโมง", "ขอโทษนะ โทรศัพท์ฉันแบตหมด", "คราวหน้าบอกให้เร็วกว่านี้ได้ไหม"],
+    ),
+}
+"""Of each language two conversations, with punctuation in the first alone."""
+
+
+def misheard(texts, every):
+    """Without punctuation, in one piece, and every so many characters another one."""
+    said = words("".join(texts))
+    return "".join("嗯" if n % every == every // 2 else said[n] for n in range(len(said)))
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+@pytest.mark.parametrize("extra", [INDEX, []])
+def test_where_no_blank_divides_words_a_copy_is_found(language, extra):
+    jam, train = UNSPACED[language]
+    index = [*extra, *(("jam", text) for text in jam), *(("train", text) for text in train)]
+    assert twin_dialogues(index, [("x", text.rstrip("。？")) for text in jam]) == {"x": {"jam"}}
+    assert twin_dialogues(index, [("x", " ".join(jam))]) == {"x": {"jam"}}
+    assert twin_dialogues(index[: -len(train)], [("x", text) for text in train]) == {}
+    if extra:
+        assert twin_dialogues(index, [("x", misheard(jam, 12))]) == {"x": {"jam"}}
+        assert twin_dialogues(index, [("x", jam[1])]) == {"x": {"jam"}}
+
+
+@pytest.mark.parametrize("every", [9, 11, 14])
+def test_chinese_with_misheard_characters_is_found(every):
+    jam, train = UNSPACED["Chinese"]
+    heard = misheard(jam, every)
+    assert heard != "".join(words("".join(jam)))
+    index = [*INDEX, *(("jam", text) for text in jam), *(("train", text) for text in train)]
+    assert twin_dialogues(index, [("x", heard)]) == {"x": {"jam"}}
+
+
+FREQUENT = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自"
+
+
+def chinese(seed, dialogues, turns=8, length=9):
+    """Random talk: (dialogue id, text) pairs; common characters are said more often."""
+    draw = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, len(FREQUENT) + 1)
+    shares /= shares.sum()
+    return [
+        (f"{seed}_{dialogue}", "".join(draw.choice(list(FREQUENT), length, p=shares)) + "。")
+        for dialogue in range(dialogues)
+        for _ in range(turns)
+    ]
+
+
+def test_chinese_talk_of_the_same_characters_is_no_twin():
+    assert len(twin_dialogues(chinese(4, 60), chinese(5, 60))) <= 2
+
+
+@given(st.integers(0, 59), st.floats(0, 0.15), st.integers(0, 99))
+def test_every_chinese_copy_with_few_errors_is_found(which, errors, seed):
+    name, draw = f"4_{which}", np.random.default_rng(seed)
+    index = chinese(4, 60)
+    copy = "".join(
+        "嗯" if draw.random() < errors else character
+        for dialogue, text in index
+        if dialogue == name
+        for character in text.rstrip("。")
+    )
+    assert name in twin_dialogues(index, [("x", copy)])["x"]
 
 
 def pairs_of(name):

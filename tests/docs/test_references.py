@@ -22,7 +22,7 @@ from ragemo.prompting.templates import available_templates
 from ragemo.scoring.confusion import ScoredUtterance
 from ragemo.scoring.score import score
 from ragemo.settings import Settings
-from tests.docs.pages import PAGES, ROOT, blocks, code_words, page_id, prose
+from tests.docs.pages import PAGES, ROOT, RUN, blocks, code_words, page_id, prose
 from tests.test_rooms import ROOMS
 
 COMMANDS: Any = typer.main.get_command(app)
@@ -156,6 +156,12 @@ def test_every_key_of_a_score_is_on_the_runs_page() -> None:
     table = page.partition("| key | what it is |")[2].partition("\n\n")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert {word for cell in first_cells for word in re.findall(r"`(\w+)`", cell)} == keys
+
+
+@pytest.mark.parametrize("page", RUN, ids=page_id)
+def test_no_figures_are_still_to_come(page: Path) -> None:
+    """A name in capitals that fills a line keeps the place of figures that nobody put in."""
+    assert re.findall(r"^[ \t]*[A-Z][A-Z0-9_]+[ \t]*$", prose(page), re.MULTILINE) == []
 
 
 def test_settings_page_is_what_the_script_writes() -> None:

@@ -7,7 +7,7 @@ import pytest
 from ragemo.pipeline import estimate, make_plan
 from ragemo.retrieval.index import Index
 from ragemo.settings import resolve_settings
-from tests.conftest import FakeEmbedder, make_corpus
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM
 from tests.pipeline.inputs import ROWS, ask_all, asked_of, gold_of, mostly_right, varied
 
@@ -233,3 +233,38 @@ def test_without_checks_a_model_is_weighed_by_its_agreement(tmp_path, corpus, in
         run = ask_all(corpus, tmp_path / name, settings, index=index, llm=FakeLLM(varied))
         ((weighed,),) = [record["weighed"] for record in run.panels()]
         assert (weighed["by"], weighed["windows"]) == (how, 24)
+
+
+# -- its own label ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {},
+        {"prompt.template": "few-shot-soft"},
+        {"prompt.template": "hint"},
+        {"retrieval.strategy": ["emotion"]},
+        {"retrieval.strategy": ["ambiguous", "balanced"], "retrieval.exclude": "session"},
+    ],
+    ids=str,
+)
+def test_what_is_asked_about_a_window_does_not_change_with_its_own_label(own_corpus, overrides):
+    how = {"voting.checks": 12, "retrieval.k": 4} | overrides
+    target = make_corpus([{**row, "dialogue": f"q{n // 6}"} for n, row in enumerate(ROWS[:12])])
+    before = planned(target, Index.build(own_corpus, FakeEmbedder()), how)
+    asked = checked(before)[0]
+    rows = [
+        replace(u, emotion=next(n for n in LABELS.names if n != u.emotion)) if u.id == asked else u
+        for u in own_corpus.utterances
+    ]
+    flipped = replace(
+        own_corpus,
+        dialogues=tuple(
+            replace(d, utterances=tuple(u for u in rows if u.dialogue_id == d.id))
+            for d in own_corpus.dialogues
+        ),
+    )
+    after = planned(target, Index.build(flipped, FakeEmbedder()), how)
+    assert checked(after)[0] == asked
+    assert after.checks[0].prompt.messages == before.checks[0].prompt.messages

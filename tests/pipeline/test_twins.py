@@ -201,8 +201,3 @@ def test_nor_does_its_twin_in_another_corpus_speak_to_a_dialogue_of_the_first(tm
     assert found[0] == found[1]
     assert [note.rpartition("; ")[2] for note in found[0][2]] == ["they are left out"]
     assert kept[0] != kept[1]
-
-
-def test_the_same_file_twice_is_predicted_as_the_first(tmp_path):
-    index = index_of(QUERY, QUERY)
-    assert len(verdicts(QUERY, index, tmp_path)) == len(QUERY.utterances)

@@ -57,6 +57,7 @@ def test_characters_count_where_no_blank_divides_words():
     assert shut_out("我今天很开心", "我今天很伤心。", 0.8)  # five of six
     assert not shut_out("我今天很开心", "我今天很伤心。", 0.85)
     assert not shut_out("我今天很开心", "他们明年回来", 0.2)
+    assert shut_out("ใครกินแยมส้ม", "ใครกินแยมสด", 0.6)
 
 
 def test_without_words_nothing_is_alike():

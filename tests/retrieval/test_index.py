@@ -7,8 +7,10 @@ from ragemo.errors import SettingsError
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.retrieve import retrieve
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.settings import OnlySettings
 from tests.conftest import FakeEmbedder, make_corpus
 from tests.retrieval.worlds import CORPUS, build
 
@@ -107,6 +109,22 @@ def test_without_some_labels_it_is_the_index_of_a_corpus_that_never_had_them(ind
 
 def test_without_nothing_it_is_the_same(index):
     assert index.without(np.zeros(26, dtype=bool)).fingerprint == index.fingerprint
+
+
+@pytest.mark.parametrize("factory", ["IVF20,Flat", "HNSW32"])
+@pytest.mark.parametrize(
+    "asked",
+    [{"same_corpus": True}, {"only": OnlySettings(sessions=("s1",))}],
+    ids=["own dialogues", "only"],
+)
+def test_parts_of_an_approximate_index_need_no_windows_to_train_on(factory, asked):
+    index = build(factory=factory)
+    targets = list(range(6))
+    found = retrieve(index, FakeEmbedder(), index.turns, targets, k=4, **asked)
+    plain = retrieve(build(), FakeEmbedder(), index.turns, targets, k=4, **asked)
+    assert index.factory == factory
+    assert [one.demonstrations for one in found.found] == [o.demonstrations for o in plain.found]
+    assert [one.votes for one in found.found] == [one.votes for one in plain.found]
 
 
 def test_a_part_keeps_its_part_under_another_composition(index):

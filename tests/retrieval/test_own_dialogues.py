@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ragemo.corpus import read_corpus
+from ragemo.retrieval.restrict import twins
 from ragemo.retrieval.retrieve import own_dialogues
 from tests.conftest import make_turn
 from tests.retrieval.worlds import index_of
@@ -68,6 +69,43 @@ def test_without_common_ids_or_words_nothing_is_its_own():
     assert own_dialogues(OWN, [replace(turn, turn=turn.turn + 9) for turn in KNOWN]) == set()
     assert own_dialogues(OWN, [replace(turn, text="…") for turn in KNOWN]) == set()
     assert own_dialogues(OWN, []) == set()
+
+
+def joined_with(later):
+    """An index of a first corpus and a later one, whose ids begin with its name."""
+    first = [replace(turn, corpus="one") for turn in dialogue_of("0", ["Coffee?"] * 9)]
+    renamed = [replace(t, dialogue_id=f"two/{t.dialogue_id}", corpus="two") for t in later]
+    return index_of([*first, *renamed], ["neu"] * (len(first) + len(renamed)))
+
+
+def left_out(index, turns):
+    mask = twins(index, turns, own_dialogues(index, turns))
+    return {index.turns[row].dialogue_id for row in index.examples[mask]}
+
+
+SHORT = [*KNOWN, *dialogue_of("2", ["Hi.", "Hello, you."]), *dialogue_of("3", ["No!", "Hm?"])]
+
+
+def test_a_copy_of_a_later_corpus_has_its_twins_there():
+    """Also of dialogues that are too short, or understood too badly, to be told by their words."""
+    index = joined_with(SHORT)
+    assert own_dialogues(index, SHORT) == set(), "no guard by id knows them"
+    assert left_out(index, SHORT) == {"two/0", "two/1", "two/2", "two/3"}
+    heard = [*SHORT[:3], *dialogue_of("1", ["a bass lives a tonight", "", "ten harry a pill you"])]
+    assert left_out(index, heard) == {"two/0", "two/1"}, "nothing that is not asked about"
+
+
+def test_other_dialogues_of_the_ids_of_a_later_corpus_are_no_twins():
+    long = [*SHORT, *dialogue_of("4", [f"word{n}" for n in range(40)])]
+    others = [replace(turn, text=f"quite other{n} things") for n, turn in enumerate(long)]
+    assert left_out(joined_with(long), others) == set()
+    assert left_out(joined_with(long), [*SHORT[6:8], *others[8:]]) == {"two/2"}
+
+
+def test_a_joined_corpus_that_is_asked_about_leaves_nothing_out_for_all():
+    index = joined_with(SHORT)
+    assert own_dialogues(index, index.turns) >= {"0", "two/0", "two/3"}
+    assert left_out(index, index.turns) == set()
 
 
 @pytest.fixture(scope="module")

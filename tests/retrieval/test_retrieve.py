@@ -128,7 +128,7 @@ def test_the_labels_of_a_target_s_own_unit_change_not_one_digit_of_what_it_is_to
                 same_corpus=True,
                 k=5,
                 strategy=[name],
-                options=options,
+                options={name: options[name]} if name in options else {},
             )
             told.append((retrieval.found, [learned(part) for part in retrieval.parts.values()]))
     assert told[0] == told[1]

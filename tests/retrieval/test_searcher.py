@@ -11,6 +11,7 @@ from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Searcher
+from ragemo.retrieval.vectors import Composition
 from tests.conftest import LABELS, make_turn
 from tests.retrieval.worlds import kin, scattered, vector_index
 
@@ -159,11 +160,25 @@ def reach(index, name):
     return getattr(getattr(faiss_index, "hnsw", faiss_index), name, None)
 
 
-def test_an_index_without_some_labels_has_the_same_factory():
-    index = vector_index(VECTORS, factory="IVF8,Flat")
-    left_out = np.arange(COUNT) < 20
-    assert index.without(left_out).factory == "IVF8,Flat"
-    assert not index.without(left_out).searcher.exact
+@pytest.mark.parametrize("factory", ["IVF300,Flat", "HNSW32", "PQ8x4"])
+def test_an_index_without_some_labels_is_exact(factory):
+    """What is left may be too little to train such an index on."""
+    index = vector_index(VECTORS, factory=factory)
+    part = index.without(np.arange(COUNT) >= 12)
+    assert part.searcher.exact
+    assert part.factory == part.summary()["factory"] == "Flat"
+    plain = vector_index(VECTORS).without(np.arange(COUNT) >= 12)
+    assert part.fingerprint == plain.fingerprint
+    found, expected = (one.search(one.window_vectors[:9], TURNS[:9], 5) for one in (part, plain))
+    assert np.array_equal(found.rows, expected.rows)
+
+
+@pytest.mark.parametrize("factory", ["IVF8,Flat", "HNSW32"])
+def test_another_composition_keeps_the_factory(factory):
+    index = vector_index(VECTORS, factory=factory)
+    other = index.recomposed(Composition(weight=0.5))
+    assert other.factory == factory
+    assert not other.searcher.exact
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,17 @@ def test_hybrid_ranks_only_so_many_candidates():
     index, query = talk("xylophone"), queries_of(at(0), text="is it a xylophone")
     # Of two kinds of ranks one each: the nearest, and the best by words.
     assert chosen("hybrid", index, query, 1, candidates=1) in ([0], [5])
-    assert set(chosen("hybrid", index, query, 2, candidates=1)[:2]) <= set(range(6))
+    # Those without a rank follow, the nearest first.
+    assert chosen("hybrid", index, query, 6, candidates=1)[2:] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["mmr", "dpp"])
+def test_after_the_candidates_the_nearest_others_follow(name):
+    index, query = vector_index(at(10, 10, 20, 30, -60)), queries_of(at(0))
+    few = chosen(name, index, query, 5, relevance=0, candidates=3)
+    assert few == [0, 2, 1, 3, 4]  # the copy last of the three
+    many = chosen(name, index, query, 5, relevance=0, candidates=5)
+    assert many[:2] == [0, 4]
 
 
 # -- emotion ---------------------------------------------------------------------------------------
@@ -319,12 +329,19 @@ def test_vote_k_chooses_the_nearest_of_its_pool():
     index = vector_index(scattered(30, 4))
     pool = vote_k(index.window_vectors, 6).tolist()
     queries = queries_of(scattered(1, 4, seed=9))
-    found = chosen("vote-k", index, queries, 8, pool=6)
-    assert sorted(found[:6]) == sorted(pool)
-    assert found[6:] == [-1, -1]
+    found = chosen("vote-k", index, queries, 6, pool=6)
+    assert sorted(found) == sorted(pool)
     everybody = chosen("knn", index, queries, 30)
-    assert found[:6] == [row for row in everybody if row in pool]
+    assert found == [row for row in everybody if row in pool]
     assert chosen("vote-k", index, queries, 30) == everybody
+
+
+def test_a_pool_of_fewer_than_are_asked_for_is_refused():
+    index, queries = vector_index(scattered(30, 4)), queries_of(scattered(1, 4, seed=9))
+    with pytest.raises(SettingsError, match=r"vote-k\.pool: 6, and 7 demonstrations are asked for"):
+        chosen("vote-k", index, queries, 7, pool=6)
+    # Where the index itself has no more, a larger pool would help nobody.
+    assert chosen("vote-k", index, queries, 31, pool=30).count(-1) == 1
 
 
 def test_labels_do_not_sway_the_pool():
@@ -357,6 +374,7 @@ def test_rerank_goes_by_the_scores_of_the_cross_encoder(cross_encoder):
     assert chosen("rerank", index, query, 3, **options) == expected[:3]
     near = [row for row in expected if row < 4]
     assert chosen("rerank", index, query, 3, candidates=4, **options) == near[:3]
+    assert chosen("rerank", index, query, 6, candidates=4, **options) == [*near, 4, 5]
 
 
 def test_rerank_refuses_a_model_of_several_scores(tmp_path):

@@ -13,16 +13,27 @@ from ragemo.retrieval.retrieve import retrieve
 from ragemo.retrieval.strategies import STRATEGIES, Queries, choose, load_strategies
 from ragemo.retrieval.strategies.vote_k import vote_k
 from tests.conftest import LABELS, FakeEmbedder, make_turn
-from tests.retrieval.worlds import at, build, golds, index_of, kin, queries_of, turns, vector_index
+from tests.retrieval.worlds import (
+    at,
+    build,
+    golds,
+    index_of,
+    kin,
+    make_cross_encoder,
+    queries_of,
+    scattered,
+    turns,
+    vector_index,
+)
 
 OPTIONS = {
     "hybrid": {"candidates": 3},
     "mmr": {"relevance": 0.4, "candidates": 3},
     "dpp": {"relevance": 1.0, "candidates": 3},
     "rerank": {"candidates": 3},
-    "vote-k": {"pool": 4},
+    "vote-k": {"pool": 9},
 }
-"""Small numbers, so that a strategy reaches their end."""
+"""Small numbers, so that a strategy reaches their end; a pool has as many as are asked for."""
 
 guards = st.builds(
     Guard,
@@ -121,6 +132,41 @@ def test_no_planted_leak_is_chosen_and_all_else_that_is_asked_for(name, strategy
         assert np.array_equal(again.rows, found.rows[order])
 
     holds()
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_whoever_asks_for_more_gets_the_same_first(name, strategy):
+    @settings(deadline=None, max_examples=40)
+    @given(leaks(), st.integers(0, 8), st.integers(1, 9), st.booleans())
+    def holds(world, k, n, small):
+        index, queries = world
+        k, n = sorted((k, n))
+        (one,) = strategy(index, small=small)
+        assert np.array_equal(one.choose(queries, n)[:, :k], one.choose(queries, k))
+
+    holds()
+
+
+SEVERAL = [name for name in STRATEGIES if name != "rerank"]
+SMALL = {name: options for name, options in OPTIONS.items() if name in SEVERAL}
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.sampled_from(SEVERAL), min_size=2, max_size=4, unique=True),
+    st.integers(0, 8),
+    st.integers(1, 9),
+)
+def test_so_does_whoever_asks_several(seed, names, k, n):
+    index = vector_index(scattered(20, 4, seed), [LABELS.names[row % 3] for row in range(20)])
+    queries = queries_of(scattered(5, 4, seed + 1))
+    k, n = sorted((k, n))
+    options = {name: SMALL[name] for name in names if name in SMALL}
+    several = load_strategies(names, index, seed=0, options=options)
+    many, few = (choose(several, index, queries, count) for count in (n, k))
+    assert np.array_equal(many.rows[:, :k], few.rows)
+    assert np.array_equal(many.similarities[:, :k], few.similarities)
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -306,14 +352,37 @@ def test_the_options_there_are_are_named():
         load_strategies(["knn"], build(), seed=0, options={"knn": {"candidates": 1}})
 
 
-def test_options_of_a_strategy_that_is_not_asked_for_do_not_matter():
+def test_options_of_a_strategy_that_is_not_asked_for_are_refused():
     options = {"mmr": {"relevance": 0.5}}
-    assert len(load_strategies(["knn"], build(), seed=0, options=options)) == 1
+    said = r"retrieval\.options\.mmr: .*retrieval\.strategy is knn, dpp: add mmr there"
+    with pytest.raises(SettingsError, match=said):
+        load_strategies(["knn", "dpp"], build(), seed=0, options=options)
+    assert len(load_strategies(["knn", "mmr"], build(), seed=0, options=options)) == 2
 
 
 def test_a_cross_encoder_has_to_be_named_and_be_there(tmp_path):
     with pytest.raises(SettingsError, match=r"needs a cross-encoder.*retrieval\.options=\{rerank"):
         load_strategies(["rerank"], build(), seed=0, options={})
+    for model in (7, None, True, ["some"], ""):
+        with pytest.raises(SettingsError, match="by name or folder, found"):
+            load_strategies(["rerank"], build(), seed=0, options={"rerank": {"model": model}})
     options = {"rerank": {"model": str(tmp_path)}}
     with pytest.raises(ModelError, match="cannot load the cross-encoder"):
         load_strategies(["rerank"], build(), seed=0, options=options)
+
+
+def test_a_cross_encoder_is_loaded_once_for_all_parts(tmp_path, monkeypatch):
+    import sentence_transformers
+
+    loaded = []
+    original = sentence_transformers.CrossEncoder
+
+    def load(model, **options):
+        loaded.append(model)
+        return original(model, **options)
+
+    monkeypatch.setattr(sentence_transformers, "CrossEncoder", load)
+    options = {"rerank": {"model": str(make_cross_encoder(tmp_path))}}
+    for _ in range(3):
+        load_strategies(["rerank"], build(), seed=0, options=options)
+    assert loaded == [str(tmp_path)]

@@ -65,6 +65,10 @@ class Strategy(Protocol):
         Each is an example that the query may see (`Index.search` gives such, `Index.allowed`
         tells), none comes twice for a query, and a query's do not depend on the other queries.
         Where fewer than k are allowed, -1 stands in the last places.
+
+        Whoever asks for more gets the same ones first: for n > k the first k of
+        `choose(queries, n)` are `choose(queries, k)`, so that prompts with further examples
+        begin alike. (What an approximate index finds may change with how many are sought.)
         """
         ...
 
@@ -81,12 +85,19 @@ def load_strategies(
         options: strategy -> its options by name.
 
     Raises:
-        SettingsError: if there is no such strategy or option, or a value cannot be used.
+        SettingsError: if there is no such strategy or option, options are of a strategy that is
+            not among `names`, or a value cannot be used.
     """
     for name in [*names, *options]:
         if name not in STRATEGIES:
             raise SettingsError(
                 f"no retrieval strategy {name!r}: expected one of {', '.join(STRATEGIES)}"
+            )
+    for name in options:
+        if name not in names:
+            raise SettingsError(
+                f"retrieval.options.{name}: options of a strategy that is not used; "
+                f"retrieval.strategy is {', '.join(names)}: add {name} there, or leave them out"
             )
     strategies = []
     for name in names:
@@ -141,6 +152,18 @@ def best(index: Index, queries: Queries, query: int, scores: Floats, k: int) -> 
         allowed, own = allowed[near], own[near]
     order = np.lexsort((allowed, -own))[:k]
     return padded(index.examples[allowed[order]], k)
+
+
+def filled(index: Index, queries: Queries, chosen: Sequence[Sequence[int]], k: int) -> Rows:
+    """What was chosen for each query, then the nearest others that it may see; shape (n, k)."""
+    missing = any(len(own) < k for own in chosen)
+    nearest = index.search(queries.vectors, queries.turns, k * missing, queries.guard).rows
+    rows = np.empty((len(queries.turns), k), dtype=np.int64)
+    for query, own in enumerate(chosen):
+        in_order = dict.fromkeys([*own, *nearest[query].tolist()])
+        found = [row for row in in_order if row >= 0]
+        rows[query] = padded(np.array(found, dtype=np.int64), k)
+    return rows
 
 
 def check_count(option: str, value: object) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries, padded
+from ragemo.retrieval.strategies import Queries, filled
 
 
 class Ambiguous:
@@ -28,16 +28,13 @@ class Ambiguous:
             index.search_label(label, queries.vectors, queries.turns, k, queries.guard)
             for label in range(len(index.labels))
         ]
-        everybody = index.search(queries.vectors, queries.turns, k, queries.guard).rows
         likeliest_first = np.argsort(-queries.beliefs.round(9), axis=1, kind="stable")
-        chosen = np.empty((len(queries.turns), k), dtype=np.int64)
+        chosen = []
         for query in range(len(queries.turns)):
             two = [by_label[label] for label in likeliest_first[query, :2]]
             rows = np.concatenate([found.rows[query] for found in two])
             similarities = np.concatenate([found.similarities[query] for found in two])
             own = rows[np.lexsort((rows, -similarities))]
-            # Where the two labels have too few examples, the nearest of the others follow.
-            in_order = dict.fromkeys([*own[own >= 0].tolist(), *everybody[query].tolist()])
-            left = np.array([row for row in in_order if row >= 0], dtype=np.int64)
-            chosen[query] = padded(left, k)
-        return chosen
+            chosen.append(own[own >= 0].tolist())
+        # Where the two labels have too few examples, the nearest of the others follow.
+        return filled(index, queries, chosen, k)

@@ -5,8 +5,8 @@ query and gamma the weight of relevance, the chosen set Y of size k has a large 
 
     L_ij = exp(gamma r_i) S_ij exp(gamma r_j),    restricted to Y
 
-found greedily: each example adds the most to log det L_Y. Once no example adds anything that
-is not there already, the nearest ones fill up.
+found greedily: each example adds the most to log det L_Y. Once no candidate adds anything that
+is not there already, the nearest ones fill up; after the candidates the nearest others follow.
 
 Source: Kulesza and Taskar, "k-DPPs", ICML (2011); Chen, Zhang and Zhou, "Fast greedy MAP
 inference for determinantal point process to improve recommendation diversity", NeurIPS (2018);
@@ -20,7 +20,7 @@ import numpy as np
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries, check_count, check_number
+from ragemo.retrieval.strategies import Queries, check_count, check_number, filled
 
 NOTHING_NEW = 1e-9
 """What an example adds at least, as a share of its own quality."""
@@ -53,18 +53,16 @@ class Dpp:
 
     def choose(self, queries: Queries, k: int) -> Rows:
         """See `ragemo.retrieval.strategies.Strategy`."""
-        near = self._index.search(
-            queries.vectors, queries.turns, max(self._candidates, k), queries.guard
-        )
-        chosen = np.full((len(queries.turns), k), -1, dtype=np.int64)
+        near = self._index.search(queries.vectors, queries.turns, self._candidates, queries.guard)
+        chosen = []
         for query, rows in enumerate(near.rows):
             rows = rows[rows >= 0]
             vectors = self._index.window_vectors[rows].astype(np.float64)
             # exp(gamma (r - 1)): the factor common to all changes no choice.
             quality = np.exp(self._relevance * (near.similarities[query, : len(rows)] - 1))
             picks = _greedy(vectors * quality[:, None], k)
-            chosen[query, : len(picks)] = rows[picks]
-        return chosen
+            chosen.append(rows[picks].tolist())
+        return filled(self._index, queries, chosen, k)
 
 
 def _greedy(features: Floats, k: int) -> list[int]:

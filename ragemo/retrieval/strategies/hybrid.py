@@ -1,10 +1,12 @@
 """Similar by vector and by word: dense and sparse ranks fused.
 
-With r_dense(e) and r_sparse(e) the ranks of an example among the 100 nearest by window vector
-and the 100 best by BM25 over the words of the target utterances (from 1; a missing rank adds 0, and
-an example without a word of the query's has no sparse rank),
+With r_dense(e) and r_sparse(e) the ranks of an example among the C nearest by window vector and
+the C best by BM25 over the words of the target utterances (from 1; a missing rank adds 0, and an
+example without a word of the query's has no sparse rank),
 
     score(e) = 1 / (60 + r_dense(e)) + 1 / (60 + r_sparse(e))
+
+After those with a rank the nearest others follow.
 
 Source: Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and
 individual rank learning methods", SIGIR (2009); Robertson and Zaragoza, "The probabilistic
@@ -19,7 +21,7 @@ from ragemo.retrieval.guards import words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries, best, check_count
+from ragemo.retrieval.strategies import Queries, best, check_count, filled
 
 DAMPING = 60
 """Keeps the first ranks from deciding everything; the value of the source."""
@@ -31,7 +33,7 @@ class Hybrid:
     Args:
         index: what is chosen from.
         seed: of nothing here.
-        candidates: how many of the nearest and of the best by BM25 have a rank, at least 1.
+        candidates: C, how many of the nearest and of the best by BM25 have a rank, at least 1.
 
     Raises:
         SettingsError: if `candidates` is no such number.
@@ -51,9 +53,9 @@ class Hybrid:
 
     def choose(self, queries: Queries, k: int) -> Rows:
         """See `ragemo.retrieval.strategies.Strategy`."""
-        count = max(self._candidates, k)
+        count = self._candidates
         dense = self._index.search(queries.vectors, queries.turns, count, queries.guard).rows
-        chosen = np.full((len(queries.turns), k), -1, dtype=np.int64)
+        chosen = []
         for query, turn in enumerate(queries.turns):
             by_words = self._sparse(turn.text)
             sparse = best(self._index, queries, query, by_words, count)
@@ -62,9 +64,8 @@ class Hybrid:
             for ranked in (dense[query], sparse[sparse >= 0][shared]):
                 for rank, row in enumerate(ranked[ranked >= 0].tolist(), start=1):
                     scores[row] = scores.get(row, 0.0) + 1 / (DAMPING + rank)
-            first = sorted(scores, key=lambda row: (-scores[row], row))[:k]
-            chosen[query, : len(first)] = first
-        return chosen
+            chosen.append(sorted(scores, key=lambda row: (-scores[row], row)))
+        return filled(self._index, queries, chosen, k)
 
     def _sparse(self, text: str) -> Floats:
         """BM25 of each example, shape (E,)."""

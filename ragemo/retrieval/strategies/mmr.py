@@ -5,6 +5,8 @@ and lambda the weight of relevance,
 
     lambda sim(e, q) - (1 - lambda) max_{s in S} sim(e, s)
 
+After the candidates the nearest others follow.
+
 Source: Carbonell and Goldstein, "The use of MMR, diversity-based reranking for reordering
 documents and producing summaries", SIGIR (1998).
 """
@@ -15,7 +17,7 @@ import numpy as np
 
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows
-from ragemo.retrieval.strategies import Queries, check_count, check_number
+from ragemo.retrieval.strategies import Queries, check_count, check_number, filled
 
 
 class Mmr:
@@ -42,21 +44,21 @@ class Mmr:
 
     def choose(self, queries: Queries, k: int) -> Rows:
         """See `ragemo.retrieval.strategies.Strategy`."""
-        near = self._index.search(
-            queries.vectors, queries.turns, max(self._candidates, k), queries.guard
-        )
-        chosen = np.full((len(queries.turns), k), -1, dtype=np.int64)
+        near = self._index.search(queries.vectors, queries.turns, self._candidates, queries.guard)
+        chosen: list[list[int]] = []
         for query, rows in enumerate(near.rows):
             rows = rows[rows >= 0]
             vectors = self._index.window_vectors[rows].astype(np.float64)
             gains = self._relevance * near.similarities[query, : len(rows)]
             nearest_chosen = np.zeros(len(rows))
             left = np.ones(len(rows), dtype=bool)
+            own: list[int] = []
             for place in range(min(k, len(rows))):
                 values = gains - (1 - self._relevance) * nearest_chosen
                 pick = int(np.where(left, values.round(9), -np.inf).argmax())
-                chosen[query, place] = rows[pick]
+                own.append(int(rows[pick]))
                 left[pick] = False
                 similarities = vectors @ vectors[pick]
                 nearest_chosen = np.maximum(nearest_chosen, similarities) if place else similarities
-        return chosen
+            chosen.append(own)
+        return filled(self._index, queries, chosen, k)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Rows, Searcher
@@ -36,11 +37,14 @@ class VoteK:
         pool: how many examples the pool has, at least 1.
 
     Raises:
-        SettingsError: if `pool` is no such number.
+        SettingsError: if `pool` is no such number, or more are asked for than the pool has while
+            the index has others.
     """
 
     def __init__(self, index: Index, *, seed: int, pool: int = 500) -> None:
         check_count("vote-k.pool", pool)
+        self._pool = pool
+        self._examples = len(index.examples)
         chosen = vote_k(index.window_vectors[index.examples], pool)
         self._searcher = Searcher(
             index.window_vectors, index.turns, index.examples[np.sort(chosen)]
@@ -48,6 +52,12 @@ class VoteK:
 
     def choose(self, queries: Queries, k: int) -> Rows:
         """See `ragemo.retrieval.strategies.Strategy`."""
+        if self._pool < min(k, self._examples):
+            raise SettingsError(
+                f"retrieval.options.vote-k.pool: {self._pool}, and {k} demonstrations are asked "
+                "for (retrieval.k, times llm.samples where demonstrations vary); expected a pool "
+                "of as many or more"
+            )
         return self._searcher.search(queries.vectors, queries.turns, k, queries.guard).rows
 
 
