@@ -25,8 +25,8 @@ import numpy as np
 
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings
 from ragemo.corpus import choose_transcripts
-from ragemo.corpus.consensus import fold
 from ragemo.corpus.transcripts import REFERENCE
+from ragemo.corpus.words import fold
 from ragemo.labels import LabelSet
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.scoring.confusion import ScoredUtterance
