@@ -1,17 +1,23 @@
-"""Voters made up for the tests: ballots of any kind, and voters of a known worth."""
+"""Made up for the tests: ballots of any kind, voters of a known worth, dialogues and files."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from hypothesis import settings
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from ragemo.errors import DataError
 from ragemo.types import Ballot, Turn
-from ragemo.voting.panel import Labelled
-from ragemo.voting.transitions import count_transitions, links_of
+from ragemo.voting.imported import Imported, read_ballots
+from ragemo.voting.panel import POOLS, Labelled
+from ragemo.voting.transitions import Links, Transitions, count_transitions, links_of
 from ragemo.voting.votes import Floats, Integers, Votes, count_votes, votes_of_arrays
 from tests.conftest import LABELS, make_turn
 
@@ -19,6 +25,15 @@ SIZE = len(LABELS)
 
 some_examples = settings(deadline=None, max_examples=25)
 """For properties of what `electorates` draws, which takes its time."""
+
+many_examples = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+"""For properties of files, each written over the last in one folder."""
+
+every_pool = pytest.mark.parametrize("pool", POOLS)
 
 
 def names(count: int) -> list[str]:
@@ -121,3 +136,61 @@ def turns_of(count: int, length: int = 10) -> list[Turn]:
 def log_loss(shares: Floats, gold: Integers) -> float:
     """The mean of -log P(gold)."""
     return float(-np.log(np.maximum(shares[np.arange(len(gold)), gold], 1e-12)).mean())
+
+
+# -- dialogues -----------------------------------------------------------------------------------
+
+
+speakers = st.text("ABCD-", min_size=1, max_size=7)
+"""Of one dialogue, as `linked` takes them."""
+
+
+def linked(*dialogues: str) -> Links:
+    """The links of dialogues given by their speakers, a letter each; "-" is an unknown one."""
+    return links_of(
+        [
+            make_turn(number=turn, dialogue_id=f"d{number}", speaker=speaker.strip("-"))
+            for number, speakers in enumerate(dialogues)
+            for turn, speaker in enumerate(speakers)
+        ]
+    )
+
+
+def sticky(own_strength: float = 1.0, other_strength: float = 1.0) -> Transitions:
+    """Even label shares; an own label stays with .8, another's comes over with .6."""
+    even = np.full(3, 1 / 3)
+    return Transitions(
+        even,
+        np.full((3, 3), 0.1) + 0.7 * np.eye(3),
+        np.full((3, 3), 0.2) + 0.4 * np.eye(3),
+        own_strength,
+        other_strength,
+    )
+
+
+# -- files of predictions ------------------------------------------------------------------------
+
+
+def put(folder: Path, content: str | bytes, name: str = "audio.csv") -> Path:
+    """The file, written."""
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def json_lines(*rows: Any) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def read(folder: Path, content: str | bytes, **how: Any) -> Imported:
+    """The ballots of a file of this content."""
+    return read_ballots(put(folder, content), LABELS, **how)
+
+
+def problem(folder: Path, content: str | bytes, **how: Any) -> str:
+    """The one message about a file of this content, from behind its path."""
+    with pytest.raises(DataError) as caught:
+        read(folder, content, **how)
+    message = str(caught.value)
+    assert message.startswith(str(folder / "audio.csv"))
+    return message.removeprefix(str(folder / "audio.csv"))
