@@ -1,6 +1,6 @@
 """What several transcripts of an utterance are worth to a language model.
 
-    python scripts/bench/hypotheses.py INDEX CORPUS OUT [--limit 200] [--llm smollm2]
+    python scripts/bench/hypotheses.py INDEX CORPUS OUT [--limit 200] [--llm smollm2] [--rows ...]
 
 INDEX is a folder of `ragemo index build` on a file with ASR hypotheses, CORPUS a labelled file of
 other dialogues with as many and with reference transcripts. Rows: one prompt about each transcript
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--limit", type=int, default=200)
     parser.add_argument("--llm", default="smollm2")
+    parser.add_argument("--rows", nargs="+", help="of these names, beside the default")
     options = parser.parse_args()
     index = Index.load(options.index)
     corpus = read_corpus(options.corpus, labels=index.labels)
@@ -56,6 +57,8 @@ def main() -> None:
     print("| transcript | model alone | UAR | to the default | voted | to the default |")
     print("| --- | ---: | ---: | --- | ---: | --- |")
     for name, changes in rows.items():
+        if name not in (DEFAULT_TRANSCRIPT, *(options.rows or rows)):
+            continue
         data = {"limit": options.limit, **changes}
         data["llm"] = {"model": options.llm, **changes.get("llm", {})}
         settings = resolve_settings(data)
