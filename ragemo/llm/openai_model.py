@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
@@ -26,7 +27,7 @@ from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
 from ragemo.llm.prices import find_price
 from ragemo.llm.replies import Reply, read_reply
-from ragemo.llm.requests import THINKING_TOKENS, answer_room, chat_request
+from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
 from ragemo.llm.tokens import estimate_prompt_tokens
 from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
 
@@ -138,6 +139,11 @@ class OpenAIModel:
         }
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Who is asked."""
+        return self._endpoint
+
+    @property
     def capabilities(self) -> Capabilities:
         """What the endpoint has shown so far."""
         return self._capabilities
@@ -175,12 +181,9 @@ class OpenAIModel:
         """
         ballots: list[Ballot] = []
         while waiting := samples[len(ballots) :]:
-            together = 1
-            while together < len(waiting) and waiting[together] == waiting[0] + together:
-                together += 1
             started = time.perf_counter()
             try:
-                reply = await self._complete(prompt, labels, waiting[0], together)
+                reply = await self._complete(prompt, labels, waiting)
             except CallError as error:
                 if error.unreachable and not self._connection.reached:
                     raise EndpointError(str(error), retryable=True) from None
@@ -190,22 +193,97 @@ class OpenAIModel:
                     for sample in waiting
                 ]
                 break
-            usages = reply.usages(self._price, time.perf_counter() - started)
-            for sample, answer, tokens, usage in zip(
-                waiting, reply.answers, reply.tokens, usages, strict=False
-            ):
-                read = read_answer(answer, prompt.form, labels, prompt.window, prompt.further)
-                ballots.append(
-                    Ballot(
-                        utterance_id=prompt.utterance_id,
-                        voter=self.name,
-                        sample=sample,
-                        distribution=self._distribution(answer, read, tokens, labels),
-                        answer=self._endpoint.scrub(answer)[:LONGEST_ANSWER],
-                        usage=usage,
-                        details=self._details(read),
-                    )
+            seconds = time.perf_counter() - started
+            ballots += self.ballots(prompt, labels, waiting, reply, seconds=seconds)
+        return ballots
+
+    def call(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> Call:
+        """What to send for the first of some samples, and for those after it that fit in.
+
+        Answers with consecutive numbers are asked for together, as many as the endpoint is known
+        to give at once.
+        """
+        able = self._capabilities
+        together = 1
+        while together < len(samples) and samples[together] == samples[0] + together:
+            together += 1
+        n = min(together, able.largest_n)
+        request = chat_request(
+            prompt,
+            labels,
+            able,
+            model=self.name,
+            n=n,
+            seed=self._seed + samples[0],
+            temperature=self._temperature,
+            max_answer_tokens=self._max_answer_tokens,
+        )
+        return Call(request, n, able)
+
+    def after_refusal(self, call: Call, error: CallError) -> None:
+        """Learn from a refused call, so that it can be made again in another way.
+
+        Raises:
+            CallError: the error, if the endpoint complains of nothing that can be changed.
+            EndpointError: if every call would be refused.
+        """
+        if not error.complaint:
+            raise error
+        if self._capabilities is call.able:  # else a call beside this one has learned since
+            self._capabilities = self._after_refusal(error, call.n)
+
+    def after_reply(self, call: Call, prompt: Prompt, labels: LabelSet, reply: Reply) -> bool:
+        """Learn from a reply; whether it can be used, else the call has to be made again."""
+        if reply.thought_too_long and not call.able.thinks:
+            self._capabilities = replace(self._capabilities, thinks=True)
+            return False
+        if (
+            self._constraint == "auto"
+            and call.able.constraint == "grammar"
+            and prompt.form == "label"
+            and reply.ignores_grammar(labels)
+        ):
+            if self._capabilities.constraint == "grammar":
+                self._capabilities = replace(self._capabilities, constraint="json_schema")
+            return False
+        if 0 < len(reply.answers) < call.n and self._capabilities.largest_n >= call.n:
+            self._capabilities = replace(self._capabilities, largest_n=len(reply.answers))
+        return True
+
+    def ballots(
+        self,
+        prompt: Prompt,
+        labels: LabelSet,
+        samples: Sequence[int],
+        reply: Reply,
+        *,
+        seconds: float = 0.0,
+        share: float = 1.0,
+    ) -> list[Ballot]:
+        """The ballots of a reply, for as many of the samples as it has answers.
+
+        Args:
+            prompt, labels, samples: as for `call`.
+            reply: to that call.
+            seconds: that it took.
+            share: of the list price that was paid.
+        """
+        ballots = []
+        usages = reply.usages(self._price and self._price.at(share), seconds)
+        parts = zip(samples, reply.answers, reply.tokens, usages, strict=False)
+        for sample, answer, tokens, usage in parts:
+            read = read_answer(answer, prompt.form, labels, prompt.window, prompt.further)
+            ballots.append(
+                Ballot(
+                    utterance_id=prompt.utterance_id,
+                    voter=self.name,
+                    sample=sample,
+                    distribution=self._distribution(answer, read, tokens, labels),
+                    answer=self._endpoint.scrub(answer)[:LONGEST_ANSWER],
+                    usage=usage,
+                    details=self._details(read),
                 )
+            )
         return ballots
 
     async def close(self) -> None:
@@ -273,7 +351,7 @@ class OpenAIModel:
         self._capabilities = replace(able, top_logprobs=MOST_ALTERNATIVES)
         try:
             prompt = Prompt("doctor", (Message("user", QUESTION),), tokens=16)
-            reply = await self._complete(prompt, labels, 0, 1)
+            reply = await self._complete(prompt, labels, (0,))
         finally:
             if not self._label_probabilities:
                 self._capabilities = replace(self._capabilities, top_logprobs=0)
@@ -295,8 +373,8 @@ class OpenAIModel:
             for key, value in read.details.items()
         }
 
-    async def _complete(self, prompt: Prompt, labels: LabelSet, sample: int, most: int) -> Reply:
-        """At least one answer and at most `most`, learning what the endpoint can do on the way.
+    async def _complete(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> Reply:
+        """An answer to the first of some samples at least, learning what the endpoint can do.
 
         It ends: each turn that brings no reply takes a capability away or gives room to think,
         here or in a call that runs beside this one, and there are few to take.
@@ -307,38 +385,17 @@ class OpenAIModel:
         """
         wasted: list[Reply] = []
         while True:
-            able = self._capabilities
-            n = min(most, able.largest_n)
-            request = self._request(prompt, labels, able, sample=sample, n=n)
+            call = self.call(prompt, labels, samples)
             try:
-                reply = read_reply(await self._connection.complete(request), n, prompt.tokens)
+                completion = await self._connection.complete(call.request)
             except CallError as error:
-                if not error.complaint:
-                    raise
-                if self._capabilities is able:  # else a call beside this one has learned since
-                    self._capabilities = self._after_refusal(error, n)
+                self.after_refusal(call, error)
                 continue
-            if reply.thought_too_long and not able.thinks:
-                self._capabilities = replace(self._capabilities, thinks=True)
-            elif (
-                self._constraint == "auto"
-                and able.constraint == "grammar"
-                and prompt.form == "label"
-                and reply.ignores_grammar(labels)
-            ):
-                if self._capabilities.constraint == "grammar":
-                    self._capabilities = replace(self._capabilities, constraint="json_schema")
-            else:
+            reply = read_reply(completion, call.n, prompt.tokens)
+            if self.after_reply(call, prompt, labels, reply):
                 break
             wasted.append(reply)
-        if 0 < len(reply.answers) < n and self._capabilities.largest_n >= n:
-            self._capabilities = replace(self._capabilities, largest_n=len(reply.answers))
-        if not reply.answers:
-            # The endpoint was asked and had nothing to say: an empty answer, no failure.
-            reply = replace(reply, answers=("",), ends=(None,), tokens=((),))
-        for other in wasted:
-            reply = reply.and_paid_for(other)
-        return reply
+        return reduce(Reply.and_paid_for, wasted, reply.or_empty())
 
     def _after_refusal(self, error: CallError, n: int) -> Capabilities:
         learned = self._capabilities.after_refusal(error.complaint, n)
@@ -349,17 +406,3 @@ class OpenAIModel:
                 f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
             ) from None
         return learned
-
-    def _request(
-        self, prompt: Prompt, labels: LabelSet, able: Capabilities, *, sample: int, n: int
-    ) -> dict[str, Any]:
-        return chat_request(
-            prompt,
-            labels,
-            able,
-            model=self.name,
-            n=n,
-            seed=self._seed + sample,
-            temperature=self._temperature,
-            max_answer_tokens=self._max_answer_tokens,
-        )

@@ -56,6 +56,15 @@ class Reply:
             for answer, end in zip(self.answers, self.ends, strict=True)
         )
 
+    def or_empty(self) -> Reply:
+        """This reply, or one empty answer if there is none at all.
+
+        The endpoint was asked and had nothing to say: an empty answer, no failure.
+        """
+        if self.answers:
+            return self
+        return replace(self, answers=("",), ends=(None,), tokens=((),))
+
     def and_paid_for(self, wasted: Reply) -> Reply:
         """This reply with the tokens of one that could not be used."""
         return replace(

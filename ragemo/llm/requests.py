@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from ragemo.labels import LabelSet
@@ -15,6 +16,21 @@ JSON_TOKENS = 16
 """Room for the braces and the key around a label, in an answer by JSON schema."""
 THINKING_TOKENS = 4_096
 """Room for the thoughts of a reasoning model; a limit, of which only what is used is paid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request and what it was made by.
+
+    Attributes:
+        request: the arguments of the client's `chat.completions.create`.
+        n: how many answers it asks for.
+        able: what the endpoint was taken to be able to do.
+    """
+
+    request: dict[str, Any]
+    n: int
+    able: Capabilities
 
 
 def chat_request(
