@@ -279,6 +279,8 @@ class Ballot:
             voter is worth; or "contentless", cast on a window that says nothing.
         details: what the answer says beside the label, by the names of its form ("evidence",
             "intensity", ...); plain data, ready for JSON.
+        from_cache: whether the answer was there before it was asked for. `usage` is then what it
+            cost when it was given, which was not paid again.
     """
 
     utterance_id: str
@@ -292,6 +294,7 @@ class Ballot:
     variant: str = ""
     purpose: str = "verdict"
     details: Mapping[str, Any] = field(default_factory=dict)
+    from_cache: bool = False
 
     @property
     def key(self) -> tuple[str, str, str, int]:

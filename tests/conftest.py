@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from ragemo.labels import LabelSet
 from ragemo.models import MINILM, SMOLLM2, EmbeddedModel, is_ready, model_folder
 from ragemo.retrieval.embedder import OnnxEmbedder, Vectors
 from ragemo.types import Corpus, Dialogue, Turn, Utterance
+
+# No test reads or writes the answers of who runs the tests.
+ANSWERS = tempfile.TemporaryDirectory(prefix="ragemo-answers-")
+os.environ["RAGEMO_ANSWERS"] = f"{ANSWERS.name}/shared.sqlite"
 
 HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 """First line of a program: it is interrupted even if who runs the tests is deaf to Ctrl-C, as
@@ -81,6 +87,17 @@ class FakeEmbedder:
                 drawn = np.random.default_rng(list(seed)).normal(size=self.dimension)
                 vectors[row] = drawn / np.linalg.norm(drawn)
         return vectors
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def answers_file(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this test's own answers are kept, whoever asks."""
+    file = Path(ANSWERS.name) / f"{next(_numbers)}.sqlite"
+    monkeypatch.setenv("RAGEMO_ANSWERS", str(file))
+    return file
 
 
 def folder_of(model: EmbeddedModel) -> Path:

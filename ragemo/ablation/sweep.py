@@ -33,7 +33,7 @@ from ragemo.errors import (
     SettingsError,
 )
 from ragemo.files import canonical_json, write_json, write_text
-from ragemo.llm.answer_cache import AnswerCache, CachedModel
+from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
@@ -273,15 +273,14 @@ def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
                 loaded = ("", [])  # weights are let go of before others are loaded
                 try:
                     own = sweep.models(cell.settings, True)
-                    metered = [MeteredModel(model, budget) for model in own]
+                    loaded = (key, [MeteredModel(model, budget) for model in own])
                 except RagemoError as error:
                     yield Done(cell.name, " ".join(str(error).split()), 0.0)
                     continue
-                loaded = (key, [CachedModel(model, cache) for model in metered])
             llm, *others = loaded[1]
-            yield run_cell(
-                works[cell.name], sweep.corpus, sweep.index, memory, llm=llm, others=others
-            )
+            work = works[cell.name]
+            how = {"llm": llm, "others": others, "cache": cache}
+            yield run_cell(work, sweep.corpus, sweep.index, memory, **how)
     finally:
         cache.close()
 

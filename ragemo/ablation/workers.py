@@ -52,7 +52,7 @@ def run_cell(
 
     Args:
         work, corpus, index, embedder: as everywhere.
-        models: `llm` and `others`, as for `predict`.
+        models: `llm`, `others` and `cache`, as for `predict`.
 
     Raises:
         BudgetError: before the call that could exceed the budget.

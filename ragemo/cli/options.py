@@ -12,6 +12,13 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
 ]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file in which answers are kept and looked up (default: RAGEMO_ANSWERS, else "
+        "answers.sqlite in the folder of `ragemo models list`)."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")]
 CorpusFormat = Annotated[str | None, typer.Option("--format", help="The corpus's format.")]
 Labels = Annotated[str | None, typer.Option(help="A label set's name or YAML file.")]

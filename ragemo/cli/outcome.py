@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ragemo.pipeline import Plan
     from ragemo.progress import Progress
     from ragemo.runs.run import Run
+    from ragemo.types import Ballot
 
 
 def tell_outcome(run: Run) -> int:
@@ -48,22 +50,36 @@ def tell_weights(run: Run, progress: Progress) -> None:
     progress.say("weights: " + ", ".join(parts))
 
 
-def tell_usage(run: Run, progress: Progress) -> None:
-    """Say what was sent and answered, how much of it an endpoint had cached, and what it cost."""
-    answered = [ballot for ballot in run.ballots() if ballot.usage.prompt_tokens]
-    if not answered:
-        return
-    sent = sum(ballot.usage.prompt_tokens for ballot in answered)
-    cached = sum(ballot.usage.cached_tokens for ballot in answered)
-    back = sum(ballot.usage.answer_tokens for ballot in answered)
-    share = f" ({100 * cached / sent:.0f} % of them cached)" if cached else ""
-    parts = [f"tokens: {sent:,} sent{share}"]
-    if back:
-        parts.append(f"{back:,} answered")
-    costs = [ballot.usage.cost for ballot in answered if ballot.usage.cost is not None]
-    if sum(costs):
-        parts.append(f"${sum(costs):.4f}" + (" at least" if len(costs) < len(answered) else ""))
-    progress.say(", ".join(parts))
+def tell_usage(run: Run, before: Sequence[Ballot], progress: Progress) -> None:
+    """Say what was sent and answered, how much of it an endpoint had cached, and what it cost.
+
+    Args:
+        run: a finished one.
+        before: the ballots that were there when it was gone on with; () for a new one.
+        progress: told.
+    """
+    ballots = run.ballots()
+    answered = [one for one in ballots if one.usage.prompt_tokens and not one.from_cache]
+    if answered:
+        sent = sum(ballot.usage.prompt_tokens for ballot in answered)
+        cached = sum(ballot.usage.cached_tokens for ballot in answered)
+        back = sum(ballot.usage.answer_tokens for ballot in answered)
+        share = f" ({100 * cached / sent:.0f} % of them cached)" if cached else ""
+        parts = [f"tokens: {sent:,} sent{share}"]
+        if back:
+            parts.append(f"{back:,} answered")
+        costs = [ballot.usage.cost for ballot in answered if ballot.usage.cost is not None]
+        if sum(costs):
+            parts.append(f"${sum(costs):.4f}" + (" at least" if len(costs) < len(answered) else ""))
+            if before:
+                there = {ballot.key for ballot in before if not ballot.failed}
+                now = sum(one.usage.cost or 0.0 for one in answered if one.key not in there)
+                parts.append(f"${now:.4f} of it now")
+        progress.say(", ".join(parts))
+    if known := [ballot for ballot in ballots if ballot.from_cache]:
+        saved = sum(ballot.usage.cost or 0.0 for ballot in known)
+        unpaid = f", ${saved:.4f} not paid again" if saved else ""
+        progress.say(f"answers kept from before: {len(known):,}{unpaid}")
 
 
 def tell_quotes(run: Run, progress: Progress) -> None:

@@ -11,6 +11,7 @@ from ragemo.cli.options import (
     AbstainBelow,
     Assignments,
     BaseUrl,
+    Cache,
     Config,
     Context,
     CorpusFormat,
@@ -87,6 +88,10 @@ def predict(
         bool, typer.Option("--dry-run", help="Show calls, tokens and price; send nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    cache: Cache = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Ask even what was answered in another run.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder."""
@@ -99,11 +104,11 @@ def predict(
         tell_weights,
     )
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
-    from ragemo.cli.sources import open_corpus, open_index
+    from ragemo.cli.sources import open_answers, open_corpus, open_index
     from ragemo.llm import load_llm, load_others
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.voters import INDEX_VOTERS
-    from ragemo.runs.run import check_new_run
+    from ragemo.runs.run import Run, check_new_run
 
     settings, paths = settings_and_paths(
         config,
@@ -140,6 +145,9 @@ def predict(
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
     corpus = open_corpus(source, settings, found)
+    answers = None
+    if settings.llm.model != "none" and not no_cache:
+        answers = open_answers(cache, make=not dry_run)
     model = load_llm(settings.llm, seed=settings.seed, asks=not dry_run, say=progress.say)
     others = load_others(settings, asks=not dry_run, say=progress.say)
     imported = import_ballots(
@@ -157,7 +165,7 @@ def predict(
         imported=imported,
         progress=progress,
     )
-    expected = estimate(plan, model, *others)
+    expected = estimate(plan, model, *others, cache=answers)
     for line in plan.notes:
         note(line)
     settling = settings.llm.samples > 1 and settings.voting.stop != "none"
@@ -170,16 +178,24 @@ def predict(
             f"{model.name} scores every label exactly: one ballot stands for "
             f"{settings.llm.samples} samples (--mode sample draws them)"
         )
+    before = Run.open(target).ballots() if resume and target.is_dir() else []
     try:
         run = carry_out(
-            plan, settings, target, llm=model, others=others, resume=resume, progress=progress
+            plan,
+            settings,
+            target,
+            llm=model,
+            others=others,
+            cache=answers,
+            resume=resume,
+            progress=progress,
         )
     except KeyboardInterrupt:
         note("\ninterrupted; go on with the same command and --resume")
         raise
     tell_weights(run, progress)
     tell_saving(plan, run, progress)
-    tell_usage(run, progress)
+    tell_usage(run, before, progress)
     tell_quotes(run, progress)
     failed = tell_outcome(run)
     if failed:
@@ -194,7 +210,8 @@ def _describe(expected: Estimate, *, settling: bool) -> str:
         about = "" if expected.exact else "about "
         most = "at most " if settling else ""
         checks = f" ({expected.check_answers:,} to weigh the model)" * bool(expected.check_answers)
-        parts.append(f"{most}{expected.answers:,} answers{checks}")
+        there = f", {expected.answered:,} of them there already" * bool(expected.answered)
+        parts.append(f"{most}{expected.answers:,} answers{checks}{there}")
         parts.append(f"{about}{expected.prompt_tokens:,} prompt tokens")
         if expected.answer_tokens:
             parts.append(f"at most {expected.answer_tokens:,} answer tokens")

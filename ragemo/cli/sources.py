@@ -15,6 +15,7 @@ from ragemo.settings import CorpusSettings, Settings
 from ragemo.types import Corpus
 
 if TYPE_CHECKING:
+    from ragemo.llm.answer_cache import AnswerCache
     from ragemo.retrieval.embedder import Embedder
     from ragemo.retrieval.index import Index
 
@@ -36,6 +37,19 @@ def open_index(
         return None, None
     index = Index.load(folder)
     return index, load_index_embedder(index.embedder, say=say)
+
+
+def open_answers(file: Path | None, *, make: bool = True) -> AnswerCache | None:
+    """The answers that are kept in a file, by default the user's own.
+
+    Args:
+        file: as named; None: the user's own.
+        make: whether the file is made if it is not there; else there are no answers.
+    """
+    from ragemo.llm.answer_cache import AnswerCache, answers_file
+
+    file = file or answers_file()
+    return AnswerCache(file) if make or file.is_file() else None
 
 
 def read_sources(

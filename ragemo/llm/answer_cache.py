@@ -1,20 +1,21 @@
 """Answers that were given once are not asked for, nor paid for, again.
 
 A SQLite file in write-ahead mode: several processes may use it at once, and an answer that was
-stored survives whatever happens to the process. Its key is everything that determines an answer:
-the model's identity, the labels with all that counts as them, the prompt's messages and form, and
-the sample's number.
-Nothing else is in it, so that two settings that lead to the same prompt share its answers.
+stored survives whatever happens to the process. Its key is everything that determines an answer,
+see `answer_key`, and nothing else, so that two settings, runs or ablations that lead to the same
+question share its answer.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
 import sqlite3
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,24 @@ from ragemo.errors import RunFolderError
 from ragemo.files import canonical_json, sha256_bytes
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
-from ragemo.llm.wrapped import WrappedModel
+from ragemo.models import cache_folder
 from ragemo.types import Ballot, Prompt, Usage
+
+APPLICATION = int.from_bytes(b"rgmo", "big")
+"""Stands in the file's header and tells it from other programs' files."""
+
+LAYOUT = 2
+"""Version of the table, of the keys, and of how answers are read."""
 
 WAIT = 60.0
 """Seconds to wait for another process that is writing."""
+
+
+def answers_file() -> Path:
+    """The user's own cache: `$RAGEMO_ANSWERS`, else answers.sqlite beside the models."""
+    if chosen := os.environ.get("RAGEMO_ANSWERS"):
+        return Path(chosen).expanduser()
+    return cache_folder() / "answers.sqlite"
 
 
 class AnswerCache:
@@ -38,17 +52,12 @@ class AnswerCache:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()  # in a notebook, answers come in another thread
+        # Each has a connection of its own, so that who reads never waits for a write to be synced.
+        self._writing, self._reading = threading.Lock(), threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._base = sqlite3.connect(self.path, timeout=WAIT, check_same_thread=False)
-            self._base.execute("PRAGMA journal_mode=WAL")
-            self._base.execute("PRAGMA synchronous=FULL")
-            self._base.execute(
-                "CREATE TABLE IF NOT EXISTS answers "
-                "(key TEXT PRIMARY KEY, model TEXT NOT NULL, ballot TEXT NOT NULL) WITHOUT ROWID"
-            )
-            self._base.commit()
+            self._writer = self._open()
+            self._reader = self._open()
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from None
 
@@ -77,25 +86,56 @@ class AnswerCache:
         return None if mean is None else float(mean)
 
     def write(self, answers: Mapping[str, Ballot]) -> None:
-        """Add answers; they are on disk when this returns."""
+        """Add answers; they are on disk when this returns. One that is there stays as it is."""
+        now = int(time.time())
         rows = [
-            (key, ballot.voter, json.dumps(asdict(ballot), ensure_ascii=False))
+            (key, ballot.voter, now, json.dumps(asdict(ballot), ensure_ascii=False))
             for key, ballot in answers.items()
         ]
         try:
-            with self._lock, self._base:
-                self._base.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+            with self._writing, _transaction(self._writer):
+                self._writer.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", rows)
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
     def close(self) -> None:
         """Let go of the file."""
-        self._base.close()
+        self._reader.close()
+        self._writer.close()
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection to the file, which is made if it is not there.
+
+        Answers come in one thread and are written in another.
+        """
+        base = sqlite3.connect(
+            self.path, timeout=WAIT, isolation_level=None, check_same_thread=False
+        )
+        try:
+            with _transaction(base):  # two processes may be the first ones
+                [(application,)] = base.execute("PRAGMA application_id")
+                [(layout,)] = base.execute("PRAGMA user_version")
+                [(tables,)] = base.execute("SELECT count(*) FROM sqlite_master")
+                if not tables:
+                    base.execute(
+                        "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, "
+                        "answered INTEGER NOT NULL, ballot TEXT NOT NULL) WITHOUT ROWID"
+                    )
+                    base.execute(f"PRAGMA application_id = {APPLICATION}")
+                    base.execute(f"PRAGMA user_version = {LAYOUT}")
+                elif (application, layout) != (APPLICATION, LAYOUT):
+                    raise self._foreign(layout if application == APPLICATION else None)
+            base.execute("PRAGMA journal_mode=WAL")
+            base.execute("PRAGMA synchronous=FULL")
+        except BaseException:
+            base.close()
+            raise
+        return base
 
     def _rows(self, query: str, value: str) -> list[tuple[Any, ...]]:
         try:
-            with self._lock:
-                return self._base.execute(query, [value]).fetchall()
+            with self._reading:
+                return self._reader.execute(query, [value]).fetchall()
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
@@ -113,74 +153,47 @@ class AnswerCache:
         return RunFolderError(
             f"{self.path}: the answers kept there cannot be used ({error}). If the disk is not "
             "full and the folder can be written, the file is damaged: move it away, and what it "
-            "held is asked for again"
+            "held is asked for again. `--cache FILE` keeps answers elsewhere, `--no-cache` nowhere"
+        )
+
+    def _foreign(self, layout: int | None) -> RunFolderError:
+        if layout is None:
+            return RunFolderError(
+                f"{self.path}: not a cache of answers that this ragemo reads, and left as it is; "
+                "name another file with --cache or RAGEMO_ANSWERS"
+            )
+        return RunFolderError(
+            f"{self.path}: answers in layout {layout}, this ragemo reads {LAYOUT}; it is left as "
+            "it is. Move it away, or name another file with --cache or RAGEMO_ANSWERS"
         )
 
 
-class CachedModel(WrappedModel):
-    """A language model that is asked only what a cache does not know.
-
-    Args:
-        model: who is asked.
-        cache: read before each call, written after it.
-    """
-
-    def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
-        super().__init__(model)
-        self._cache = cache
-        self._asking: dict[str, asyncio.Event] = {}
-
-    def key(self, prompt: Prompt, labels: LabelSet, sample: int) -> str:
-        """What an answer is kept under; the same for two questions that are one call."""
-        return answer_key(self.model, prompt, labels, sample)
-
-    def has(self, keys: Collection[str]) -> set[str]:
-        """Which of the keys have an answer already."""
-        return self._cache.has(keys)
-
-    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        """See `LanguageModel`; only what is not known is asked, and answers are kept at once."""
-        keys = {sample: self.key(prompt, labels, sample) for sample in samples}
-        while same := [self._asking[key] for key in keys.values() if key in self._asking]:
-            await same[0].wait()  # another utterance asks the very same
-        known = self._cache.read(keys.values())
-        missing = [sample for sample in samples if keys[sample] not in known]
-        if self.exact:
-            missing = missing[:1]
-        if missing:
-            known |= await self._ask(prompt, labels, {sample: keys[sample] for sample in missing})
-        return [
-            replace(known[keys[sample]], utterance_id=prompt.utterance_id, sample=sample)
-            for sample in samples
-        ]
-
-    async def _ask(
-        self, prompt: Prompt, labels: LabelSet, keys: Mapping[int, str]
-    ) -> dict[str, Ballot]:
-        """Really ask, and keep what is answered."""
-        done = asyncio.Event()
-        self._asking |= dict.fromkeys(keys.values(), done)
-        try:
-            ballots = await self.model.ask(prompt, labels, list(keys))
-            answers = {keys[ballot.sample]: ballot for ballot in ballots}
-            self._cache.write({key: b for key, b in answers.items() if not b.failed})
-            return answers
-        finally:
-            for key in keys.values():
-                del self._asking[key]
-            done.set()
+@contextmanager
+def _transaction(base: sqlite3.Connection) -> Iterator[None]:
+    base.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        base.execute("COMMIT")
+    except BaseException:
+        if base.in_transaction:
+            base.execute("ROLLBACK")
+        raise
 
 
 def answer_key(model: LanguageModel, prompt: Prompt, labels: LabelSet, sample: int) -> str:
     """A hash of all that determines an answer.
 
-    A model that scores every label gives one answer to a prompt, whatever its number. What a label
-    is called and what else counts as it decides how an answer is read. The turns that were shown
-    count, too, where an answer is checked against them (a quote) or names one (a cause).
+    That is who is asked and how (the model's identity), what (the prompt's messages and form), and
+    the number of the sample; a model that scores every label gives one answer to a prompt, whatever
+    its number. What a label is called and what else counts as it decides how an answer is read. Of
+    the turns that were shown, their ids count where an answer names one (a cause), and their texts
+    where an answer is held against them (a quote).
     """
-    shown = (
-        [[turn.utterance_id, turn.text] for turn in prompt.window.turns] if prompt.window else []
-    )
+    turns = prompt.window.turns if prompt.window else ()
+    held_against = {
+        "cause": [turn.utterance_id for turn in turns],
+        "evidence": [*(turn.text for turn in turns), *prompt.further],
+    }
     return sha256_bytes(
         canonical_json(
             [
@@ -188,7 +201,7 @@ def answer_key(model: LanguageModel, prompt: Prompt, labels: LabelSet, sample: i
                 [[label.name, label.word, list(label.aliases)] for label in labels.labels],
                 prompt.form,
                 [[message.role, message.content] for message in prompt.messages],
-                [*shown, *prompt.further] if prompt.form != "label" else [],
+                held_against.get(prompt.form, []),
                 0 if model.exact else sample,
             ]
         ).encode()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 from ragemo.labels import LabelSet
+from ragemo.llm.group_commit import GroupCommit
 from ragemo.llm.protocol import LanguageModel
 from ragemo.types import Ballot, Prompt
 
@@ -37,7 +39,8 @@ def ask_all(
         inquiries: begun in this order; the steps of one wait for each other.
         models: who is asked; their connections are closed at the end.
         labels: the label set.
-        store: given the ballots of each step as they come; the next step waits for it.
+        store: puts ballots on disk, in another thread. The next step of an inquiry waits for it,
+            and it is given at once the ballots of all steps that are waiting.
         advance: told how many more inquiries are through.
 
     Raises:
@@ -65,6 +68,7 @@ async def _ask_all(
     waiting: Iterator[Inquiry] = iter(inquiries)
     # One model may take fewer prompts at once than another.
     places = {id(model): asyncio.Semaphore(model.concurrency) for model in models}
+    commit = GroupCommit(store)
 
     async def work() -> None:
         for inquiry in waiting:
@@ -72,16 +76,17 @@ async def _ask_all(
                 llm, prompt, samples = step
                 async with places[id(llm)]:
                     ballots = await llm.ask(prompt, labels, samples)
-                store(inquiry.hear(ballots))
-                await asyncio.sleep(0)  # a model that never waits would shut Ctrl-C out
+                await commit.add(inquiry.hear(ballots))
             advance(1)
 
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(max((model.concurrency for model in models), default=0)):
-                group.create_task(work())
+        async with AsyncExitStack() as afterwards:
+            for model in models:
+                afterwards.push_async_callback(model.close)
+            afterwards.push_async_callback(commit.finish)
+            async with asyncio.TaskGroup() as group:
+                # Twice as many as may ask, so that all of those ask while others wait for the disk.
+                for _ in range(2 * max((model.concurrency for model in models), default=0)):
+                    group.create_task(work())
     except BaseExceptionGroup as group_error:
         raise group_error.exceptions[0] from None
-    finally:
-        for model in models:
-            await model.close()

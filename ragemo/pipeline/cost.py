@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ragemo.labels import LabelSet
+from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.plan import Plan
+from ragemo.pipeline.questions import Question
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,11 @@ class Estimate:
     Attributes:
         utterances: how many are predicted.
         answers: how many answers are asked for in all, if no utterance is settled sooner.
+        answered: how many of them need not be paid for, since the cache has them or another
+            utterance asks the very same.
         check_answers: how many of them only serve to weigh the language models.
-        prompt_tokens: tokens sent: a prompt's once for all its samples where the model shares
-            them, else once for each.
+        prompt_tokens: tokens sent for the others: a prompt's once for all its samples where the
+            model shares them, else once for each.
         answer_tokens: at most so many tokens come back.
         exact: whether the tokens are counted or estimated.
         cost: US dollars, at most; None if a model's price is unknown.
@@ -26,6 +32,7 @@ class Estimate:
 
     utterances: int
     answers: int
+    answered: int
     check_answers: int
     prompt_tokens: int
     answer_tokens: int
@@ -35,24 +42,42 @@ class Estimate:
     dropped_context: int
 
 
-def estimate(plan: Plan, llm: LanguageModel | None, *others: LanguageModel) -> Estimate:
-    """What carrying out a plan would ask and cost; nothing is sent."""
+def estimate(
+    plan: Plan, llm: LanguageModel | None, *others: LanguageModel, cache: AnswerCache | None = None
+) -> Estimate:
+    """What carrying out a plan would ask and cost; nothing is sent.
+
+    Args:
+        plan, llm, others, cache: as for `carry_out`.
+
+    Raises:
+        RunFolderError: if the cache cannot be read.
+    """
     models = [model for model in (llm, *others) if model is not None]
     asked = [q for questions in plan.questions.values() for q in questions]
-    everything = [*asked, *plan.preliminary]
+    everything = [*plan.preliminary, *asked]
+    answers = sum(len(question.samples) for question in everything)
+    missing = [len(question.samples) for question in everything]
+    if cache is not None:
+        missing = _missing(everything, models, plan.labels, cache)
     prompt_tokens = answer_tokens = 0
     cost: float | None = 0.0
     for position, model in enumerate(models):
-        own = [q for q in everything if q.model == position]
-        sent = sum(q.prompt.tokens * (1 if model.shares_prompt else len(q.samples)) for q in own)
-        back = sum(len(q.samples) * model.most_answer_tokens(q.prompt.form) for q in own)
+        own = [
+            (question.prompt, count)
+            for question, count in zip(everything, missing, strict=True)
+            if question.model == position and count
+        ]
+        sent = sum(p.tokens * (1 if model.shares_prompt else count) for p, count in own)
+        back = sum(count * model.most_answer_tokens(prompt.form) for prompt, count in own)
         price = model.price(sent, back)
         cost = None if cost is None or price is None else cost + price
         prompt_tokens += sent
         answer_tokens += back
     return Estimate(
         utterances=len(plan.targets),
-        answers=sum(len(q.samples) for q in everything),
+        answers=answers,
+        answered=answers - sum(missing),
         check_answers=sum(len(q.samples) for q in plan.preliminary),
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
@@ -61,3 +86,22 @@ def estimate(plan: Plan, llm: LanguageModel | None, *others: LanguageModel) -> E
         dropped_demonstrations=sum(q.prompt.dropped_demonstrations for q in asked),
         dropped_context=sum(q.prompt.dropped_context for q in asked),
     )
+
+
+def _missing(
+    questions: Sequence[Question],
+    models: Sequence[LanguageModel],
+    labels: LabelSet,
+    cache: AnswerCache,
+) -> list[int]:
+    """Of each question, how many of its answers would be asked for."""
+    keys = [
+        {answer_key(models[q.model], q.prompt, labels, sample) for sample in q.samples}
+        for q in questions
+    ]
+    there = cache.has(set().union(*keys))
+    missing = []
+    for own in keys:
+        missing.append(len(own - there))
+        there |= own
+    return missing

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ragemo.errors import EndpointError
+from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.ask import ask_all
+from ragemo.llm.cached_model import CachedModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.inquiry import SettlingInquiry
 from ragemo.pipeline.judge import adapted, judge, review_table, tried_panels
@@ -37,6 +39,7 @@ def predict(
     llm: LanguageModel | None = None,
     others: Sequence[LanguageModel] = (),
     imported: Sequence[Imported] = (),
+    cache: AnswerCache | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -51,6 +54,7 @@ def predict(
         llm: who is asked; None lets the index's own voters decide alone.
         others: further language models, for `voting.vary`.
         imported: ballots of other systems, see `ragemo.voting.imported`.
+        cache: answers that are there already are not asked for, and new ones are kept there.
         resume: go on with the run in `out`.
         progress: told what is being done.
 
@@ -67,7 +71,16 @@ def predict(
         imported=imported,
         progress=progress,
     )
-    return carry_out(plan, settings, out, llm=llm, others=others, resume=resume, progress=progress)
+    return carry_out(
+        plan,
+        settings,
+        out,
+        llm=llm,
+        others=others,
+        cache=cache,
+        resume=resume,
+        progress=progress,
+    )
 
 
 def carry_out(
@@ -77,6 +90,7 @@ def carry_out(
     *,
     llm: LanguageModel | None = None,
     others: Sequence[LanguageModel] = (),
+    cache: AnswerCache | None = None,
     given: Panel | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -84,12 +98,12 @@ def carry_out(
     """Ask what a plan asks, each answer on disk before the next, then decide.
 
     Args:
-        plan, settings, out, llm, others, resume, progress: as for `predict`.
+        plan, settings, out, llm, others, cache, resume, progress: as for `predict`.
         given: weights to decide by, instead of those that the index tells; `voting.weights` goes
             before it.
 
     Raises:
-        RunFolderError: if `out` cannot be used (see `Run.create` and `Run.resume`).
+        RunFolderError: if `out` (see `Run.create` and `Run.resume`) or the cache cannot be used.
         EndpointError: if no call can succeed; what was answered is kept, and where nothing
             was, no new folder is left.
         SettingsError: if `voting.weights` cannot be used, or was fitted on what is decided here.
@@ -111,7 +125,9 @@ def carry_out(
     )
     try:
         with run:
-            models = [model for model in (llm, *others) if model is not None]
+            models: list[LanguageModel] = [one for one in (llm, *others) if one is not None]
+            if cache is not None:
+                models = [CachedModel(model, cache) for model in models]
             _finish(plan, settings, models, run, given=given, progress=progress)
     except BaseException as error:
         asked = len(run.ballots()) > len(plan.ballots)

@@ -27,9 +27,12 @@ def prices(workplace, monkeypatch):
     monkeypatch.setenv("RAGEMO_PRICES", str(file))
 
 
+def ballots(folder="run"):
+    return [json.loads(line) for line in Path(folder, "ballots.jsonl").read_text().splitlines()]
+
+
 def usages():
-    ballots = map(json.loads, Path("run/ballots.jsonl").read_text().splitlines())
-    return [ballot["usage"] for ballot in ballots]
+    return [ballot["usage"] for ballot in ballots()]
 
 
 def tokens_line(done):
@@ -98,5 +101,39 @@ def test_a_resumed_run_tells_what_the_whole_of_it_took(command, test_file, scena
     assert command(*arguments).code == 3
     done = command(*arguments, "--resume")
     assert tokens_line(done) == (
-        f"tokens: 300 sent (33 % of them cached), 21 answered, ${COST:.4f}"
+        f"tokens: 300 sent (33 % of them cached), 21 answered, ${COST:.4f}, "
+        f"${COST / 3:.4f} of it now"
     )
+    assert "kept from before" not in done.err
+
+
+def test_what_was_answered_in_another_run_is_not_paid_again(
+    command, test_file, scenario, prices, answers_file
+):
+    scenario.script(answers=["sad"])
+    arguments = asking(test_file, "--base-url", scenario.url)
+    assert tokens_line(command(*arguments, "--limit", 2))
+    dry = command(*arguments, "--out", "second", "--dry-run")
+    assert "3 answers, 2 of them there already" in dry.out
+    done = command(*arguments, "--out", "second")
+    assert (
+        tokens_line(done) == f"tokens: 100 sent (33 % of them cached), 7 answered, ${COST / 3:.4f}"
+    )
+    assert f"answers kept from before: 2, ${2 * COST / 3:.4f} not paid again" in done.err
+    assert len(scenario.seen) == 3
+    told = [ballot["from_cache"] for ballot in ballots("second")]
+    assert sorted(told) == [False, True, True]
+
+    done = command(*arguments, "--out", "third", "--no-cache")
+    assert tokens_line(done).startswith("tokens: 300 sent")
+    done = command(*arguments, "--out", "fourth", "--cache", "mine.sqlite")
+    assert tokens_line(done).startswith("tokens: 300 sent")
+    assert len(scenario.seen) == 3 + 3 + 3
+    assert answers_file.is_file()
+    assert Path("mine.sqlite").is_file()
+
+
+def test_a_dry_run_makes_no_cache(command, test_file, scenario, answers_file):
+    done = command(*asking(test_file, "--base-url", scenario.url, "--dry-run"))
+    assert done.code == 0
+    assert not answers_file.exists()

@@ -90,7 +90,8 @@ def test_what_came_before_a_refusal_is_stored_and_connections_are_closed():
     stored = []
     with pytest.raises(EndpointError, match="no credit left"):
         ask_all([Steps(f"u{n}", [model] * 2) for n in range(9)], [model], LABELS, stored.extend)
-    assert [b.key for b in stored] == [("verdict", f"u{n // 2}", "m", n % 2) for n in range(5)]
+    assert [(b.utterance_id, b.sample) for b in stored] == model.asked
+    assert len(stored) == 5
     assert model.closed == 1
 
 
@@ -102,7 +103,7 @@ def test_an_answer_that_cannot_be_stored_stops_everything():
 
     with pytest.raises(OSError, match="no room"):
         ask_all([Steps(f"u{n}", [model]) for n in range(50)], [model], LABELS, full)
-    assert len(model.asked) <= 4
+    assert len(model.asked) <= 8  # as many wait for the disk as ask
     assert model.closed == 1
 
 

@@ -1,0 +1,60 @@
+"""Many that wait for the disk at once wait for one write together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class GroupCommit(Generic[Item]):
+    """Writes what it is given, in order, in another thread, and no two writes at once.
+
+    Whatever is given while a write is under way goes into the next one: with many callers a
+    write that takes long holds more, so the disk never sets their pace. Between two event loops
+    nothing may be waiting, see `finish`.
+
+    Args:
+        write: puts items on disk before it returns. It may raise, and whoever waits for these
+            items is told; later ones are written all the same.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
+        self._write = write
+        self._waiting: list[Item] = []
+        self._last: asyncio.Task[None] | None = None  # the write under way, or the one before
+        self._next: asyncio.Task[None] | None = None  # the write that takes what is waiting
+
+    async def add(self, items: Sequence[Item]) -> None:
+        """Come back when the items are on disk.
+
+        Who is cancelled meanwhile stops waiting; the items are written nevertheless.
+
+        Raises:
+            Exception: what `write` raised.
+        """
+        self._waiting += items
+        if self._next is None:
+            self._next = asyncio.create_task(self._commit(self._last))
+            # Whoever waits is told of a failure; if nobody does any more, `finish` tells the last.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._next)
+
+    async def finish(self) -> None:
+        """Come back when all that was ever given is on disk.
+
+        Raises:
+            Exception: what the last `write` raised.
+        """
+        last, self._last = self._next or self._last, None
+        if last is not None:
+            await asyncio.shield(last)
+
+    async def _commit(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._last, self._next = self._next, None
+        items, self._waiting = self._waiting, []
+        await asyncio.to_thread(self._write, items)

@@ -1,0 +1,157 @@
+"""Many that wait for the disk at once wait for one write together."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragemo.llm.group_commit import GroupCommit
+
+
+class Disk:
+    """Takes its time, in its own thread, one write at a time; remembers each write."""
+
+    def __init__(self, seconds=0.01, full=()):
+        self.seconds = seconds
+        self.full = full
+        self.writes = []
+        self.lock = threading.Lock()
+
+    def write(self, items):
+        assert self.lock.acquire(blocking=False), "two writes at once"
+        assert threading.current_thread() is not threading.main_thread()
+        time.sleep(self.seconds)
+        self.writes.append(list(items))
+        self.lock.release()
+        if len(self.writes) in self.full:
+            raise OSError(f"write {len(self.writes)} failed")
+
+    @property
+    def items(self):
+        return [item for write in self.writes for item in write]
+
+
+def test_whoever_waits_during_a_write_shares_the_next_one():
+    disk = Disk()
+
+    async def main():
+        commit = GroupCommit(disk.write)
+
+        async def caller(number):
+            await commit.add([number])
+            assert number in disk.items
+            await commit.add([100 + number])
+            assert 100 + number in disk.items
+
+        await asyncio.gather(*map(caller, range(20)))
+
+    asyncio.run(main())
+    assert sorted(disk.items) == [*range(20), *range(100, 120)]
+    assert len(disk.writes) == 2
+
+
+def test_the_event_loop_goes_on_during_a_write():
+    async def main():
+        commit = GroupCommit(Disk(seconds=0.2).write)
+        writing = asyncio.create_task(commit.add([1]))
+        turns = 0
+        while not writing.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        return turns
+
+    assert asyncio.run(main()) > 5
+
+
+def test_who_is_cancelled_stops_waiting_and_the_items_are_written():
+    disk = Disk()
+
+    async def main():
+        commit = GroupCommit(disk.write)
+        callers = [asyncio.create_task(commit.add([number])) for number in range(5)]
+        await asyncio.sleep(0)
+        late = asyncio.create_task(commit.add([5]))  # during the first write
+        await asyncio.sleep(0.001)
+        for one in (*callers, late):
+            one.cancel()
+        await asyncio.wait([*callers, late])
+        assert disk.writes == []
+        await commit.finish()
+
+    asyncio.run(main())
+    assert disk.items == list(range(6))
+
+
+def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
+    disk = Disk(full={1})
+
+    async def main():
+        commit = GroupCommit(disk.write)
+        first = asyncio.create_task(commit.add([1]))
+        await asyncio.sleep(0.002)
+        second = asyncio.create_task(commit.add([2]))
+        with pytest.raises(OSError, match="write 1 failed"):
+            await first
+        await second
+        await commit.finish()
+
+    asyncio.run(main())
+    assert disk.writes == [[1], [2]]
+    assert "never retrieved" not in capsys.readouterr().err
+
+
+def test_a_failure_that_nobody_waits_for_is_told_at_the_end():
+    async def main():
+        commit = GroupCommit(Disk(full={1}).write)
+        lost = asyncio.create_task(commit.add([1]))
+        await asyncio.sleep(0.001)
+        lost.cancel()
+        with pytest.raises(OSError, match="write 1 failed"):
+            await commit.finish()
+        await commit.finish()
+
+    asyncio.run(main())
+
+
+def test_one_event_loop_after_another_may_use_it():
+    disk = Disk(seconds=0)
+    commit = GroupCommit(disk.write)
+
+    async def main(number):
+        await commit.add([number])
+
+    for number in range(3):
+        asyncio.run(main(number))
+    assert disk.writes == [[0], [1], [2]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=4), max_size=8))
+def test_all_that_is_given_is_written_once_and_in_each_caller_s_order(scripts):
+    disk = Disk(seconds=0)
+
+    async def main():
+        commit = GroupCommit(disk.write)
+
+        async def caller(number, script):
+            for step, (pauses, stops) in enumerate(script):
+                for _ in range(pauses):
+                    await asyncio.sleep(0)
+                adding = asyncio.create_task(commit.add([(number, step)]))
+                await asyncio.sleep(0)
+                if stops:
+                    adding.cancel()
+                await asyncio.wait([adding])
+                assert stops or (number, step) in disk.items
+
+        await asyncio.gather(*(caller(n, script) for n, script in enumerate(scripts)))
+        await commit.finish()
+
+    asyncio.run(main())
+    for number, script in enumerate(scripts):
+        assert [item for item in disk.items if item[0] == number] == [
+            (number, step) for step in range(len(script))
+        ]
