@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -31,12 +31,23 @@ def canonical_json(data: Any) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole: a temporary sibling is synced, then renamed over the target."""
+    """Write a file whole, see `whole_file`."""
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Fill a temporary sibling file that is synced and becomes `path` when the block ends well.
+
+    Raises:
+        OSError: if it cannot be written; whatever was at `path` stays then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(_usual_mode(0o666))

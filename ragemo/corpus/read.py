@@ -10,6 +10,7 @@ from pathlib import Path
 from reprlib import repr as brief
 
 from ragemo.corpus.formats import FORMATS, Source, gensec, listed
+from ragemo.corpus.packed import unpacked
 from ragemo.errors import DataError, SettingsError
 from ragemo.files import sha256_bytes
 from ragemo.labels import LabelSet, load_labels, normalise
@@ -47,7 +48,8 @@ def read_corpus(
     """Read a corpus file.
 
     Args:
-        path: the file, UTF-8 with or without a byte order mark.
+        path: the file, UTF-8 with or without a byte order mark; it may be compressed, or a table
+            (see `ragemo.corpus.packed`).
         format: one of `ragemo.corpus.FORMATS`, or "auto": by content.
         labels: a label set, the name of a shipped one or the path of a YAML file; by default
             the format's own, or for plain files the emotions of the utterances to predict.
@@ -100,7 +102,7 @@ def read_with_problems(
     try:
         data = bytes_of(path)
         sha256 = sha256_bytes(data)
-        source = Source(path, text_of(data, path))
+        source = Source(path, text_of(unpacked(data, path), path))
         name = recognise(source) if format == "auto" else format
     except DataError as problem:
         recognised = None if format == "auto" else format
@@ -152,17 +154,45 @@ def interpret(
 
     if labels is None:
         labels = load_labels(known.LABELS) if known.LABELS else _infer_labels(found)
+    utterances = settled(found, labels, source, known.EMOTION)
+    if segmentation == "baseline":
+        utterances = list(gensec.regroup_as_baseline(utterances))
+    return Reading(
+        format=name,
+        labels=labels,
+        dialogues=gathered(utterances),
+        problems=tuple(sorted(source.problems, key=lambda problem: problem.line or 0)),
+        sha256=None,
+    )
+
+
+def settled(
+    found: Sequence[tuple[int, Utterance]],
+    labels: LabelSet | None,
+    source: Source,
+    emotion_field: str,
+    first_row: int = 0,
+) -> list[Utterance]:
+    """Utterances with emotions in the label set's spelling and their rows, each id and turn once.
+
+    Args:
+        found: line and utterance, in file order.
+        labels: the label set; None: emotions stay as they are.
+        source: told of what is wrong with them.
+        emotion_field: names the emotion in messages.
+        first_row: the row of the first one in its file.
+    """
     utterances = []
     ids: dict[str, int] = {}
     turns: dict[tuple[str, int], int] = {}
-    for row, (line, utterance) in enumerate(found):
+    for row, (line, utterance) in enumerate(found, first_row):
         problem_at = partial(source.problem, line=line, record=utterance.id)
         emotion = _canonical(utterance, labels)
         if emotion is None and utterance.emotion is not None:
             choice = ", ".join(labels.names) if labels else "names with a letter or a digit"
             problem_at(
                 f"unknown label {brief(utterance.emotion)}; known are {choice}",
-                field=known.EMOTION,
+                field=emotion_field,
             )
         turn = (utterance.dialogue_id, utterance.turn)
         if utterance.id in ids:
@@ -176,15 +206,7 @@ def interpret(
         else:
             ids[utterance.id] = turns[turn] = line
             utterances.append(replace(utterance, emotion=emotion, row=row))
-    if segmentation == "baseline":
-        utterances = list(gensec.regroup_as_baseline(utterances))
-    return Reading(
-        format=name,
-        labels=labels,
-        dialogues=_gather(utterances),
-        problems=tuple(sorted(source.problems, key=lambda problem: problem.line or 0)),
-        sha256=None,
-    )
+    return utterances
 
 
 def bytes_of(path: Path) -> bytes:
@@ -241,7 +263,8 @@ def _canonical(utterance: Utterance, labels: LabelSet | None) -> str | None:
     return labels.find(utterance.emotion)
 
 
-def _gather(utterances: Sequence[Utterance]) -> tuple[Dialogue, ...]:
+def gathered(utterances: Sequence[Utterance]) -> tuple[Dialogue, ...]:
+    """The dialogues of utterances, in order of first appearance, their turns rising."""
     dialogues: dict[str, list[Utterance]] = {}
     for utterance in utterances:
         dialogues.setdefault(utterance.dialogue_id, []).append(utterance)

@@ -40,7 +40,7 @@ chosen text is one of them, unchanged; only `rover` may put one together from th
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -80,7 +80,11 @@ def strategy_names() -> list[str]:
 
 
 def choose_transcripts(
-    utterances: Sequence[Utterance], strategy: str, *, seed: int = 0
+    utterances: Sequence[Utterance],
+    strategy: str,
+    *,
+    seed: int = 0,
+    systems: Collection[str] = (),
 ) -> list[Transcript]:
     """Choose a transcript for every utterance.
 
@@ -89,6 +93,7 @@ def choose_transcripts(
         strategy: a strategy, else an ASR system's name, or `reference`. An asked-for system
             that is silent on an utterance gives it an empty text.
         seed: for `random`.
+        systems: ASR systems of the corpus, where the utterances are but a part of it.
 
     Returns:
         One transcript per utterance, in their order.
@@ -101,11 +106,11 @@ def choose_transcripts(
         return [_choose(utterance, choose, seed) for utterance in utterances]
     if strategy == REFERENCE:
         return [_reference(utterance) for utterance in utterances]
-    systems = sorted({system for utterance in utterances for system in utterance.hypotheses})
-    if strategy not in systems:
+    there = sorted({system for utterance in utterances for system in utterance.hypotheses})
+    if strategy not in (*there, *systems):
         raise SettingsError(
             f"no transcript strategy or ASR system {strategy!r}: expected one of the corpus's "
-            f"systems ({', '.join(systems) or 'it has none'}), one of the strategies "
+            f"systems ({', '.join(there) or 'it has none'}), one of the strategies "
             f"({', '.join(STRATEGIES)}), or {REFERENCE}"
         )
     return [_of_system(utterance, strategy) for utterance in utterances]

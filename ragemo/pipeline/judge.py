@@ -17,7 +17,7 @@ from ragemo.types import Ballot
 from ragemo.voting.decide import Decision, decide
 from ragemo.voting.labelled import index_panel
 from ragemo.voting.panel import Labelled, Panel, untried_panel
-from ragemo.voting.review import Evidence, review, review_csv
+from ragemo.voting.review import Evidence, ReviewItem, review, review_csv
 from ragemo.voting.transitions import Links, count_transitions
 from ragemo.voting.votes import Votes, count_votes, votes_of_arrays
 from ragemo.voting.weighing import ENOUGH, Weighed, weigh
@@ -203,6 +203,12 @@ def adapted(panel: Panel, how: VotingSettings) -> Panel:
 
 def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
     """The table of what a person should look at, most doubtful first."""
+    turns = {utterance.turn.utterance_id: utterance.turn for utterance in plan.utterances}
+    return review_csv(reviewed(plan, judged, ballots), turns)
+
+
+def reviewed(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> list[ReviewItem]:
+    """What a person should look at, most doubtful first."""
     names = plan.labels.names
     votes = count_votes(
         [ballot for ballot in ballots if ballot.purpose == "verdict"], plan.targets, len(names)
@@ -212,7 +218,8 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
     for row, verdict in enumerate(judged.decision.verdicts):
         target = verdict.utterance_id
         shown = plan.demonstrations.get(target, ())
-        weights = judged.panels[plan.part_of.get(target, NOWHERE)].weights
+        part = plan.part_of.get(target, NOWHERE)
+        weights = judged.panels[part].weights
         evidence.append(
             Evidence(
                 verdict=verdict,
@@ -222,12 +229,12 @@ def review_table(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> str:
                     if votes.present[place, row] and weights.get(voter, 0) > 0
                 },
                 similarity=shown[0].similarity if shown else None,
+                close=plan.parts[part].fitted.close if part in plan.parts else -1.0,
                 disagreement=turns[target].disagreement,
                 silent=not turns[target].text.strip(),
             )
         )
-    close = max((index.fitted.close for index in plan.parts.values()), default=-1.0)
-    return review_csv(review(evidence, plan.labels, close=close), turns)
+    return review(evidence, plan.labels)
 
 
 def _nobody(how: VotingSettings, labels: int) -> tuple[Labelled, Panel]:

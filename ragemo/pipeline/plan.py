@@ -22,6 +22,7 @@ from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.folds import Cell
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.restrict import Kinship
 from ragemo.retrieval.retrieve import Retrieval, retrieve
 from ragemo.retrieval.vectors import Composition
 from ragemo.runs.records import AskedPrompt, RunUtterance
@@ -31,6 +32,19 @@ from ragemo.voting.imported import Imported
 
 NOWHERE: Cell = ()
 """The part of the index that speaks to a target where there is no index."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of a whole corpus counts for every block of it.
+
+    Attributes:
+        kinship: which of its dialogues are the index's, too.
+        systems: its ASR systems.
+    """
+
+    kinship: Kinship
+    systems: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,7 @@ def make_plan(
     others: Sequence[LanguageModel] = (),
     imported: Sequence[Imported] = (),
     only: Collection[str] | None = None,
+    survey: Survey | None = None,
     progress: Progress | None = None,
 ) -> Plan:
     """Choose transcripts, cut windows, retrieve and write the prompts; ask nobody.
@@ -103,6 +118,7 @@ def make_plan(
         others: further language models, for `voting.vary: [model]` or `[temperature]`.
         imported: ballots of other systems.
         only: ids of the utterances to predict; default: all that need it.
+        survey: what counts of the whole corpus, where `corpus` is a block of it.
         progress: told what is being done.
 
     Raises:
@@ -129,7 +145,12 @@ def make_plan(
     transcript = settings.corpus.transcript or (index.transcript if index else DEFAULT_TRANSCRIPT)
     utterances = corpus.utterances
     with progress.stage("transcripts", len(utterances)) as advance:
-        chosen = choose_transcripts(utterances, transcript, seed=settings.seed)
+        chosen = choose_transcripts(
+            utterances,
+            transcript,
+            seed=settings.seed,
+            systems=survey.systems if survey else (),
+        )
         advance(len(utterances))
     by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
     longest = None if "context" in settings.voting.vary else settings.prompt.context
@@ -148,6 +169,7 @@ def make_plan(
         embedder=embedder,
         sha256=corpus.sha256,
         blocks=settings.llm.samples if "demos" in settings.voting.vary and models else 1,
+        kinship=survey.kinship if survey else None,
         progress=progress,
     )
     found = dict(zip(targets, retrieval.found, strict=True)) if retrieval else {}
@@ -239,6 +261,7 @@ def look_up(
     embedder: Embedder | None,
     sha256: str,
     blocks: int = 1,
+    kinship: Kinship | None = None,
     progress: Progress | None = None,
 ) -> Retrieval | None:
     """Search the index for the targets among the turns; None without an index.
@@ -256,12 +279,7 @@ def look_up(
         return None
     if embedder is None:
         raise SettingsError("an index needs its embedder to be searched")
-    first, *later = [part["sha256"] for part in index.corpus.get("parts", [])] or [""]
-    if sha256 in later and sha256 != first:
-        raise SettingsError(
-            "this corpus is one of the index's, but not the first, so its dialogues bear other ids "
-            "there; to validate on it, build the index with it as the first FILE"
-        )
+    same_corpus = is_same_corpus(index, sha256)
     how = settings.retrieval
     return retrieve(
         index,
@@ -280,9 +298,25 @@ def look_up(
         leave_out_twins={"auto": None, "leave-out": True, "keep": False}[how.twins],
         composition=_composition(index, settings),
         neighbours=how.neighbours,
-        same_corpus=sha256 in (index.corpus["sha256"], first),
+        same_corpus=same_corpus,
+        kinship=kinship,
         progress=progress,
     )
+
+
+def is_same_corpus(index: Index, sha256: str) -> bool:
+    """Whether a file of that hash is the one that the index was built from, or its first.
+
+    Raises:
+        SettingsError: if it is another one of the index's.
+    """
+    first, *later = [part["sha256"] for part in index.corpus.get("parts", [])] or [""]
+    if sha256 in later and sha256 != first:
+        raise SettingsError(
+            "this corpus is one of the index's, but not the first, so its dialogues bear other ids "
+            "there; to validate on it, build the index with it as the first FILE"
+        )
+    return sha256 in (index.corpus["sha256"], first)
 
 
 def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[Ballot]:

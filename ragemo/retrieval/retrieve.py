@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -15,11 +15,11 @@ from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.folds import Cell, Folds
-from ragemo.retrieval.guards import Guard, words
+from ragemo.retrieval.guards import Guard, Mask, words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.restrict import SAME_CORPUS, same_dialogues, shut_out, twins
+from ragemo.retrieval.restrict import SAME_CORPUS, Kinship, find_kinship, shut_out
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import OnlySettings
@@ -91,6 +91,7 @@ def retrieve(
     composition: Composition | None = None,
     neighbours: int | None = None,
     same_corpus: bool = False,
+    kinship: Kinship | None = None,
     progress: Progress | None = None,
 ) -> Retrieval:
     """Search an index for the targets among a corpus's turns, and let its voters vote.
@@ -119,6 +120,7 @@ def retrieve(
         neighbours: how many neighbours vote; default: as many as were fitted.
         same_corpus: whether `turns` are of the very file the index was built from, so that
             equal dialogue ids mean the same dialogue whatever the words.
+        kinship: what of the index is also of the corpus, where `turns` are but a part of it.
         progress: told what is being done.
 
     Raises:
@@ -128,8 +130,9 @@ def retrieve(
     progress, guard = progress or Silent(), guard or Guard()
     check_fits(index, embedder)
     index = index.recomposed(composition or index.composition).with_neighbours(neighbours)
-    own = own_dialogues(index, turns, same_corpus=same_corpus)
-    index, notes = _restricted(index, turns, own, only, leave_out_twins)
+    kinship = kinship or find_kinship(index, turns, same_corpus=same_corpus)
+    own = kinship.own
+    index, notes = _restricted(index, kinship, only, leave_out_twins)
     asked = [turns[row] for row in targets]
     # What was said in the targets' own dialogues, up to the last target.
     dialogues = {turn.dialogue_id for turn in asked}
@@ -169,14 +172,13 @@ def retrieve(
                 )
             advance(len(rows))
     return Retrieval(
-        index, tuple(found[row] for row in range(len(asked))), parts, frozenset(own), tuple(notes)
+        index, tuple(found[row] for row in range(len(asked))), parts, own, tuple(notes)
     )
 
 
 def _restricted(
     index: Index,
-    turns: Sequence[Turn],
-    own: Collection[str],
+    kinship: Kinship,
     only: OnlySettings | None,
     leave_out_twins: bool | None,
 ) -> tuple[Index, list[str]]:
@@ -185,7 +187,7 @@ def _restricted(
     if only is not None:
         unwanted |= shut_out(index, only)
     notes = []
-    twin = twins(index, turns, own)
+    twin: Mask = np.array([index.turns[r].dialogue_id in kinship.twins for r in index.examples])
     if twin.any():
         dialogues = {index.turns[row].dialogue_id for row in index.examples[twin]}
         several = len({turn.corpus for turn in index.turns}) > 1
@@ -233,23 +235,6 @@ def votes_of(
     """What the voters of an index, or of a part of it, say of windows, shape (n, L) each."""
     questions = questions_of(part, turns, vectors, guard)
     return {name: voter.distributions(questions) for name, voter in part.voters.items()}
-
-
-def own_dialogues(index: Index, turns: Sequence[Turn], *, same_corpus: bool = False) -> set[str]:
-    """Ids of the dialogues that the index holds itself, under the same id.
-
-    An id alone does not tell: MELD numbers the dialogues of each split from 0. Unless the
-    corpus is the same file, the words of the turns have to agree as well, in a dialogue or in
-    all on the whole, as far as two transcripts of one recording do. To take a foreign dialogue
-    for the index's own costs some examples; to take an own one for foreign would leak its labels.
-
-    A dialogue of a later corpus of a joined index has another id there ("NAME/id"), by which no
-    guard would know it. It is left out as a twin, see `ragemo.retrieval.restrict.twins`.
-    """
-    known = {(turn.dialogue_id, turn.turn): turn.text for turn in index.turns}
-    if same_corpus:
-        return {dialogue for dialogue, _ in known}
-    return same_dialogues(known, turns)
 
 
 def same_words(pairs: Sequence[tuple[Turn, Turn]]) -> bool:

@@ -222,6 +222,26 @@ class Run:
                 "--resume; all earlier answers are kept"
             ) from None
 
+    def replace_ballots(self, lines: Iterable[bytes]) -> None:
+        """Let the run hold these lines of ballots and no others; they are on disk at the end.
+
+        Raises:
+            RunFolderError: if they cannot be written.
+        """
+        if self._file is None:
+            raise RunFolderError(f"{self.path}: the run is not open for writing")
+        try:
+            self._file.truncate(0)
+            buffered = io.BufferedWriter(self._file)
+            buffered.writelines(lines)
+            buffered.detach()  # what it holds is written first
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path}: the ballots could not be written: {error}. Make room and go on with "
+                "--resume"
+            ) from None
+
     def finish(
         self,
         verdicts: Sequence[Verdict],

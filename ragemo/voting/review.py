@@ -39,6 +39,7 @@ class Evidence:
         verdict: the decision.
         choices: voter -> its own first choice, in the order to be told.
         similarity: of the closest neighbour, in [-1, 1]; None without an index.
+        close: a neighbour below this similarity is not close.
         disagreement: of the ASR systems, see `Turn`, in [0, 1]; None with one transcript.
         silent: whether the chosen transcript is empty.
     """
@@ -46,6 +47,7 @@ class Evidence:
     verdict: Verdict
     choices: Mapping[str, str]
     similarity: float | None = None
+    close: float = -1.0
     disagreement: float | None = None
     silent: bool = False
 
@@ -68,12 +70,16 @@ class ReviewItem:
     runner_up: str | None
     reasons: tuple[str, ...]
 
+    @property
+    def order(self) -> str:
+        """A text by which items are in order of doubt."""
+        return f"{self.label is not None:d} {self.confidence:.{PRECISION}f}"
+
 
 def review(
     evidence: Sequence[Evidence],
     labels: LabelSet,
     *,
-    close: float,
     disagreement: float = 0.5,
 ) -> list[ReviewItem]:
     """All utterances, most doubtful first; equals keep their order.
@@ -81,19 +87,16 @@ def review(
     Args:
         evidence: of each utterance, in the corpus's order.
         labels: the label set.
-        close: a neighbour below this similarity is not close.
         disagreement: transcripts disagree from here on. Of the utterances of MELD spoken and
             heard by three recognisers, 73 % are there, and the chosen transcript has 43 % of
             its words wrong, against 11 % below; between the two better recognisers, 30 %, with
             67 % wrong against 21 %.
     """
-    items = [_item(one, labels, close, disagreement) for one in evidence]
-    return sorted(
-        items, key=lambda item: (item.label is not None, round(item.confidence, PRECISION))
-    )
+    items = [_item(one, labels, disagreement) for one in evidence]
+    return sorted(items, key=lambda item: item.order)
 
 
-def _item(one: Evidence, labels: LabelSet, close: float, disagreement: float) -> ReviewItem:
+def _item(one: Evidence, labels: LabelSet, disagreement: float) -> ReviewItem:
     verdict = one.verdict
     runner_up = _runner_up(verdict, labels)
     reasons = []
@@ -118,7 +121,7 @@ def _item(one: Evidence, labels: LabelSet, close: float, disagreement: float) ->
         reasons.append(
             f"transcripts disagree (word error rate {one.disagreement:.2f} between systems)"
         )
-    if one.similarity is not None and one.similarity < close:
+    if one.similarity is not None and one.similarity < one.close:
         reasons.append(f"no close neighbour (best similarity {one.similarity:.2f})")
     if not reasons:
         doubt = "low confidence" if verdict.confidence < LOW_CONFIDENCE else "no particular doubt"

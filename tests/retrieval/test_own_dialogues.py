@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ragemo.corpus import read_corpus
-from ragemo.retrieval.restrict import twins
-from ragemo.retrieval.retrieve import own_dialogues
+from ragemo.retrieval.restrict import find_kinship, survey_kinship
 from tests.conftest import make_turn
 from tests.retrieval.worlds import index_of
 
@@ -22,6 +21,10 @@ KNOWN = [
     *dialogue_of("1", ["The bus leaves at nine.", "", "Then hurry up, will you?"]),
 ]
 OWN = index_of(KNOWN, ["neu"] * 6)
+
+
+def own_dialogues(index, turns, **options):
+    return find_kinship(index, turns, **options).own
 
 
 def test_the_same_words_are_the_same_dialogue():
@@ -79,8 +82,13 @@ def joined_with(later):
 
 
 def left_out(index, turns):
-    mask = twins(index, turns, own_dialogues(index, turns))
-    return {index.turns[row].dialogue_id for row in index.examples[mask]}
+    kinship = find_kinship(index, turns)
+    dialogues = {}
+    for turn in turns:
+        dialogues.setdefault(turn.dialogue_id, []).append(turn)
+    blocks = list(dialogues.values())
+    assert survey_kinship(index.turns, lambda: iter(blocks)) == kinship, "in blocks as in one"
+    return kinship.twins
 
 
 SHORT = [*KNOWN, *dialogue_of("2", ["Hi.", "Hello, you."]), *dialogue_of("3", ["No!", "Hm?"])]

@@ -12,7 +12,8 @@ from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.retrieval import scale
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
-from ragemo.retrieval.retrieve import check_fits, own_dialogues, retrieve, search_text
+from ragemo.retrieval.restrict import find_kinship
+from ragemo.retrieval.retrieve import check_fits, retrieve, search_text
 from ragemo.retrieval.strategies import STRATEGIES
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS
@@ -154,7 +155,7 @@ def test_no_part_that_speaks_to_a_target_holds_a_label_of_its_kin(
     stranger = make_turn("no way", dialogue_id="z", session="s9", speaker="Zoe")
     index = index_of([*examples, stranger], [*gold, "neu"])
     retrieval = ask(index, queries, guard=Guard(exclude), same_corpus=same_corpus)
-    own = own_dialogues(index, queries, same_corpus=same_corpus)
+    own = find_kinship(index, queries, same_corpus=same_corpus).own
     for query, found in zip(queries, retrieval.found, strict=True):
         assert found.own == (query.dialogue_id in own)
         if not found.own:

@@ -44,7 +44,7 @@ def decided(utterance_id, *shares, agreement=1.0, lost=False):
 
 
 def doubts(verdict, choices=UNANIMOUS, **fields):
-    (item,) = review([Evidence(verdict, choices, **fields)], LABELS, close=0.4)
+    (item,) = review([Evidence(verdict, choices, **({"close": 0.4} | fields))], LABELS)
     return item.reasons
 
 
@@ -108,14 +108,14 @@ def test_reasons_come_together():
 
 def test_the_runner_up_is_the_next_share_and_the_first_of_equals():
     def second(*shares):
-        return review([Evidence(decided("u", *shares), {})], LABELS, close=0.0)[0].runner_up
+        return review([Evidence(decided("u", *shares), {})], LABELS)[0].runner_up
 
     assert second(0.5, 0.2, 0.3) == "ang"
     assert second(0.1, 0.8, 0.1) == "neu"
     assert second(0.6, 0.4, 0.0) == "hap"
     assert second(0.0, 1.0, 0.0) is None
     chosen_by_tie = Verdict("u", "ang", (0.4, 0.2, 0.4), 0.4, 1.0)
-    assert review([Evidence(chosen_by_tie, {})], LABELS, close=0.0)[0].runner_up == "neu"
+    assert review([Evidence(chosen_by_tie, {})], LABELS)[0].runner_up == "neu"
 
 
 def test_the_most_doubtful_come_first_and_equals_in_their_order():
@@ -128,14 +128,14 @@ def test_the_most_doubtful_come_first_and_equals_in_their_order():
             Evidence(decided("least", 0.34, 0.33, 0.33), UNANIMOUS),
         ],
         LABELS,
-        close=0.4,
     )
     assert [item.utterance_id for item in found] == ["lost", "least", "tied", "tied too", "sure"]
 
 
 @given(evidence, st.floats(-1, 1), st.floats(0, 1))
 def test_every_utterance_is_there_once_with_a_reason(given_evidence, close, disagreement):
-    found = review(given_evidence, LABELS, close=close, disagreement=disagreement)
+    given_evidence = [replace(one, close=close) for one in given_evidence]
+    found = review(given_evidence, LABELS, disagreement=disagreement)
     assert {item.utterance_id for item in found} == {
         one.verdict.utterance_id for one in given_evidence
     }

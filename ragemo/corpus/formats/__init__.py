@@ -93,11 +93,16 @@ def listed(names: Iterable[str]) -> str:
 
 @dataclass
 class Source:
-    """The text of a corpus file, and the problems found in it so far."""
+    """The text of a corpus file, or lines of it, and the problems found in it so far.
+
+    Attributes:
+        first_line: the number of the text's first line in the file.
+    """
 
     path: Path
     text: str
     problems: list[DataError] = field(default_factory=list)
+    first_line: int = 1
 
     @cached_property
     def start(self) -> int:
@@ -173,7 +178,7 @@ class Source:
 
     def json_lines(self) -> Iterator[Record]:
         """The objects of a file with one JSON object per line; blank lines are skipped."""
-        for line, text in enumerate(self.text.split("\n"), 1):
+        for line, text in enumerate(self.text.split("\n"), self.first_line):
             if not text.strip():
                 continue
             try:

@@ -57,7 +57,7 @@ def parse(source: Source) -> Iterator[tuple[Record, Utterance]]:
     """See `ragemo.corpus.formats.Format`."""
     if source.path.suffix.lower() == ".jsonl" or source.opening == "{":
         for record in source.json_lines():
-            yield record, _from_json(record)
+            yield record, read_record(record)
     else:
         columns = source.first if isinstance(source.first, tuple) else ()
         systems = [column for column in columns if column.startswith(_PREFIX)]
@@ -77,7 +77,8 @@ def write(utterances: Sequence[Utterance], path: Path) -> str:
     return "".join(json.dumps(_row(u), ensure_ascii=False) + "\n" for u in utterances)
 
 
-def _from_json(record: Record) -> Utterance:
+def read_record(record: Record) -> Utterance:
+    """The utterance of a JSON object; faults go to its source."""
     unknown = set(record.values).difference(REQUIRED, OPTIONAL, ["hypotheses"])
     if unknown:
         known = ", ".join((*REQUIRED, *OPTIONAL, "hypotheses"))

@@ -1,0 +1,156 @@
+"""Corpus files that are compressed, or tables in Parquet, as the text they stand for.
+
+A name says what a file is: `.gz`, `.bz2`, `.xz` and `.zst` are compressed, `.parquet` is a table
+with the keys of ragemo's own format as columns (see `ragemo.corpus.formats.plain`); hypotheses
+are one column `hypothesis:SYSTEM` each, or a column `hypotheses` that holds them all.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from ragemo.errors import DataError
+
+PARQUET = ".parquet"
+ZSTD = ".zst"
+COMPRESSED = (".gz", ".bz2", ".xz", ZSTD)
+PREFIX = "hypothesis:"
+ROWS = 4_096
+"""Rows of a table that are held at once."""
+
+
+def unpacked(data: bytes, path: Path) -> bytes:
+    """The bytes that a file's bytes stand for; themselves for an ordinary file.
+
+    Raises:
+        DataError: if it is not what its name says, or a library for it is missing.
+    """
+    if not is_packed(path):
+        return data
+    with open_packed(path, io.BytesIO(data)) as lines:
+        return lines.read()
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file's name says that it is compressed or a table."""
+    return path.suffix.lower() in (*COMPRESSED, PARQUET)
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file's name says that it is a table in Parquet."""
+    return path.suffix.lower() == PARQUET
+
+
+@contextmanager
+def open_packed(path: Path, file: BinaryIO) -> Iterator[BinaryIO]:
+    """What a file holds, to be read from the beginning: itself, decompressed, or JSON lines.
+
+    Args:
+        path: says by its name what the file is.
+        file: the file, open; it has to be seekable for a table.
+
+    Raises:
+        DataError: here or while it is read, if it is not what its name says, or a library for it
+            is missing.
+    """
+    kind = path.suffix.lower()
+    try:
+        if kind == ".gz":
+            yield cast("BinaryIO", gzip.GzipFile(fileobj=file))
+        elif kind == ".bz2":
+            yield cast("BinaryIO", bz2.BZ2File(file))
+        elif kind == ".xz":
+            with lzma.LZMAFile(file) as lines:
+                yield cast("BinaryIO", lines)
+        elif kind == ZSTD:
+            arrow = _pyarrow("pyarrow", path)
+            source = arrow.PythonFile(file, mode="r")
+            yield cast("BinaryIO", io.BufferedReader(arrow.CompressedInputStream(source, "zstd")))
+        elif kind == PARQUET:
+            yield cast("BinaryIO", io.BufferedReader(_Lines(table_rows(path, file))))
+        else:
+            yield file
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        # gzip, bz2 and Arrow say so of damaged data, too; the system's own errors have a number.
+        raise (error if error.errno else _damaged(path, error)) from None
+
+
+def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file as objects of ragemo's own format, without what is null.
+
+    Raises:
+        DataError: if it cannot be read, or pyarrow is missing.
+    """
+    parquet = _pyarrow("pyarrow.parquet", path)
+    try:
+        table = parquet.ParquetFile(file)
+        for batch in table.iter_batches(batch_size=ROWS):
+            for row in batch.to_pylist():
+                yield _values(row)
+    except (OSError, ValueError, MemoryError, NotImplementedError) as error:  # pyarrow's own too
+        raise _damaged(path, error) from None
+
+
+def _values(row: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    systems: dict[str, Any] = {}
+    for name, value in row.items():
+        if name.startswith(PREFIX):
+            systems[name.removeprefix(PREFIX)] = value
+        elif name == "hypotheses" and value is not None:
+            # Arrow has a map as a list of pairs, and a struct as an object.
+            systems |= dict(value)
+        elif value is not None:
+            values[name] = value
+    return values | ({"hypotheses": systems} if systems else {})
+
+
+class _Lines(io.RawIOBase):
+    """Objects as a file of JSON lines."""
+
+    def __init__(self, rows: Iterator[dict[str, Any]]) -> None:
+        super().__init__()
+        self._rows = rows
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._left:
+            row = next(self._rows, None)
+            if row is None:
+                return 0
+            # What JSON does not have (a date, say) is refused later, by its field's name.
+            text = json.dumps(row, ensure_ascii=False, default=lambda value: [str(value)])
+            self._left = text.encode("utf-8", "surrogatepass") + b"\n"
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+def _pyarrow(module: str, path: Path) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise DataError(
+            f"reading {path.suffix} files needs pyarrow: pip install 'ragemo[export]'", path=path
+        ) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"not a {path.suffix} file, or a damaged one ({reason})", path=path)

@@ -1,0 +1,229 @@
+"""Label a corpus that does not fit into memory: block by block, with the same outcome.
+
+    CorpusStream -> survey (what of the whole counts for each block)
+                 -> a block -> plan -> verdicts -> a part of the run, whole on disk
+                 -> all parts -> the run's files
+
+The index's own voters decide alone. What they say of an utterance depends on its dialogue, the
+index and the survey, and on no other dialogue; so blocks may be done in any order and anywhere,
+and the run's files are, byte for byte, those of `predict` on the file read whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ragemo.corpus.stream import CorpusStream
+from ragemo.corpus.transcripts import choose_transcripts
+from ragemo.corpus.windows import turns_of
+from ragemo.errors import SettingsError
+from ragemo.pipeline.judge import adapted, judge, reviewed
+from ragemo.pipeline.plan import NOWHERE, Plan, Survey, is_same_corpus, make_plan
+from ragemo.progress import Progress, Silent
+from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.index import Index
+from ragemo.retrieval.restrict import survey_kinship
+from ragemo.runs.parts import Part, drop_parts, join_parts, part_folder, write_part
+from ragemo.runs.predictions import predictions_csv
+from ragemo.runs.records import ballot_line, example_lines, utterance_line, verdict_line
+from ragemo.runs.run import Run
+from ragemo.settings import Settings
+from ragemo.types import Corpus, Turn
+from ragemo.voting.calibration import read_calibration
+from ragemo.voting.review import review_csv
+
+BLOCK = 4_096
+"""Utterances in a block, but for the dialogue that ends it."""
+
+LOOK = 32_768
+"""The same while a corpus is compared with the index, which is read once for each block."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a stream before it is labelled.
+
+    Attributes:
+        survey: what of the whole corpus counts for each block.
+        targets: of each block, how many utterances are predicted there.
+        utterances: how many there are in all.
+    """
+
+    survey: Survey
+    targets: tuple[int, ...]
+    utterances: int
+
+    def wanted(self, block: int, limit: int | None) -> int:
+        """How many of the block's targets are predicted if only the first `limit` are."""
+        if limit is None:
+            return self.targets[block]
+        return max(0, min(self.targets[block], limit - sum(self.targets[:block])))
+
+
+@dataclass(frozen=True)
+class Labeller:
+    """Makes parts of a run of blocks of a corpus; a copy of it may work anywhere.
+
+    Args:
+        settings: of the run.
+        outline: of the corpus.
+        index: labelled windows.
+        embedder: the index's.
+    """
+
+    settings: Settings
+    outline: Outline
+    index: Index
+    embedder: Embedder
+
+    def plan(self, number: int, block: Corpus) -> Plan:
+        """All that is known of a block before it is decided."""
+        wanted = self.outline.wanted(number, self.settings.limit)
+        targets = (u.id for u in block.utterances if u.needs_prediction)
+        return make_plan(
+            block,
+            self.settings,
+            index=self.index,
+            embedder=self.embedder,
+            only=frozenset(islice(targets, wanted)),
+            survey=self.outline.survey,
+        )
+
+    def part(self, plan: Plan) -> Part:
+        """What a block becomes.
+
+        Raises:
+            SettingsError: if `voting.weights` was fitted on one of its dialogues.
+        """
+        how = self.settings.voting
+        given = None
+        if how.weights:
+            heard = [utterance.turn for utterance in plan.utterances]
+            sha256 = plan.manifest["corpus"]["sha256"]
+            given = adapted(read_calibration(how.weights, heard, plan.labels, sha256).panel, how)
+        judged = judge(plan, plan.ballots, how, given=given)
+        places = {part: place for place, part in enumerate(judged.panels)}
+        verdicts = judged.decision.verdicts
+        found = plan.demonstrations
+        items = reviewed(plan, judged, plan.ballots)
+        turns = {utterance.turn.utterance_id: utterance.turn for utterance in plan.utterances}
+        return Part(
+            lines={
+                "utterances.jsonl": "".join(map(utterance_line, plan.utterances)),
+                "ballots.jsonl": "".join(map(ballot_line, plan.ballots)),
+                "verdicts.jsonl": "".join(
+                    verdict_line(
+                        verdict,
+                        places[plan.part_of.get(verdict.utterance_id, NOWHERE)],
+                        found.get(verdict.utterance_id, ()),
+                    )
+                    for verdict in verdicts
+                ),
+                "examples.jsonl": example_lines(found.get(v.utterance_id, ()) for v in verdicts),
+            },
+            predictions=predictions_csv(verdicts, plan.labels),
+            review=f"\ufeff{review_csv(items, turns)}",  # see `Run.finish`
+            order=[item.order for item in items],
+            panels=judged.to_dict() if verdicts else [],
+        )
+
+
+def predict_stream(
+    stream: CorpusStream,
+    settings: Settings,
+    out: Path | str,
+    *,
+    index: Index,
+    embedder: Embedder,
+    resume: bool = False,
+    block: int = BLOCK,
+    progress: Progress | None = None,
+) -> Run:
+    """Label a corpus's utterances with the index's own voters, in bounded memory.
+
+    The corpus is read through twice before anything is labelled: every fault is found, and what of
+    the index is the corpus's own.
+
+    Args:
+        stream: the corpus.
+        settings: with `llm.model` none, see `Settings`.
+        out: the run's folder.
+        index: labelled windows.
+        embedder: the index's embedder.
+        resume: go on with the run in `out`; parts that are there are not made again.
+        block: utterances that are worked on at once.
+        progress: told what is being done.
+
+    Raises:
+        SettingsError: if a language model is asked for, or the corpus and the index do not fit.
+        DataError: at the first fault of the file.
+        RunFolderError: if `out` cannot be used.
+    """
+    if settings.llm.model != "none":
+        raise SettingsError(
+            "a stream is labelled by the index's own voters alone; use --llm none, or read the "
+            "corpus whole (--no-stream)"
+        )
+    progress = progress or Silent()
+    out = Path(out)
+    outline = outline_of(stream, settings, index, block=block, progress=progress)
+    labeller = Labeller(settings, outline, index, embedder)
+    manifest = labeller.plan(0, next(stream.blocks(block))).manifest
+    going_on = resume and out.is_dir() and any(out.iterdir())
+    run = Run.resume(out, manifest) if going_on else Run.create(out, manifest, ())
+    with run:
+        if run.finished:
+            drop_parts(out)  # in case it was stopped just before
+            return run
+        with progress.stage("labelling", outline.utterances) as advance:
+            for number, part in enumerate(stream.blocks(block)):
+                if not part_folder(out, number).is_dir():
+                    write_part(out, number, labeller.part(labeller.plan(number, part)))
+                advance(len(part.utterances))
+        folders = [part_folder(out, number) for number in range(len(outline.targets))]
+        join_parts(out, folders, run.replace_ballots)
+    return run
+
+
+def outline_of(
+    stream: CorpusStream,
+    settings: Settings,
+    index: Index,
+    *,
+    block: int = BLOCK,
+    progress: Progress | None = None,
+) -> Outline:
+    """Read a stream through: whether it is sound, and what of it counts for each block.
+
+    Raises:
+        DataError: at the first fault.
+        SettingsError: if its transcripts cannot be chosen as asked.
+    """
+    progress = progress or Silent()
+    transcript = settings.corpus.transcript or index.transcript
+    targets: list[int] = []
+    systems: set[str] = set()
+    utterances = 0
+    with progress.stage("reading", 3) as advance:
+        for part in stream.blocks(block):
+            targets.append(sum(u.needs_prediction for u in part.utterances))
+            systems.update(system for u in part.utterances for system in u.hypotheses)
+            utterances += len(part.utterances)
+        advance(1)
+
+        def turns() -> Iterator[list[Turn]]:
+            for part in stream.blocks(LOOK):
+                chosen = choose_transcripts(
+                    part.utterances, transcript, seed=settings.seed, systems=systems
+                )
+                by_id = {u.id: t for u, t in zip(part.utterances, chosen, strict=True)}
+                yield [turn for dialogue in part.dialogues for turn in turns_of(dialogue, by_id)]
+            advance(1)
+
+        kinship = survey_kinship(
+            index.turns, turns, same_corpus=is_same_corpus(index, stream.sha256)
+        )
+    return Outline(Survey(kinship, frozenset(systems)), tuple(targets), utterances)

@@ -1,0 +1,234 @@
+"""A run in parts: each is written whole or not at all, and all together become the run's files.
+
+    parts/000000/      what one block of the corpus became
+      utterances.jsonl, ballots.jsonl, verdicts.jsonl, examples.jsonl, predictions.csv
+                       as in a run, but for their headers
+      review.csv       lines of the run's, each after its place in the order of doubt and a tab
+      panel.json       the panels that decided, in the order in which verdicts name them
+
+Memory does not grow with the number of utterances, here nor when the parts are joined.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from heapq import merge
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ragemo.errors import RunFolderError
+from ragemo.files import whole_file, whole_folder, write_json, write_text
+from ragemo.runs.records import line
+
+FILES = ("utterances.jsonl", "ballots.jsonl", "verdicts.jsonl", "examples.jsonl")
+TABLES = ("predictions.csv", "review.csv")
+AT_ONCE = 200
+"""Files that are open at once while lines are put in order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one block of a corpus became.
+
+    Attributes:
+        lines: file name -> its text; of `FILES`, as in a run.
+        predictions: the table, with its header.
+        review: the table, with its header.
+        order: of each row of `review` a text by which rows of all parts are put in order.
+        panels: plain records, in the order in which verdicts name them.
+    """
+
+    lines: Mapping[str, str]
+    predictions: str
+    review: str
+    order: Sequence[str]
+    panels: Sequence[Mapping[str, Any]]
+
+
+def part_folder(run: Path, number: int) -> Path:
+    """Where a part of a run lies until all are joined."""
+    return run / "parts" / f"{number:06d}"
+
+
+def write_part(run: Path, number: int, part: Part) -> None:
+    """Put a part on disk, whole.
+
+    Raises:
+        RunFolderError: if it cannot be written.
+    """
+    try:
+        with whole_folder(part_folder(run, number)) as folder:
+            for name in FILES:
+                write_text(folder / name, part.lines[name])
+            header, *rows = part.review.splitlines(keepends=True)
+            placed = [f"{place}\t{row}" for place, row in zip(part.order, rows, strict=True)]
+            write_text(folder / "review.csv", header + "".join(placed))
+            write_text(folder / "predictions.csv", part.predictions)
+            write_json(folder / "panel.json", {"parts": list(part.panels)})
+    except OSError as error:
+        raise RunFolderError(
+            f"{run}: a part of the run could not be written: {error}. Make room and go on with "
+            "--resume; all earlier parts are kept"
+        ) from None
+
+
+class JoinedParts:
+    """All parts of a run as its files, read line by line.
+
+    Args:
+        folders: of the parts, in the corpus's order.
+
+    Raises:
+        RunFolderError: if a part is missing or damaged.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._panels = [self._read_panels(folder) for folder in folders]
+        found: dict[str, Mapping[str, Any]] = {}
+        for panels in self._panels:
+            for panel in panels:
+                known = found.setdefault(json.dumps(panel["left_out"]), panel)
+                if known != panel:
+                    raise RunFolderError(
+                        f"{folders[0].parent}: parts were decided by different weights; remove "
+                        "the folder and predict again"
+                    )
+        # The order in which a run names them, see `ragemo.retrieval.retrieve.retrieve`.
+        self.panels = sorted(found.values(), key=lambda panel: tuple(panel["left_out"]))
+
+    def lines(self, name: str) -> Iterator[bytes]:
+        """The lines of one of `FILES`."""
+        if name == "examples.jsonl":
+            return self._examples()
+        if name == "verdicts.jsonl" and len(self.panels) > 1:
+            return self._verdicts()
+        return self._all(name)
+
+    def table(self, name: str) -> Iterator[bytes]:
+        """The lines of one of `TABLES`, the header first."""
+        if name == "review.csv":
+            return self._review()
+        return self._rows(name)
+
+    def _all(self, name: str) -> Iterator[bytes]:
+        for folder in self._folders:
+            with (folder / name).open("rb") as file:
+                yield from file
+
+    def _rows(self, name: str) -> Iterator[bytes]:
+        for number, folder in enumerate(self._folders):
+            with (folder / name).open("rb") as file:
+                header = next(file)
+                if number == 0:
+                    yield header
+                yield from file
+
+    def _examples(self) -> Iterator[bytes]:
+        """Each once, where it comes first; there are no more than the index has."""
+        seen: set[str] = set()
+        for text in self._all("examples.jsonl"):
+            name = json.loads(text)["turns"][-1]["utterance_id"]
+            if name not in seen:
+                seen.add(name)
+                yield text
+
+    def _verdicts(self) -> Iterator[bytes]:
+        """With the places of their panels among all."""
+        places = {json.dumps(panel["left_out"]): row for row, panel in enumerate(self.panels)}
+        for folder, panels in zip(self._folders, self._panels, strict=True):
+            own = [places[json.dumps(panel["left_out"])] for panel in panels]
+            with (folder / "verdicts.jsonl").open("rb") as file:
+                for text in file:
+                    record = json.loads(text)
+                    yield line({**record, "part": own[record["part"]]}).encode()
+
+    def _review(self) -> Iterator[bytes]:
+        """Most doubtful first; equals in the corpus's order."""
+        yield next(self._rows("review.csv"))
+        files = [folder / "review.csv" for folder in self._folders]
+        with ExitStack() as stack:
+            while len(files) > AT_ONCE:
+                files = [
+                    _merged(files[start : start + AT_ONCE], stack)
+                    for start in range(0, len(files), AT_ONCE)
+                ]
+            for text in merge(*(_placed(file) for file in files), key=_place):
+                yield text.partition(b"\t")[2]
+
+    @staticmethod
+    def _read_panels(folder: Path) -> list[Mapping[str, Any]]:
+        file = folder / "panel.json"
+        try:
+            return list(json.loads(file.read_text(encoding="utf-8"))["parts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunFolderError(
+                f"{file}: cannot be read ({error}); remove the folder {folder} and go on with "
+                "--resume: this part is made again"
+            ) from None
+
+
+def _placed(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as rows:
+        next(rows)
+        yield from rows
+
+
+def _place(text: bytes) -> bytes:
+    return text.partition(b"\t")[0]
+
+
+def _merged(files: Sequence[Path], stack: ExitStack) -> Path:
+    """The rows of several files in order, as one; it is removed with the stack."""
+    folder = stack.enter_context(TemporaryDirectory(dir=files[0].parent))
+    together = Path(folder) / "review.csv"
+    with together.open("wb") as out:
+        out.write(b"\n")
+        rows: Iterator[bytes] = merge(*(_placed(file) for file in files), key=_place)
+        out.writelines(rows)
+    return together
+
+
+def join_parts(
+    run: Path, folders: Sequence[Path], take_ballots: Callable[[Iterable[bytes]], None]
+) -> None:
+    """Make a run's files of its parts, each whole, `verdicts.jsonl` last; then drop the parts.
+
+    Args:
+        run: the run's folder.
+        folders: of the parts, in the corpus's order.
+        take_ballots: replaces what the run holds of ballots.
+
+    Raises:
+        RunFolderError: if a part is damaged or the files cannot be written; the parts stay.
+    """
+    joined = JoinedParts(folders)
+    try:
+        _write(run / "utterances.jsonl", joined.lines("utterances.jsonl"))
+        take_ballots(joined.lines("ballots.jsonl"))
+        write_json(run / "panel.json", {"parts": list(joined.panels)})
+        _write(run / "review.csv", joined.table("review.csv"))
+        _write(run / "predictions.csv", joined.table("predictions.csv"))
+        _write(run / "examples.jsonl", joined.lines("examples.jsonl"))
+        _write(run / "verdicts.jsonl", joined.lines("verdicts.jsonl"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{run}: the parts could not be joined: {error}. Make room and go on with --resume; "
+            "all parts are kept"
+        ) from None
+    drop_parts(run)
+
+
+def drop_parts(run: Path) -> None:
+    """Remove the parts of a run that is finished."""
+    shutil.rmtree(run / "parts", ignore_errors=True)
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> None:
+    with whole_file(path) as file:
+        file.writelines(lines)

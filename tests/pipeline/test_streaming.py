@@ -1,0 +1,197 @@
+"""A corpus labelled block by block becomes, byte for byte, the run of the corpus read whole."""
+
+import json
+import shutil
+
+import pytest
+
+from ragemo.corpus import read_corpus
+from ragemo.corpus.stream import CorpusStream
+from ragemo.errors import DataError, RunFolderError, SettingsError
+from ragemo.pipeline import predict
+from ragemo.pipeline.streaming import predict_stream
+from ragemo.retrieval.index import Index
+from ragemo.runs.parts import AT_ONCE
+from ragemo.settings import resolve_settings
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
+from tests.pipeline.inputs import chance
+
+EMBEDDER = FakeEmbedder()
+
+
+def rows_of(dialogues, salt):
+    return [
+        {
+            "id": f"{name}_{turn}",
+            "dialogue_id": name,
+            "turn": turn,
+            "speaker": "AB"[turn % 2],
+            "hypotheses": {
+                "asr": f"words {salt} {name} {turn} told{chance(salt, name, turn) % 4}",
+                **({"other": f"words {name} else"} if turn % 3 else {}),
+            },
+            "emotion": LABELS.names[chance(salt, name, turn) % 3],
+            "needs_prediction": turn % 5 != 3,
+        }
+        for name in dialogues
+        for turn in range(1 + chance(name) % 7)
+    ]
+
+
+def put(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def index_of(rows, **options):
+    own = [
+        {
+            "dialogue": row["dialogue_id"],
+            "text": row["hypotheses"]["asr"],
+            "emotion": row["emotion"],
+            "speaker": row["speaker"],
+        }
+        for row in rows
+    ]
+    return Index.build(make_corpus(own), EMBEDDER, transcript="asr", **options)
+
+
+TRAIN = rows_of([f"t{n}" for n in range(14)], "train")
+INDEX = index_of(TRAIN)
+FRESH = rows_of([f"f{n}" for n in range(12)], "fresh")
+MIXED = [*rows_of(["f0", "f1"], "fresh"), *TRAIN[:20], *rows_of(["f2", "f3"], "fresh")]
+"""Some of the index's own dialogues among others."""
+TWINS = [{**r, "id": f"x{r['id']}", "dialogue_id": f"x{r['dialogue_id']}"} for r in TRAIN[:9]]
+"""Dialogues of the index under other ids."""
+
+CASES = {
+    "fresh": (FRESH, {}),
+    "own dialogues": (MIXED, {}),
+    "twins": ([*FRESH, *TWINS], {"retrieval.twins": "leave-out"}),
+    "limit": (FRESH, {"limit": 11}),
+    "limit 1": (FRESH, {"limit": 1}),
+    "viterbi": (MIXED, {"voting.dialogue": "viterbi", "voting.abstain_below": 0.5}),
+    "majority": (FRESH, {"voting.pool": "majority"}),
+    "one system": (FRESH, {"corpus.transcript": "other"}),
+    "memory, strategy": (FRESH, {"retrieval.memory": 2, "retrieval.strategy": ["mmr", "random"]}),
+}
+
+
+def settings_of(**overrides):
+    return resolve_settings({"llm": {"model": "none"}}, overrides)
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("block", [1, 10])
+def test_the_same_bytes_as_of_the_corpus_read_whole(tmp_path, name, block):
+    rows, overrides = CASES[name]
+    path, settings = put(tmp_path / "a.jsonl", rows), settings_of(**overrides)
+    corpus = read_corpus(path, labels=LABELS)
+    predict(corpus, settings, tmp_path / "whole", index=INDEX, embedder=EMBEDDER)
+    stream = CorpusStream(path, LABELS)
+    run = predict_stream(
+        stream, settings, tmp_path / "run", index=INDEX, embedder=EMBEDDER, block=block
+    )
+    whole = files_of(tmp_path / "whole")
+    found = files_of(tmp_path / "run")
+    assert found.keys() == whole.keys()
+    for file, data in whole.items():
+        assert found[file] == data, file
+    assert [p.name for p in run.path.iterdir() if p.is_dir()] == [], "no parts are left"
+
+
+class StoppedError(Exception):
+    pass
+
+
+class Dying(FakeEmbedder):
+    """Gives up after so many calls."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.left = calls
+
+    def embed(self, texts, progress=lambda done: None):
+        self.left -= 1
+        if self.left < 0:
+            raise StoppedError
+        return super().embed(texts, progress)
+
+
+def test_stopped_anywhere_it_goes_on_and_makes_no_part_again(tmp_path):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", MIXED), LABELS)
+    settings = settings_of()
+    whole = predict_stream(stream, settings, tmp_path / "whole", index=INDEX, embedder=EMBEDDER)
+    folder, stops = tmp_path / "run", 0
+    while True:
+        made = {p: p.stat().st_mtime_ns for p in folder.glob("parts/*/panel.json")}
+        try:
+            predict_stream(
+                stream,
+                settings,
+                folder,
+                index=INDEX,
+                embedder=Dying(4),
+                block=6,
+                resume=folder.exists(),
+            )
+        except StoppedError:
+            stops += 1
+            assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+            continue
+        break
+    assert stops > 2
+    assert files_of(folder) == files_of(whole.path)
+
+
+def test_stopped_while_parts_are_joined_it_goes_on(tmp_path, monkeypatch):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER, "block": 6}
+    whole = predict_stream(stream, settings_of(), tmp_path / "whole", **options)
+    for name in ("replace_ballots", None):
+        with monkeypatch.context() as patch:
+            if name:
+                patch.setattr(f"ragemo.runs.run.Run.{name}", lambda run, lines: 1 / 0)
+            else:
+                patch.setattr(shutil, "rmtree", lambda folder, **how: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                folder = tmp_path / "run"
+                predict_stream(stream, settings_of(), folder, resume=folder.exists(), **options)
+    predict_stream(stream, settings_of(), folder, resume=True, **options)
+    assert files_of(folder) == files_of(whole.path)
+    assert not (folder / "parts").exists()
+
+
+def test_more_parts_than_files_may_be_open_are_put_in_order(tmp_path, monkeypatch):
+    assert AT_ONCE > 2
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER}
+    whole = predict_stream(stream, settings_of(), tmp_path / "whole", **options)
+    monkeypatch.setattr("ragemo.runs.parts.AT_ONCE", 2)
+    run = predict_stream(stream, settings_of(), tmp_path / "run", block=1, **options)
+    assert files_of(run.path) == files_of(whole.path)
+
+
+def test_a_fault_anywhere_in_the_file_leaves_nothing(tmp_path):
+    rows = [*FRESH, {**FRESH[0], "id": "new", "turn": 99}]
+    stream = CorpusStream(put(tmp_path / "a.jsonl", rows), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER, "block": 6}
+    with pytest.raises(DataError, match="goes on here"):
+        predict_stream(stream, settings_of(), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_stream_cannot_do_is_said(tmp_path):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER}
+    with pytest.raises(SettingsError, match="use --llm none"):
+        predict_stream(stream, resolve_settings(), tmp_path / "run", **options)
+    predict_stream(stream, settings_of(), tmp_path / "run", **options)
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        predict_stream(stream, settings_of(), tmp_path / "run", **options)
+    with pytest.raises(RunFolderError, match=r"settings\.seed was 0, now 1"):
+        predict_stream(stream, settings_of(seed=1), tmp_path / "run", resume=True, **options)
