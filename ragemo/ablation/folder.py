@@ -2,7 +2,8 @@
 
     ablation.json     what it is: its name, and its cells with their settings and folders
     ablation.yaml     what was asked for, a file of the same ablation without corpus and index
-    answers.sqlite    every answer of a language model, shared by all cells
+    answers.sqlite    every answer of a language model, shared by all cells, unless they lie
+                      elsewhere: `ragemo ablate` keeps them where `ragemo predict` does
     cells/HASH/       a run's folder for each cell, see `ragemo.runs.run`
     result.json       a row for each cell: its figures, with intervals and differences
     costs.json        what was really asked and how long it took; apart, so that all else can be

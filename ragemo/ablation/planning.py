@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ragemo.ablation.design import Cell
-from ragemo.ablation.folder import ANSWERS, known_identities, known_identity
+from ragemo.ablation.folder import known_identities, known_identity
 from ragemo.ablation.sharing import LocalOutline
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.errors import RagemoError
@@ -115,6 +115,7 @@ class _Asked:
 def forecast(
     cells: Sequence[Cell],
     corpus: Corpus,
+    answers: Path,
     out: Path,
     *,
     index: Index | None,
@@ -128,7 +129,8 @@ def forecast(
     Args:
         cells: those that are to be run, in this order.
         corpus, index: as everywhere.
-        out: the ablation's folder; answers that are there are not counted as still to ask.
+        answers: a file of answers; those that are there are not counted as still to ask.
+        out: the ablation's folder.
         embedder: the index's; not used unless a cell asks a language model.
         models: place of a cell in `cells` -> its language models, which only have to count.
         finished: how many cells need not be run.
@@ -159,8 +161,8 @@ def forecast(
     measured: dict[str, float | None] = {}
     calls = {key: one.model for one in asked for key in one.keys}
     names = {model.name for model in calls.values()}
-    if calls and (out / ANSWERS).is_file():
-        cache = AnswerCache(out / ANSWERS)
+    if calls and answers.is_file():
+        cache = AnswerCache(answers)
         answered = cache.has(calls)
         measured = {name: cache.seconds_per_answer(name) for name in names}
         cache.close()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragemo.ablation.budget import Budget, BudgetError, MeteredModel
 from ragemo.ablation.design import Cell, Design
 from ragemo.ablation.folder import (
     ANSWERS,
@@ -34,6 +33,7 @@ from ragemo.errors import (
 )
 from ragemo.files import canonical_json, write_json, write_text
 from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.budget import Budget, BudgetError, MeteredModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
@@ -57,6 +57,7 @@ class Sweep:
     Attributes:
         folders: cell -> its folder below the ablation's, for cells that can be run.
         index_folder: where the index was read from, if it was.
+        answers: the file of answers that the cells share; None: one in the ablation's folder.
         open: the cells that are to be run, in the order in which they share most.
         failures: cell -> why it cannot be run, or was not.
     """
@@ -69,9 +70,15 @@ class Sweep:
     models: Loader
     progress: Progress
     index_folder: Path | None = None
+    answers: Path | None = None
     folders: dict[str, str] = field(default_factory=dict)
     open: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def answers_file(self) -> Path:
+        """Where answers are looked up and kept."""
+        return self.answers or self.out / ANSWERS
 
     def forecast(self) -> Forecast:
         """What is still to be done; nothing is sent."""
@@ -83,6 +90,7 @@ class Sweep:
         return forecast(
             self.open,
             self.corpus,
+            self.answers_file,
             self.out,
             index=self.index,
             embedder=self.load_embedder() if outlines else None,
@@ -99,6 +107,7 @@ def prepare(
     *,
     index: Index | None = None,
     index_folder: Path | None = None,
+    answers: Path | None = None,
     load_embedder: LoadEmbedder = lambda: None,
     models: Loader = load_models,
     resume: bool = False,
@@ -112,6 +121,8 @@ def prepare(
         out: the ablation's folder.
         index: labelled windows to retrieve from.
         index_folder: where it was read from; other processes need to read it, too.
+        answers: the file of an `AnswerCache` that the cells share with whoever else uses it;
+            default: one in the ablation's folder.
         load_embedder: gives the index's embedder.
         models: gives the language models of a cell's settings.
         resume: go on with the ablation in `out`, or add cells to it.
@@ -130,7 +141,15 @@ def prepare(
         )
     open_folder(out, resume=resume)
     sweep = Sweep(
-        design, corpus, out, index, load_embedder, models, progress or Silent(), index_folder
+        design,
+        corpus,
+        out,
+        index,
+        load_embedder,
+        models,
+        progress or Silent(),
+        index_folder,
+        answers,
     )
     first: dict[str, int] = {}
     order = []
@@ -223,6 +242,7 @@ def ablate(
     index: Index | None = None,
     embedder: Embedder | None = None,
     models: Loader = load_models,
+    answers: Path | None = None,
     budget: Budget | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -235,6 +255,7 @@ def ablate(
         index=index,
         load_embedder=lambda: embedder,
         models=models,
+        answers=answers,
         resume=resume,
         progress=progress,
     )
@@ -264,7 +285,7 @@ def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
             yield run_cell(work, sweep.corpus, sweep.index, memory)
     if not asking:
         return
-    cache = AnswerCache(sweep.out / ANSWERS)
+    cache = AnswerCache(sweep.answers_file)
     loaded: tuple[str, list[LanguageModel]] = ("", [])
     try:
         for cell in asking:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ragemo.ablation.budget import BudgetError
 from ragemo.errors import RagemoError, RunFolderError
+from ragemo.llm.budget import BudgetError
 from ragemo.pipeline import predict
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.index import Index

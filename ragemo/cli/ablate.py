@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ragemo.cli.options import Assignments, Quiet
+from ragemo.cli.options import Assignments, Cache, Limits, Quiet
 
 FORMATS = ("table", "csv", "markdown", "json")
 
@@ -32,15 +32,8 @@ def ablate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the ablation in --out, or add cells to it.")
     ] = False,
-    calls: Annotated[
-        int | None, typer.Option(min=0, help="Ask for at most so many answers, this time.")
-    ] = None,
-    tokens: Annotated[
-        int | None, typer.Option(min=0, help="Send and receive at most so many tokens, this time.")
-    ] = None,
-    dollars: Annotated[
-        float | None, typer.Option(min=0, help="Spend at most so much, this time.")
-    ] = None,
+    budget: Limits = None,
+    cache: Cache = None,
     format_: Annotated[
         str, typer.Option("--format", help="table, csv, markdown or json.")
     ] = "table",
@@ -54,7 +47,6 @@ def ablate(
 ) -> None:
     """Run every cell of an ablation and compare them. Exit codes: 3 a cell failed, 4 the budget
     is reached."""
-    from ragemo.ablation.budget import Budget, BudgetError
     from ragemo.ablation.design import read_design
     from ragemo.ablation.plots import draw_plots
     from ragemo.ablation.sweep import carry_out_sweep, prepare
@@ -62,6 +54,8 @@ def ablate(
     from ragemo.cli.settings import pick_path, read_assignments
     from ragemo.cli.sources import open_corpus
     from ragemo.errors import SettingsError
+    from ragemo.llm.answer_cache import answers_file
+    from ragemo.llm.budget import BudgetError, read_budget
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
 
@@ -70,6 +64,7 @@ def ablate(
     overrides = read_assignments(set_ or ())
     if limit is not None:
         overrides["limit"] = limit
+    limits = read_budget(budget or ())
     design = read_design(file, overrides)
     source = pick_path(data, design.paths.get("data"), "--data", "paths.data")
     target = pick_path(out, design.paths.get("out"), "--out", "paths.out")
@@ -83,6 +78,7 @@ def ablate(
         target,
         index=found,
         index_folder=folder,
+        answers=cache or answers_file(),
         load_embedder=lambda: (
             load_index_embedder(found.embedder, say=progress.say) if found else None
         ),
@@ -97,7 +93,7 @@ def ablate(
     try:
         result = carry_out_sweep(
             sweep,
-            budget=Budget(calls, tokens, dollars),
+            budget=limits,
             processes=processes or os.cpu_count() or 1,
             samples=bootstrap,
         )

@@ -63,3 +63,30 @@ def serve(
     from ragemo.llm.server import serve as serve_model
 
     serve_model(model, host=host, port=port, ready=note)
+
+
+@app.command()
+def prices() -> None:
+    """Show what models cost, and where each price comes from."""
+    import os
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ragemo.cli.console import note
+    from ragemo.llm.prices import prices_in_force
+
+    table = Table("model", "prompt", "cached", "answer", "in a batch", "as of", "from", box=None)
+    for model, (price, source) in prices_in_force().items():
+        rates = [f"{rate:g}" for rate in (price.prompt, price.cached, price.answer)]
+        table.add_row(model, *rates, f"{100 * price.batch:g} %", price.as_of, source)
+    Console(markup=False, highlight=False).print(table)
+    file = os.environ.get("RAGEMO_PRICES")
+    note(
+        "US dollars per million tokens; a batch costs the share of these. Servers on this machine "
+        f"are free unless they stand in your own file. Add or correct prices in {file}"
+        if file
+        else "US dollars per million tokens; a batch costs the share of these. To add or correct "
+        "prices write lines such as `my-model: {prompt: 1.5, cached: 0.3, answer: 6, batch: 0.5}` "
+        "into a file and name it in RAGEMO_PRICES"
+    )

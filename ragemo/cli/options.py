@@ -12,6 +12,14 @@ Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any other setting, as SECTION.NAME=VALUE; repeatable."),
 ]
+Limits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        help="What this command may ask for at most: 5 or 5usd (dollars), 2000calls, "
+        "1000000tokens; repeatable.",
+    ),
+]
 Cache = Annotated[
     Path | None,
     typer.Option(

@@ -29,6 +29,14 @@ def tell_outcome(run: Run) -> int:
     return failed + trials
 
 
+def tell_asking(plan: Plan, run: Run, before: Sequence[Ballot], progress: Progress) -> None:
+    """Say how much each voter counted, and what asking took; see the functions below."""
+    tell_weights(run, progress)
+    tell_saving(plan, run, progress)
+    tell_usage(run, before, progress)
+    tell_quotes(run, progress)
+
+
 def tell_weights(run: Run, progress: Progress) -> None:
     """Say how much each voter counted, and on what ground."""
     panels = run.panels()

@@ -19,6 +19,7 @@ from ragemo.cli.options import (
     DialogueSay,
     Labels,
     LeaveOut,
+    Limits,
     Mode,
     Model,
     Pool,
@@ -88,24 +89,21 @@ def predict(
         bool, typer.Option("--dry-run", help="Show calls, tokens and price; send nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    budget: Limits = None,
     cache: Cache = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Ask even what was answered in another run.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Label a corpus's utterances and leave everything in a run folder."""
+    """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
+    failed, 4 the budget is reached."""
     from ragemo.cli.console import ConsoleProgress, note
-    from ragemo.cli.outcome import (
-        tell_outcome,
-        tell_quotes,
-        tell_saving,
-        tell_usage,
-        tell_weights,
-    )
+    from ragemo.cli.outcome import tell_asking, tell_outcome
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index
     from ragemo.llm import load_llm, load_others
+    from ragemo.llm.budget import BudgetError, read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import Run, check_new_run
@@ -137,6 +135,7 @@ def predict(
         },
         set_ or (),
     )
+    limits = read_budget(budget or ())
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
@@ -187,16 +186,20 @@ def predict(
             llm=model,
             others=others,
             cache=answers,
+            budget=limits,
             resume=resume,
             progress=progress,
         )
+    except BudgetError as reached:
+        note(
+            f"{target}: {reached}. Everything that was answered is kept; go on with the same "
+            "command, --resume and a budget for what is left"
+        )
+        raise typer.Exit(4) from None
     except KeyboardInterrupt:
         note("\ninterrupted; go on with the same command and --resume")
         raise
-    tell_weights(run, progress)
-    tell_saving(plan, run, progress)
-    tell_usage(run, before, progress)
-    tell_quotes(run, progress)
+    tell_asking(plan, run, before, progress)
     failed = tell_outcome(run)
     if failed:
         note("go on with the same command and --resume to ask the failed ones again")

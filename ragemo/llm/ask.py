@@ -13,6 +13,9 @@ from ragemo.llm.group_commit import GroupCommit
 from ragemo.llm.protocol import LanguageModel
 from ragemo.types import Ballot, Prompt
 
+LAST_CALLS = 10.0
+"""Seconds that calls under way have left once something failed: their answers may be paid for."""
+
 
 class Inquiry(Protocol):
     """All that is asked about one utterance, one step after the other."""
@@ -44,8 +47,9 @@ def ask_all(
         advance: told how many more inquiries are through.
 
     Raises:
-        EndpointError: if no call can succeed; what was answered is stored.
-        KeyboardInterrupt: likewise.
+        Exception: what a model or `store` raised, such as an EndpointError if no call can
+            succeed. What was answered is stored, calls under way included.
+        KeyboardInterrupt: what was answered is stored.
     """
     work = _ask_all(inquiries, models, labels, store, advance)
     try:
@@ -69,24 +73,41 @@ async def _ask_all(
     # One model may take fewer prompts at once than another.
     places = {id(model): asyncio.Semaphore(model.concurrency) for model in models}
     commit = GroupCommit(store)
+    failures: list[Exception] = []
 
     async def work() -> None:
         for inquiry in waiting:
             while (step := inquiry.next()) is not None:
                 llm, prompt, samples = step
                 async with places[id(llm)]:
+                    if failures:
+                        return
                     ballots = await llm.ask(prompt, labels, samples)
                 await commit.add(inquiry.hear(ballots))
+                if failures:
+                    return
             advance(1)
 
-    try:
-        async with AsyncExitStack() as afterwards:
-            for model in models:
-                afterwards.push_async_callback(model.close)
-            afterwards.push_async_callback(commit.finish)
-            async with asyncio.TaskGroup() as group:
-                # Twice as many as may ask, so that all of those ask while others wait for the disk.
-                for _ in range(2 * max((model.concurrency for model in models), default=0)):
-                    group.create_task(work())
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
+    async def work_until_something_fails() -> None:
+        try:
+            await work()
+        except Exception as error:
+            failures.append(error)
+            asyncio.get_running_loop().call_later(LAST_CALLS, give_up)
+
+    def give_up() -> None:
+        for worker in workers:
+            worker.cancel()
+
+    async with AsyncExitStack() as afterwards:
+        for model in models:
+            afterwards.push_async_callback(model.close)
+        afterwards.push_async_callback(commit.finish)
+        async with asyncio.TaskGroup() as group:
+            # Twice as many as may ask, so that all of those ask while others wait for the disk.
+            workers = [
+                group.create_task(work_until_something_fails())
+                for _ in range(2 * max((model.concurrency for model in models), default=0))
+            ]
+        if failures:
+            raise failures[0]

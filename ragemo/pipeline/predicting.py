@@ -8,6 +8,7 @@ from pathlib import Path
 from ragemo.errors import EndpointError
 from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.ask import ask_all
+from ragemo.llm.budget import Budget, MeteredModel
 from ragemo.llm.cached_model import CachedModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.inquiry import SettlingInquiry
@@ -40,6 +41,7 @@ def predict(
     others: Sequence[LanguageModel] = (),
     imported: Sequence[Imported] = (),
     cache: AnswerCache | None = None,
+    budget: Budget | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -55,6 +57,7 @@ def predict(
         others: further language models, for `voting.vary`.
         imported: ballots of other systems, see `ragemo.voting.imported`.
         cache: answers that are there already are not asked for, and new ones are kept there.
+        budget: what may be asked for; an answer of the cache takes nothing of it.
         resume: go on with the run in `out`.
         progress: told what is being done.
 
@@ -78,6 +81,7 @@ def predict(
         llm=llm,
         others=others,
         cache=cache,
+        budget=budget,
         resume=resume,
         progress=progress,
     )
@@ -91,6 +95,7 @@ def carry_out(
     llm: LanguageModel | None = None,
     others: Sequence[LanguageModel] = (),
     cache: AnswerCache | None = None,
+    budget: Budget | None = None,
     given: Panel | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -98,7 +103,7 @@ def carry_out(
     """Ask what a plan asks, each answer on disk before the next, then decide.
 
     Args:
-        plan, settings, out, llm, others, cache, resume, progress: as for `predict`.
+        plan, settings, out, llm, others, cache, budget, resume, progress: as for `predict`.
         given: weights to decide by, instead of those that the index tells; `voting.weights` goes
             before it.
 
@@ -106,7 +111,9 @@ def carry_out(
         RunFolderError: if `out` (see `Run.create` and `Run.resume`) or the cache cannot be used.
         EndpointError: if no call can succeed; what was answered is kept, and where nothing
             was, no new folder is left.
-        SettingsError: if `voting.weights` cannot be used, or was fitted on what is decided here.
+        SettingsError: if `voting.weights` cannot be used, or was fitted on what is decided here,
+            or a budget in dollars is to be kept and a price is not known.
+        BudgetError: before the call that could exceed the budget; what was answered is kept.
     """
     progress = progress or Silent()
     how = settings.voting
@@ -116,6 +123,11 @@ def carry_out(
         given = read_calibration(how.weights, turns, plan.labels, corpus).panel
     if given is not None:
         given = adapted(given, how)
+    models: list[LanguageModel] = [model for model in (llm, *others) if model is not None]
+    if budget is not None:
+        models = [MeteredModel(model, budget) for model in models]
+    if cache is not None:
+        models = [CachedModel(model, cache) for model in models]
     out = Path(out)
     resume = resume and out.is_dir() and any(out.iterdir())
     run = (
@@ -125,9 +137,6 @@ def carry_out(
     )
     try:
         with run:
-            models: list[LanguageModel] = [one for one in (llm, *others) if one is not None]
-            if cache is not None:
-                models = [CachedModel(model, cache) for model in models]
             _finish(plan, settings, models, run, given=given, progress=progress)
     except BaseException as error:
         asked = len(run.ballots()) > len(plan.ballots)

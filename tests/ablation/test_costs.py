@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ragemo.ablation.budget import Budget, BudgetError
 from ragemo.ablation.sweep import carry_out_sweep, prepare
 from ragemo.errors import RunFolderError
+from ragemo.llm.budget import Budget, BudgetError
 from ragemo.types import Usage
 from tests.ablation.worlds import BASE, CORPUS, design, right, run
 from tests.fake_llm import FakeLLM

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from ragemo.ablation.budget import Budget, BudgetError
 from ragemo.ablation.design import read_design
 from ragemo.ablation.results import AblationResult
 from ragemo.ablation.sweep import prepare
 from ragemo.errors import DataError, EndpointError, RunFolderError
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import answer_key
+from ragemo.llm.budget import Budget, BudgetError
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.runs.run import Run
 from ragemo.runs.scores import scored

@@ -89,17 +89,30 @@ def test_a_dry_run_of_a_local_model_loads_nothing(command, where):
 
 def test_the_budget_stops_before_the_call_and_says_how_to_go_on(command, asked, scenario):
     file = write(POOLS)
-    stopped = command("ablate", file, *asked, "--calls", 5)
+    stopped = command("ablate", file, *asked, "--budget", "5calls")
     assert stopped.code == 4
     assert len(scenario.seen) == 5
     assert "the budget of 5 calls is reached" in stopped.err
     assert "0 of 2 cells are finished" in stopped.err
     assert "--resume" in stopped.err
 
-    done = command("ablate", file, *asked, "--resume", "--calls", 3)
+    done = command("ablate", file, *asked, "--resume", "--budget", "3calls")
     assert done.code == 0, done.err
     assert len(scenario.seen) == 8
     assert json.loads(Path("out/costs.json").read_text())["asked"]["calls"] == 8
+
+
+def test_an_ablation_and_a_prediction_pay_for_each_other_s_answers(
+    command, asked, scenario, test_file, index
+):
+    done = command("ablate", write(POOLS), *asked)
+    assert done.code == 0, done.err
+    made = len(scenario.seen)
+    assert not Path("out/answers.sqlite").exists()
+    done = command("ablate", write(POOLS), *asked, "--out", "again", "--dry-run")
+    assert f"{made} of them answered already" in done.out
+    done = command("ablate", write(POOLS), *asked, "--out", "other", "--cache", "other.sqlite")
+    assert len(scenario.seen) == 2 * made
 
 
 def test_several_processes_make_the_same_result_as_one(command, where):
@@ -142,7 +155,7 @@ def test_a_cell_that_cannot_be_planned_is_named_and_the_others_are_run(command, 
 def test_what_a_model_thinks_is_reserved_after_its_first_call(command, asked, scenario):
     scenario.script(answers=["happy"], think=100)
     flags = ["llm.concurrency=8" if one == "llm.concurrency=1" else one for one in asked]
-    done = command("ablate", write(POOLS), *flags, "--tokens", 3000)
+    done = command("ablate", write(POOLS), *flags, "--budget", "3000tokens")
     assert done.code == 4
     assert len(scenario.seen) == 2  # one answer cut off in its thoughts, and one with room for them
 

@@ -137,3 +137,66 @@ def test_a_dry_run_makes_no_cache(command, test_file, scenario, answers_file):
     done = command(*asking(test_file, "--base-url", scenario.url, "--dry-run"))
     assert done.code == 0
     assert not answers_file.exists()
+
+
+def test_a_budget_stops_before_the_call_and_says_how_to_go_on(command, test_file, scenario, prices):
+    scenario.script(answers=["sad"])
+    arguments = asking(test_file, "--base-url", scenario.url)
+    stopped = command(*arguments, "--budget", "2calls")
+    assert (stopped.code, stopped.out) == (4, "")
+    assert len(scenario.seen) == 2
+    assert "run: the budget of 2 calls is reached" in stopped.err
+    assert "--resume and a budget for what is left" in stopped.err
+    assert len(ballots()) == 2
+    assert not Path("run/verdicts.jsonl").exists()
+
+    # What is in the run or in the cache costs nothing of a budget.
+    done = command(*arguments, "--resume", "--budget", "1calls")
+    assert (done.code, done.out) == (0, "run: 3 utterances\n")
+    done = command(*arguments, "--out", "again", "--budget", "0calls", "--budget", "0usd")
+    assert done.code == 0
+    assert len(scenario.seen) == 3
+
+    dear = command(*arguments, "--out", "dear", "--no-cache", "--budget", "0.0001")
+    assert (dear.code, len(scenario.seen)) == (4, 3)
+    assert "the budget of $0.0001 is reached" in dear.err
+    few = command(*arguments, "--out", "few", "--no-cache", "--budget", "10 tokens")
+    assert (few.code, len(scenario.seen)) == (4, 3)
+
+
+@pytest.mark.parametrize("limit", ["much", "5eur", "-1", "1.5calls", "calls", "1e3", ""])
+def test_a_budget_that_is_none_is_refused_before_anything_is_read(command, limit):
+    done = command("predict", "no-such-file", "--out", "run", "--budget", limit)
+    assert done.code == 2
+    assert f"--budget {limit}: expected dollars (5 or 5usd), calls" in done.err
+
+
+def test_a_kind_of_budget_is_given_once(command):
+    done = command("predict", "x", "--out", "run", "--budget", "5", "--budget", "3usd")
+    assert "there is a limit in dollars already" in done.err
+
+
+def test_a_budget_in_dollars_needs_a_price_and_leaves_no_run(
+    command, test_file, scenario, workplace, monkeypatch
+):
+    monkeypatch.setenv("RAGEMO_PRICES", "")
+    url = scenario.url.replace("127.0.0.1", "0.0.0.0")  # this machine, by a name not known as free
+    done = command(*asking(test_file, "--base-url", url, "--budget", 5))
+    assert done.code == 2
+    assert "the price of 'some-model' is not known" in done.err
+    assert not Path("run").exists()
+    assert scenario.seen == []
+
+
+def test_prices_are_listed_with_where_they_come_from(command, prices, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    done = command("models", "prices")
+    assert done.code == 0, done.err
+    lines = {line.split()[0]: line.split() for line in done.out.splitlines()}
+    assert lines["some-model"][1:4] == ["1000", "100", "2000"]
+    assert lines["some-model"][-1].endswith("prices.yaml")
+    assert lines["gpt-4o-mini"][4:6] == ["50", "%"]
+    assert lines["gpt-4o-mini"][-1] == "ragemo"
+    assert "prices.yaml" in done.err
+    monkeypatch.delenv("RAGEMO_PRICES")
+    assert "name it in RAGEMO_PRICES" in command("models", "prices").err

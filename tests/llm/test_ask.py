@@ -95,6 +95,38 @@ def test_what_came_before_a_refusal_is_stored_and_connections_are_closed():
     assert model.closed == 1
 
 
+class Broken(Model):
+    """Fails on its second call, while the others are under way for so long."""
+
+    seconds = 0.05
+
+    async def ask(self, prompt, labels, samples):
+        self.asked.append(prompt.utterance_id)
+        if len(self.asked) == 2:
+            await asyncio.sleep(0.01)
+            raise EndpointError("no credit left")
+        await asyncio.sleep(self.seconds)
+        return [Ballot(prompt.utterance_id, self.name, samples[0])]
+
+
+def test_calls_under_way_when_something_fails_are_waited_for_and_no_others_begun():
+    model, stored = Broken("m", 4), []
+    with pytest.raises(EndpointError, match="no credit left"):
+        ask_all([Steps(f"u{n}", [model] * 2) for n in range(9)], [model], LABELS, stored.extend)
+    assert model.asked == ["u0", "u1", "u2", "u3"]
+    assert sorted(b.utterance_id for b in stored) == ["u0", "u2", "u3"]
+    assert model.closed == 1
+
+
+def test_calls_that_hang_when_something_fails_are_given_up(monkeypatch):
+    monkeypatch.setattr("ragemo.llm.ask.LAST_CALLS", 0.02)
+    model = Broken("m", 4)
+    model.seconds = 1000
+    with pytest.raises(EndpointError, match="no credit left"):
+        ask_all([Steps(f"u{n}", [model]) for n in range(9)], [model], LABELS, list)
+    assert model.closed == 1
+
+
 def test_an_answer_that_cannot_be_stored_stops_everything():
     model = Model("m", 2)
 

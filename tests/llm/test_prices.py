@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.errors import SettingsError
-from ragemo.llm.prices import Price, find_price, read_prices
+from ragemo.llm.prices import Price, find_price, prices_in_force, read_prices
 
 tokens = st.integers(0, 10**9)
 
@@ -65,6 +65,8 @@ def test_cost_is_the_sum_of_its_parts(plain, cached, answer):
         ("m: {prompt: 1, answer: .nan}", ["m", "answer", "nan"]),
         ("m: {prompt: true, answer: 1}", ["m", "prompt", "True"]),
         ("m: {prompt: 1, answer: 1, output: 2}", ["m", "output"]),
+        ("m: {prompt: 1, answer: 1, batch: 1.5}", ["m", "batch", "1.5"]),
+        ("m: {prompt: 1, answer: 1, batch: no}", ["m", "batch", "False"]),
         ("m: {", ["YAML"]),
     ],
 )
@@ -83,3 +85,24 @@ def test_a_missing_table_is_named(tmp_path, monkeypatch):
 
 def test_an_empty_table_adds_nothing():
     assert read_prices("", "FILE") == {}
+
+
+def test_a_batch_costs_its_share():
+    price = find_price("gpt-4o-mini")
+    assert price.cost(10**6, 0, 10**6, batch=True) == price.cost(10**6, 0, 10**6) / 2
+    [own] = read_prices("m: {prompt: 1, answer: 2}", "FILE").values()
+    assert own.cost(10**6, 0, 0, batch=True) == 1, "a discount that nobody told is none"
+    [own] = read_prices("m: {prompt: 1, answer: 2, batch: 0.25}", "FILE").values()
+    assert own.cost(10**6, 0, 0, batch=True) == 0.25
+
+
+def test_the_table_in_force_says_where_each_price_comes_from(tmp_path, monkeypatch):
+    table = tmp_path / "prices.yaml"
+    table.write_text("gpt-4o: {prompt: 3, answer: 12}\nmine: {prompt: 1, answer: 2}\n")
+    assert {source for _, source in prices_in_force().values()} == {"ragemo"}
+    monkeypatch.setenv("RAGEMO_PRICES", str(table))
+    listed = prices_in_force()
+    assert listed["gpt-4o"] == (Price(3, 3, 12), str(table))
+    assert listed["mine"] == (Price(1, 1, 2), str(table))
+    assert listed["gpt-5"] == (find_price("gpt-5"), "ragemo")
+    assert list(listed) == sorted(listed)

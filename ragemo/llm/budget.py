@@ -1,8 +1,9 @@
-"""A limit to what an ablation may ask for, kept before each call rather than noticed after it."""
+"""A limit to what may be asked for, kept before each call rather than noticed after it."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,10 @@ class Amount:
             self.tokens + sign * other.tokens,
             self.dollars + sign * other.dollars,
         )
+
+
+UNITS = {"": "dollars", "usd": "dollars", "calls": "calls", "tokens": "tokens"}
+"""How a limit is said, see `read_budget`."""
 
 
 class Budget:
@@ -106,8 +111,30 @@ class Budget:
         if self._limits["dollars"] is not None and model.price(1, 1) is None:
             raise SettingsError(
                 f"the price of {model.name!r} is not known, so no budget in dollars can be kept; "
-                "put the price into the file that RAGEMO_PRICES names, or give --calls or --tokens"
+                "put the price into the file that RAGEMO_PRICES names, or limit calls or tokens"
             )
+
+
+def read_budget(limits: Sequence[str]) -> Budget:
+    """A budget in words: `5` or `5usd`, `2000calls`, `1000000tokens`; each kind once.
+
+    Raises:
+        SettingsError: naming the limit that is none.
+    """
+    found: dict[str, float] = {}
+    for text in limits:
+        said = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", text.strip().lower())
+        kind = UNITS.get(said[2]) if said else None
+        if said is None or kind is None or ("." in said[1] and kind != "dollars"):
+            raise SettingsError(
+                f"--budget {text}: expected dollars (5 or 5usd), calls (2000calls) or tokens "
+                "(1000000tokens)"
+            )
+        if kind in found:
+            raise SettingsError(f"--budget {text}: there is a limit in {kind} already")
+        found[kind] = float(said[1])
+    calls, tokens = (int(found[kind]) if kind in found else None for kind in ("calls", "tokens"))
+    return Budget(calls, tokens, found.get("dollars"))
 
 
 class MeteredModel(WrappedModel):
