@@ -92,7 +92,7 @@ def explain(
 def no_completion(answer: object, endpoint: Endpoint) -> CallError:
     """The error to raise for an answer with status 200 that is no chat completion."""
     # Some gateways put an error into it.
-    what = getattr(answer, "error", None) or answer
+    what = (answer.get("error") if isinstance(answer, dict) else None) or answer
     return CallError(
         f"{endpoint.url} answered with something that is no chat completion: "
         f"{endpoint.brief(what)}; is this the base URL of an OpenAI-compatible API?",

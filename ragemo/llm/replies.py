@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,22 +97,22 @@ class Reply:
         ]
 
 
-def read_reply(completion: Any, n: int, prompt_tokens: int) -> Reply:
+def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Reply:
     """A chat completion's answers and tokens, whatever is missing or broken in it.
 
     Args:
-        completion: has a list of `choices`; nothing else is sure.
+        completion: the JSON; it has a list of `choices`, and nothing else is sure.
         n: how many answers were asked for; more are not used.
         prompt_tokens: stands in where the endpoint does not count.
     """
-    choices = completion.choices[:n]
+    choices = completion["choices"][:n]
     answers = tuple(_content(choice) for choice in choices)
-    usage = getattr(completion, "usage", None)
+    usage = field_of(completion, "usage")
     prompt_tokens = _count(usage, "prompt_tokens", prompt_tokens)
-    details = getattr(usage, "prompt_tokens_details", None)
+    details = field_of(usage, "prompt_tokens_details")
     return Reply(
         answers=answers,
-        ends=tuple(getattr(choice, "finish_reason", None) for choice in choices),
+        ends=tuple(_end(choice) for choice in choices),
         tokens=tuple(_read_tokens(choice) for choice in choices),
         prompt_tokens=prompt_tokens,
         cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
@@ -121,20 +122,30 @@ def read_reply(completion: Any, n: int, prompt_tokens: int) -> Reply:
     )
 
 
+def field_of(holder: Any, field: str) -> Any:
+    """A field of a JSON object; None where there is none, or where it is no object."""
+    return holder.get(field) if isinstance(holder, dict) else None
+
+
 def _content(choice: Any) -> str:
-    content = getattr(getattr(choice, "message", None), "content", None)
+    content = field_of(field_of(choice, "message"), "content")
     return content if isinstance(content, str) else ""
+
+
+def _end(choice: Any) -> str | None:
+    end = field_of(choice, "finish_reason")
+    return end if isinstance(end, str) else None
 
 
 def _read_tokens(choice: Any) -> tuple[Token, ...]:
     """The tokens of an answer; none at all if one of them has no text."""
-    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    content = field_of(field_of(choice, "logprobs"), "content")
     tokens: list[Token] = []
     for entry in content if isinstance(content, list) else ():
         text = _text(entry)
         if text is None:
             return ()
-        listed = getattr(entry, "top_logprobs", None)
+        listed = field_of(entry, "top_logprobs")
         alternatives = [
             (_text(other), _probability(other))
             for other in (listed if isinstance(listed, list) else ())
@@ -155,7 +166,7 @@ def _read_tokens(choice: Any) -> tuple[Token, ...]:
 
 def _text(entry: Any) -> bytes | None:
     """A token's bytes. Its text alone does not tell the parts of a letter from each other."""
-    values, text = getattr(entry, "bytes", None), getattr(entry, "token", None)
+    values, text = field_of(entry, "bytes"), field_of(entry, "token")
     if isinstance(values, list) and all(_is_byte(value) for value in values):
         return bytes(values)
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None
@@ -167,15 +178,16 @@ def _is_byte(value: Any) -> bool:
 
 def _probability(entry: Any) -> float | None:
     """A token's probability, or None if what is given is no log-probability."""
-    value = getattr(entry, "logprob", None)
+    value = field_of(entry, "logprob")
     if isinstance(value, bool) or not isinstance(value, int | float) or not value <= ROUNDING:
         return None
     return math.exp(min(max(value, LEAST_LOGPROB), 0.0))
 
 
 def _count(holder: Any, field: str, otherwise: int) -> int:
-    value = getattr(holder, field, None)
-    return value if isinstance(value, int) and value >= 0 else otherwise
+    value = field_of(holder, field)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return value if is_count else otherwise
 
 
 def _share(total: int, parts: int) -> list[int]:

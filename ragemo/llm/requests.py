@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ class Call:
     """A request and what it was made by.
 
     Attributes:
-        request: the arguments of the client's `chat.completions.create`.
+        request: the JSON body.
         n: how many answers it asks for.
         able: what the endpoint was taken to be able to do.
     """
@@ -44,7 +45,7 @@ def chat_request(
     temperature: float,
     max_answer_tokens: int,
 ) -> dict[str, Any]:
-    """The arguments of the client's `chat.completions.create`, without what may not be said.
+    """The JSON body of a chat completion request, without what may not be said.
 
     Args:
         prompt: what is asked.
@@ -79,10 +80,8 @@ def chat_request(
         request["response_format"] = answer_schema(prompt.form, labels)
     elif constraint == "grammar":
         # Each server knows one of the two and passes over the other.
-        request["extra_body"] = {
-            "grammar": label_grammar(labels),
-            "structured_outputs": {"choice": list(labels.words)},
-        }
+        request["grammar"] = label_grammar(labels)
+        request["structured_outputs"] = {"choice": list(labels.words)}
     return request
 
 
@@ -90,6 +89,11 @@ def answer_room(form: str, constraint: str, max_answer_tokens: int) -> int:
     """Tokens that an answer of a form may take, without room for thoughts."""
     schema = _constraint(form, constraint) == "json_schema"
     return max_answer_tokens + FORMS[form].tokens + JSON_TOKENS * schema
+
+
+def is_constrained(request: Mapping[str, Any]) -> bool:
+    """Whether a request holds answers to the labels."""
+    return "response_format" in request or "grammar" in request
 
 
 def _constraint(form: str, constraint: str) -> str:

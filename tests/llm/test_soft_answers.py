@@ -4,7 +4,6 @@ import asyncio
 import json
 import math
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -44,17 +43,10 @@ def joy_or_anger(anger=LOG_OF_A_FIFTH):
     return [entry("joy", math.log(0.8), ("joy", math.log(0.8)), ("ang", anger))]
 
 
-def objects(data):
-    """JSON as the client gives it: fields are attributes, nothing is checked."""
-    if isinstance(data, dict):
-        return SimpleNamespace(**{key: objects(value) for key, value in data.items()})
-    return [objects(item) for item in data] if isinstance(data, list) else data
-
-
 def probabilities(content, answer="joy"):
     """What is made of the `logprobs.content` of an answer."""
     choice = {"message": {"content": answer}, "logprobs": {"content": content}}
-    reply = read_reply(objects({"choices": [choice]}), 1, 10)
+    reply = read_reply({"choices": [choice]}, 1, 10)
     assert reply.answers == (answer,)
     return label_probabilities(answer, reply.tokens[0], LABELS)
 
