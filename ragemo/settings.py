@@ -18,6 +18,17 @@ from ragemo.errors import SettingsError
 DEFAULT_TRANSCRIPT = "consensus-ratio"
 """The transcript strategy where neither the settings nor an index name one."""
 
+PACE = (
+    "concurrency",
+    "timeout",
+    "deadline",
+    "attempts",
+    "requests_per_minute",
+    "tokens_per_minute",
+    "give_up_after",
+)
+"""Fields of `LLMSettings` that change how fast answers come and not what they are."""
+
 
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
@@ -193,9 +204,23 @@ class LLMSettings(_Section):
         description="endpoints: an answer brings a distribution over the labels, from its "
         "log-probabilities where there are any; further samples of a prompt then add little",
     )
-    concurrency: int = pydantic.Field(8, ge=1, le=1024, description="calls in flight")
-    timeout: float = pydantic.Field(60, gt=0, description="seconds for one call")
+    concurrency: int = pydantic.Field(
+        64, ge=1, le=1024, description="calls in flight at an endpoint, at most"
+    )
+    timeout: float = pydantic.Field(60, gt=0, description="seconds for one try of a call")
+    deadline: float = pydantic.Field(
+        600, gt=0, description="seconds for a call with all its tries and waits"
+    )
     attempts: int = pydantic.Field(5, ge=1, description="tries of one call before it has failed")
+    requests_per_minute: int | None = pydantic.Field(
+        None, ge=1, description="requests that an endpoint is sent in a minute, at most"
+    )
+    tokens_per_minute: int | None = pydantic.Field(
+        None, ge=1, description="tokens of prompts and room for answers, likewise"
+    )
+    give_up_after: int | None = pydantic.Field(
+        20, ge=1, description="failed calls in a row after which a run stops; null: never"
+    )
 
 
 class VotingSettings(_Section):

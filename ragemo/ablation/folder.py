@@ -33,7 +33,7 @@ from ragemo.pipeline.voters import weights_hash
 from ragemo.prompting.templates import load_template
 from ragemo.retrieval.index import Index
 from ragemo.runs.run import Run
-from ragemo.settings import Settings
+from ragemo.settings import PACE, Settings
 from ragemo.types import Corpus
 
 KIND = "ablation"
@@ -43,9 +43,6 @@ FORMAT = 1
 """Version of the folder's layout."""
 
 ANSWERS = "answers.sqlite"
-
-PACE = {"llm": {"concurrency", "timeout", "attempts"}}
-"""Settings that change how fast answers come and not what they are."""
 
 
 def cell_folder(
@@ -63,7 +60,9 @@ def cell_folder(
     """
     identity = {
         "ragemo": __version__,
-        "settings": cell.settings.model_dump(mode="json", exclude={"index": True, **PACE}),
+        "settings": cell.settings.model_dump(
+            mode="json", exclude={"index": True, "llm": set(PACE)}
+        ),
         "corpus": corpus.sha256,
         "labels": _labels(corpus, index).to_dict(),
         "index": index.fingerprint if index else None,
@@ -85,14 +84,14 @@ def is_finished(folder: Path, settings: Settings, corpus: Corpus, index: Index |
     run = Run.open(folder)
     told = {
         "settings": Settings.model_validate(run.manifest["settings"]).model_dump(
-            mode="json", exclude={"index": True, **PACE}
+            mode="json", exclude={"index": True, "llm": set(PACE)}
         ),
         "corpus": run.manifest["corpus"]["sha256"],
         "labels": run.manifest["labels"],
         "index": run.manifest["index"] and run.manifest["index"]["fingerprint"],
     }
     wanted = {
-        "settings": settings.model_dump(mode="json", exclude={"index": True, **PACE}),
+        "settings": settings.model_dump(mode="json", exclude={"index": True, "llm": set(PACE)}),
         "corpus": corpus.sha256,
         "labels": _labels(corpus, index).to_dict(),
         "index": index.fingerprint if index else None,
@@ -126,7 +125,7 @@ def known_identity(known: Mapping[str, Mapping[str, Any]], settings: Settings) -
 
 
 def _asked(settings: Mapping[str, Any]) -> list[Any]:
-    own = {k: v for k, v in settings["llm"].items() if k not in {"samples", *PACE["llm"]}}
+    own = {k: v for k, v in settings["llm"].items() if k not in {"samples", *PACE}}
     return [own, settings["seed"]]
 
 

@@ -1,19 +1,24 @@
-"""Requests to an endpoint, made again where they fail in passing."""
+"""Requests to an endpoint, made in their turn, and made again where they fail in passing."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
+from ragemo.llm.pace import Limits, Pace, pace_of
 from ragemo.llm.requests import is_constrained
+from ragemo.llm.waits import seconds_until_reset
 
 if TYPE_CHECKING:
     import openai
     from tenacity import RetryCallState
+
+Outcome = TypeVar("Outcome")
 
 
 class Connection:
@@ -21,8 +26,12 @@ class Connection:
 
     Args:
         endpoint: who is asked.
+        limits: how much it may be asked.
         timeout: seconds that one request may take.
-        attempts: how often a chat completion that failed in passing is asked for.
+        deadline: seconds from the sending of a chat completion's first request to its end, with
+            every further try and wait.
+        attempts: how often a chat completion that failed in passing is asked for; a refusal that
+            says when to come back does not count.
         backoff: seconds; the wait before attempt k+1 is drawn evenly from 0 to
             backoff * 2^(k-1), a minute at most.
 
@@ -31,49 +40,98 @@ class Connection:
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, timeout: float, attempts: int, backoff: float
+        self,
+        endpoint: Endpoint,
+        *,
+        limits: Limits,
+        timeout: float,
+        deadline: float,
+        attempts: int,
+        backoff: float,
     ) -> None:
         self.reached = False
         self._endpoint = endpoint
+        self._limits = limits
         self._timeout = timeout
+        self._deadline = deadline
         self._attempts = attempts
         self._backoff = backoff
         self._client: openai.AsyncOpenAI | None = None
 
-    async def complete(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def pace(self) -> Pace:
+        """When it may be asked, in the running event loop."""
+        return pace_of(self._endpoint, self._limits)
+
+    async def complete(self, request: Mapping[str, Any], *, tokens: int) -> dict[str, Any]:
         """A chat completion's JSON; of what is in it, only the list of `choices` is sure.
 
         Args:
             request: the JSON body.
+            tokens: of the prompt and of the longest answers, for a limit on them.
 
         Raises:
             CallError: if it failed, again and again where it failed in passing.
-            EndpointError: if every other request would fail like it.
+            EndpointError: if every other request would fail like it, or too many have failed.
         """
         import tenacity
 
-        @tenacity.retry(
-            stop=tenacity.stop_after_attempt(self._attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(
-                lambda error: isinstance(error, CallError) and error.transient
-            ),
-            reraise=True,
-        )
-        async def attempt() -> dict[str, Any]:
-            return await self.call(
-                lambda client: self._post(client, request), constrained=is_constrained(request)
-            )
+        pace = self.pace
+        number = pace.number()
+        failures: list[CallError] = []
 
-        return await attempt()
+        def is_last(state: RetryCallState) -> bool:
+            ends = clock.when()
+            late = ends is not None and _now() + state.upcoming_sleep >= ends
+            counted = sum(not failure.wait for failure in failures)
+            return late or counted >= self._attempts or pace.is_over
+
+        async def attempt() -> dict[str, Any]:
+            flight = await pace.begin(number, tokens)
+            if clock.when() is None:
+                clock.reschedule(_now() + self._deadline)
+            began = time.perf_counter()
+            seconds, busy = None, False
+            try:
+                completion: dict[str, Any] = await self.call(
+                    lambda client: self._post(client, request), constrained=is_constrained(request)
+                )
+                seconds = time.perf_counter() - began
+                return completion
+            except CallError as error:
+                failures.append(error)
+                pace.leave_alone(error.wait)
+                busy = error.busy
+                raise
+            finally:
+                pace.end(flight, seconds=seconds, busy=busy)
+
+        try:
+            async with asyncio.timeout(None) as clock:
+                completion: dict[str, Any] = await tenacity.AsyncRetrying(
+                    stop=is_last,
+                    wait=self._wait,
+                    retry=tenacity.retry_if_exception(
+                        lambda error: isinstance(error, CallError) and error.transient
+                    ),
+                    reraise=True,
+                )(attempt)
+        except TimeoutError:
+            last = f"; before that: {failures[-1]}" if failures else ""
+            raise CallError(
+                f"{self._endpoint.url} gave no answer within {self._deadline:g} s, all tries and "
+                f"waits included (llm.deadline){last}"
+            ) from None
+        pace.count_success()
+        return completion
 
     async def call(
         self,
-        request: Callable[[openai.AsyncOpenAI], Awaitable[Any]],
+        request: Callable[[openai.AsyncOpenAI], Awaitable[Outcome]],
         *,
         constrained: bool = False,
-    ) -> Any:
-        """The outcome of one request, made once.
+    ) -> Outcome:
+        """The outcome of one request, made once and at once.
 
         Args:
             request: makes it with the client that it is given.
@@ -83,17 +141,10 @@ class Connection:
             CallError: if it failed.
             EndpointError: if every other request would fail like it.
         """
-        import httpx2
         import openai
 
         if self._client is None:
-            patience = httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2))
-            self._client = openai.AsyncOpenAI(
-                api_key=self._endpoint.key or "none",
-                base_url=self._endpoint.base_url,
-                max_retries=0,
-                timeout=patience,
-            )
+            self._client = self._open()
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
@@ -106,6 +157,33 @@ class Connection:
         self.reached = True
         return outcome
 
+    async def close(self) -> None:
+        """Close the connections, which belong to the running event loop.
+
+        The next request opens new ones, so that one event loop after another may use them if
+        each closes them.
+        """
+        self.pace.reset()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def _open(self) -> openai.AsyncOpenAI:
+        import httpx2
+        import openai
+
+        most = self._limits.concurrency
+        return openai.AsyncOpenAI(
+            api_key=self._endpoint.key or "none",
+            base_url=self._endpoint.base_url,
+            max_retries=0,
+            timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
+            # Each call in flight keeps its connection for the next one.
+            http_client=openai.DefaultAsyncHttpxClient(
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=most)
+            ),
+        )
+
     async def _post(self, client: openai.AsyncOpenAI, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request for a chat completion.
 
@@ -116,6 +194,7 @@ class Connection:
 
         body = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
         response = await client.post("/chat/completions", cast_to=httpx2.Response, content=body)
+        self.pace.leave_alone(seconds_until_reset(response.headers))
         try:
             completion = json.loads(response.content)
         except ValueError:
@@ -128,16 +207,6 @@ class Connection:
             raise no_completion(completion, self._endpoint)
         return completion
 
-    async def close(self) -> None:
-        """Close the connections, which belong to the running event loop.
-
-        The next request opens new ones, so that one event loop after another may use them if
-        each closes them.
-        """
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.close()
-
     def _wait(self, state: RetryCallState) -> float:
         """Seconds before the next attempt: what was asked for, and a share of chance."""
         import tenacity
@@ -146,3 +215,7 @@ class Connection:
         if isinstance(error, CallError) and error.wait:
             return error.wait + tenacity.wait_random(0, self._backoff)(state)
         return tenacity.wait_random_exponential(multiplier=self._backoff, max=60)(state)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

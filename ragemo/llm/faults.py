@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import re
-import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from ragemo.errors import EndpointError
 from ragemo.llm.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
 from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.waits import LONGEST_WAIT, seconds_until_retry
 
 if TYPE_CHECKING:
     import openai
-
-LONGEST_WAIT = 120.0
-"""Seconds of Retry-After that are waited out; asked for more, a call fails at once."""
 
 
 class CallError(Exception):
@@ -26,6 +21,7 @@ class CallError(Exception):
         message: what happened, for people.
         transient: whether the same call may succeed soon.
         wait: seconds that the endpoint asks to wait first.
+        busy: whether the endpoint has too much to do.
         complaint: what it does not like about the request, if that is the reason.
         unreachable: whether no connection could be made at all.
     """
@@ -36,12 +32,14 @@ class CallError(Exception):
         *,
         transient: bool = False,
         wait: float = 0.0,
+        busy: bool = False,
         complaint: str = "",
         unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.transient = transient
         self.wait = wait
+        self.busy = busy
         self.complaint = complaint
         self.unreachable = unreachable
 
@@ -75,7 +73,9 @@ def explain(
         )
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         return CallError(
-            f"{endpoint.url} did not answer within {timeout:g} s (llm.timeout)", transient=True
+            f"{endpoint.url} did not answer within {timeout:g} s (llm.timeout)",
+            transient=True,
+            busy=True,
         )
     if isinstance(error, openai.APIConnectionError):
         return CallError(
@@ -133,10 +133,11 @@ def _explain_status(
     if constrained and isinstance(error.body, dict) and re.search(CONSTRAINT_FIELD, complaint):
         # llama_cpp.server says so by status 500.
         return CallError(message, complaint=complaint)
-    wait = _retry_after(error)
+    busy = status in (429, 503, 529)
+    wait = seconds_until_retry(error.response.headers)
     if wait > LONGEST_WAIT:
-        return CallError(f"{message}. It asks to wait for {wait:.0f} s")
-    return CallError(message, transient=True, wait=wait)
+        return CallError(f"{message}. It asks to wait for {wait:.0f} s", busy=busy)
+    return CallError(message, transient=True, wait=wait, busy=busy)
 
 
 def _complaint(error: openai.APIStatusError) -> str:
@@ -151,16 +152,3 @@ def _complaint(error: openai.APIStatusError) -> str:
         )
     text = str(body.get("message") or detail or body)
     return f"{body['param']}: {text}" if body.get("param") else text
-
-
-def _retry_after(error: openai.APIStatusError) -> float:
-    """Seconds that the endpoint asks to wait, or 0 (RFC 9110, section 10.2.3)."""
-    said = error.response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(said)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(said).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

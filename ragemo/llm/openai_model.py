@@ -25,6 +25,7 @@ from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
 from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
+from ragemo.llm.pace import Limits
 from ragemo.llm.prices import find_price
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
@@ -54,9 +55,15 @@ class OpenAIModel:
         max_answer_tokens: room for the label; JSON around it, what a form asks for beside it, and
             thoughts get room of their own.
         seed: passed on where the endpoint takes it.
-        concurrency: how many prompts may be in flight at once.
+        concurrency: how many prompts may be in flight at once; how many are follows from how the
+            endpoint answers (see `concurrency.py`).
         timeout: seconds that one request may take.
+        deadline: seconds that a call may take from its first request on, with all further tries
+            and waits, so that none hangs.
         attempts: how often a request that failed in passing is made.
+        requests_per_minute, tokens_per_minute: as many as may be sent; None: no limit. Tokens
+            are those of the prompt, estimated, and the room for the answers.
+        give_up_after: failed calls in a row after which nothing more is asked; None: never.
         constraint: how answers are held to the labels. "auto": by JSON schema with OpenAI, else
             by llama.cpp's `grammar` and vLLM's `structured_outputs`, else by JSON schema; and
             without any where none of them works. A constraint chosen by name is kept to; answers
@@ -84,9 +91,13 @@ class OpenAIModel:
         temperature: float = 0.7,
         max_answer_tokens: int = 16,
         seed: int = 0,
-        concurrency: int = 8,
+        concurrency: int = 64,
         timeout: float = 60.0,
+        deadline: float = 600.0,
         attempts: int = 5,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        give_up_after: int | None = 20,
         constraint: str = "auto",
         label_probabilities: bool = False,
         backoff: float = 2.0,
@@ -101,14 +112,23 @@ class OpenAIModel:
             ("max_answer_tokens", max_answer_tokens, 1),
             ("concurrency", concurrency, 1),
             ("attempts", attempts, 1),
+            ("requests_per_minute", requests_per_minute, 1),
+            ("tokens_per_minute", tokens_per_minute, 1),
+            ("give_up_after", give_up_after, 1),
         ):
-            if value < least:
+            if value is not None and value < least:
                 raise SettingsError(f"llm.{setting} is {value}, expected {least} or more")
-        if not timeout > 0:
-            raise SettingsError(f"llm.timeout is {timeout}, expected seconds above 0")
+        for setting, seconds in (("timeout", timeout), ("deadline", deadline)):
+            if not seconds > 0:
+                raise SettingsError(f"llm.{setting} is {seconds}, expected seconds above 0")
         self._endpoint = Endpoint.find(name, base_url, asks=asks)
         self._connection = Connection(
-            self._endpoint, timeout=timeout, attempts=attempts, backoff=backoff
+            self._endpoint,
+            limits=Limits(concurrency, requests_per_minute, tokens_per_minute, give_up_after),
+            timeout=timeout,
+            deadline=deadline,
+            attempts=attempts,
+            backoff=backoff,
         )
         self._price = find_price(name, local=self._endpoint.is_local)
         first = "json_schema" if self._endpoint.is_openai else "grammar"
@@ -176,8 +196,8 @@ class OpenAIModel:
 
         Raises:
             EndpointError: if no call of this run can succeed: no connection was ever made, the
-                key or the model is refused, there is no credit left, or the constraint chosen
-                by name is refused.
+                key or the model is refused, there is no credit left, the constraint chosen by
+                name is refused, or too many calls in a row have failed.
         """
         ballots: list[Ballot] = []
         while waiting := samples[len(ballots) :]:
@@ -187,6 +207,7 @@ class OpenAIModel:
             except CallError as error:
                 if error.unreachable and not self._connection.reached:
                     raise EndpointError(str(error), retryable=True) from None
+                await self._connection.pace.count_failure(str(error))
                 usage = Usage(cost=self.price(0, 0), seconds=time.perf_counter() - started)
                 ballots += [
                     Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
@@ -387,7 +408,9 @@ class OpenAIModel:
         while True:
             call = self.call(prompt, labels, samples)
             try:
-                completion = await self._connection.complete(call.request)
+                completion = await self._connection.complete(
+                    call.request, tokens=prompt.tokens + call.answer_tokens
+                )
             except CallError as error:
                 self.after_refusal(call, error)
                 continue

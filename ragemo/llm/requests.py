@@ -33,6 +33,11 @@ class Call:
     n: int
     able: Capabilities
 
+    @property
+    def answer_tokens(self) -> int:
+        """Tokens that all answers together may take."""
+        return self.n * int(self.request[self.able.answer_limit])
+
 
 def chat_request(
     prompt: Prompt,

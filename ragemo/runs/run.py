@@ -49,6 +49,7 @@ from ragemo.runs.records import (
     utterance_line,
     verdict_line,
 )
+from ragemo.settings import PACE
 from ragemo.types import Ballot, Demonstration, Verdict
 from ragemo.voting.panel import Panel
 
@@ -60,7 +61,7 @@ KIND = "run"
 FORMAT = 4
 """Version of the folder's layout."""
 
-FREE_TO_CHANGE = ("settings.llm.concurrency", "settings.llm.timeout", "settings.llm.attempts")
+FREE_TO_CHANGE = tuple(f"settings.llm.{name}" for name in PACE)
 """Settings that change how fast answers come and not what they are."""
 
 

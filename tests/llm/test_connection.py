@@ -41,11 +41,9 @@ class TestPassingFaults:
     )
     def test_it_is_tried_again(self, scenario, fault):
         scenario.script(fault, fault)
-        started = time.monotonic()
         (ballot,), model = ask(scenario)
         assert ballot.distribution == JOY
         assert len(scenario.seen) == 3
-        assert time.monotonic() - started < 5
         assert model.capabilities.constraint == "grammar", "a passing fault teaches nothing"
 
     @pytest.mark.parametrize(
