@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
+from ragemo.retrieval.retrieve import probing_row
 from ragemo.types import Corpus
 
 WORTH_PROCESSES = 8
@@ -270,11 +272,14 @@ def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
     embedder = sweep.load_embedder() if sweep.open else None
     memory = RememberingEmbedder(embedder) if embedder else None
     groups: dict[str, list[Work]] = {}
-    for cell in silent:
+    # Who seeks most goes first: the others find what they seek among that.
+    for cell in sorted(silent, key=_sought, reverse=True):
         groups.setdefault(_composition(cell), []).append(works[cell.name])
     many = len(silent) >= WORTH_PROCESSES and len(groups) > 1 and processes > 1
     if many and memory is not None and sweep.index_folder is not None:
         texts = embedded_texts(sweep.corpus, [cell.settings for cell in silent], sweep.index)
+        if sweep.index is not None and (row := probing_row(sweep.index)) is not None:
+            texts.add(sweep.index.turns[row].text)  # so that no process has to load the embedder
         with sweep.progress.stage("embedding", len(texts)) as advance:
             memory.embed(sorted(texts), advance)
         yield from run_apart(
@@ -308,6 +313,12 @@ def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
 
 def _work(sweep: Sweep, cell: Cell) -> Work:
     return Work(cell.name, cell.settings, sweep.out / sweep.folders[cell.name])
+
+
+def _sought(cell: Cell) -> float:
+    """How many neighbours a cell looks for; without a number, the most."""
+    how = cell.settings.retrieval
+    return inf if how.neighbours is None else max(how.neighbours, how.k)
 
 
 def _composition(cell: Cell) -> str:

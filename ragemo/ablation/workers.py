@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from ragemo.errors import RagemoError, RunFolderError
@@ -136,11 +137,22 @@ _own: dict[str, Any] = {}
 
 
 def _begin(corpus: Corpus, index: Path, vectors: Mapping[str, Vectors]) -> None:
+    Thread(target=_end_with_the_first, daemon=True).start()
     # Ctrl-C reaches every process of a terminal; the first one says what there is to say.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     found = Index.load(index)
     embedder = _Waiting(found.embedder, found.vectors.shape[1])
     _own.update(corpus=corpus, index=found, embedder=RememberingEmbedder(embedder, known=vectors))
+
+
+def _end_with_the_first() -> None:
+    """End as soon as the first process does, be it killed: who goes on with the ablation begins
+    anew what was open, in the same folders.
+    """
+    first = multiprocessing.parent_process()
+    if first is not None:
+        first.join()
+        os._exit(1)
 
 
 def _run_group(group: Sequence[Work]) -> list[Done]:

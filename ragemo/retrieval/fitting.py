@@ -51,10 +51,22 @@ class FittedVoters:
     close: float
 
 
-def fit_voters(index: Index) -> FittedVoters:
-    """Fit every voter of `INDEX_VOTERS` on an index's examples."""
+def fit_voters(index: Index, alike: FittedVoters | None = None) -> FittedVoters:
+    """Fit every voter of `INDEX_VOTERS` on an index's examples.
+
+    Args:
+        index: the labelled windows.
+        alike: the voters of an index that differs in nothing but windows' vectors; those that
+            learn nothing from vectors are taken over.
+    """
     examples = _examples(index)
-    fitted = {name: voter_class(name).fit(examples) for name in INDEX_VOTERS}
+    fitted = {}
+    for name in INDEX_VOTERS:
+        kind = voter_class(name)
+        if alike is None or kind.reads_vectors:
+            fitted[name] = kind.fit(examples)
+        else:
+            fitted[name] = alike.voters[name], alike.votes[name]
     return FittedVoters(
         voters={name: voter for name, (voter, _) in fitted.items()},
         held_out=index.examples[examples.held_out],
@@ -63,18 +75,18 @@ def fit_voters(index: Index) -> FittedVoters:
     )
 
 
-def refit_neighbours(index: Index, count: int) -> FittedVoters:
-    """The voters of an index, with so many neighbours voting."""
-    rows = index.fitted.held_out
+def refit_neighbours(index: Index, fitted: FittedVoters) -> FittedVoters:
+    """The voters of an index, of one that differs in nothing but how many neighbours vote."""
+    rows = fitted.held_out
     asked = _asked(index, rows)
     gold = index.label_positions[rows]
     voter = fit_neighbour_voter(
-        asked.similarities, asked.neighbour_labels, gold, index.prior, count
+        asked.similarities, asked.neighbour_labels, gold, index.prior, index.neighbours
     )
     return replace(
-        index.fitted,
-        voters={**index.fitted.voters, "neighbours": voter},
-        votes={**index.fitted.votes, "neighbours": voter.distributions(asked)},
+        fitted,
+        voters={**fitted.voters, "neighbours": voter},
+        votes={**fitted.votes, "neighbours": voter.distributions(asked)},
     )
 
 
@@ -120,7 +132,10 @@ def _usual_similarity(similarities: Floats) -> float:
 
 def questions_of(index: Index, turns: Sequence[Turn], vectors: Vectors, guard: Guard) -> Questions:
     """Windows with their neighbours, for the voters."""
-    found = index.search(vectors, turns, max(COUNTS[-1], index.neighbours or 0), guard)
+    count = max(COUNTS[-1], index.neighbours or 0)
+    if index.neighbours is not None and index.searcher.exact:
+        count = max(index.neighbours, 1)  # the closest tells what is far away
+    found = index.search(vectors, turns, count, guard)
     return Questions(turns, vectors, found.similarities, index.label_positions[found.rows])
 
 

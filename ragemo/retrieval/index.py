@@ -5,6 +5,7 @@ How it lies on disk is told in `ragemo.retrieval.folder`.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -18,7 +19,7 @@ import numpy as np
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
 from ragemo.errors import SettingsError
-from ragemo.files import canonical_json, sha256_bytes
+from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors
@@ -76,6 +77,10 @@ class Index:
         self.exclude = exclude
         self.neighbours = neighbours
         self._fitted = fitted
+        # Of an index with other vectors, and of one with another number of neighbours: what does
+        # not depend on these need not be fitted again.
+        self._alike: FittedVoters | None = None
+        self._lent: FittedVoters | None = None
         self._recomposed: Index | None = None
         self._folds: dict[str, Folds] = {}
 
@@ -153,6 +158,8 @@ class Index:
             return self
         if self._recomposed is None or self._recomposed.composition != composition:
             self._recomposed = self._changed(self.gold, composition, self.exclude, self.factory)
+            self._recomposed._alike = self._fitted or self._lent
+            self._recomposed.__dict__["_lines_hash"] = self._lines_hash
         return self._recomposed
 
     def with_neighbours(self, count: int | None) -> Index:
@@ -164,14 +171,14 @@ class Index:
             return self
         from ragemo.retrieval.fitting import fit_voters, refit_neighbours
 
-        _ = self._soft_labels  # computed once for all that are derived from it
         other = copy(self)
         other.neighbours = count
-        if count is None:
-            other._fitted = fit_voters(other)
+        fitted = self._fitted or self._lent
+        if fitted is None:
+            other._fitted = self._lent = fit_voters(other, self._alike)
         else:
-            other._fitted = self.fitted
-            other._fitted = refit_neighbours(other, count)
+            other._fitted = refit_neighbours(other, fitted)
+        vars(self).setdefault("_soft_labels", other._soft_labels)
         other._recomposed = None
         other.__dict__.pop("fingerprint", None)  # it tells the voters, too
         return other
@@ -232,18 +239,28 @@ class Index:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of all that its answers depend on: transcripts, labels, vectors, settings."""
-        lines = [
-            canonical_json({**asdict(t), "label": g})
-            for t, g in zip(self.turns, self.gold, strict=True)
-        ]
         settings = [
             self.composition.to_dict(),
             self.factory,
             self._voters_data(),
             self.labels.to_dict(),
         ]
-        text = "\n".join([*lines, canonical_json(settings)])
-        return sha256_bytes(text.encode() + np.ascontiguousarray(self.vectors).tobytes())
+        found = self._lines_hash.copy()
+        found.update(canonical_json(settings).encode())
+        found.update(np.ascontiguousarray(self.vectors).reshape(-1).data)
+        return str(found.hexdigest())
+
+    @cached_property
+    def _lines_hash(self) -> Any:
+        """The fingerprint's beginning, which is that of every recomposition, too."""
+        lines = [
+            canonical_json({**asdict(t), "label": g}) + "\n"
+            for t, g in zip(self.turns, self.gold, strict=True)
+        ]
+        return hashlib.sha256("".join(lines).encode())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lines_hash"}
 
     def summary(self) -> dict[str, Any]:
         """What a run's manifest says of its index."""
@@ -272,7 +289,7 @@ class Index:
         if self._fitted is None:
             from ragemo.retrieval.fitting import fit_voters
 
-            self._fitted = fit_voters(self)
+            self._fitted = fit_voters(self, self._alike)
         return self._fitted
 
     @cached_property

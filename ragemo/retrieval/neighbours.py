@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ class NeighbourVoter:
     count: int
     temperature: float
     prior: tuple[float, ...]
+
+    reads_vectors: ClassVar[bool] = True
 
     @classmethod
     def fit(cls, examples: Examples) -> tuple[NeighbourVoter, Floats]:

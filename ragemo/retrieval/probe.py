@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import compress
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Probe:
     scale: float
     prior: tuple[float, ...]
 
+    reads_vectors: ClassVar[bool] = True
+
     @classmethod
     def fit(cls, examples: Examples) -> tuple[Probe, Floats]:
         """See `ragemo.retrieval.voters.IndexVoter`."""
@@ -59,12 +61,13 @@ class Probe:
         # A row for each fit: which examples it sees. The last one, the probe itself, sees all.
         seen = np.array([*(mask for mask, _ in examples.folds), np.ones(len(labels), dtype=bool)])
         # Examples that the same fits see are summed once.
-        groups, group_of = np.unique(seen, axis=1, return_inverse=True)
+        code = (1 << np.arange(len(seen))[::-1]) @ seen
+        codes, first, group_of = np.unique(code, return_index=True, return_inverse=True)
         moments = [
             _Moments.of(vectors[group_of == group], labels[group_of == group], count)
-            for group in range(groups.shape[1])
+            for group in range(len(codes))
         ]
-        fits = [reduce(add, compress(moments, row)).discriminants() for row in groups]
+        fits = [reduce(add, compress(moments, row)).discriminants() for row in seen[:, first]]
         scores = np.zeros((len(examples.held_out), count))
         for (_, asked), (weights, offsets) in zip(examples.folds, fits, strict=False):
             scores[asked] = _scores(examples.questions.vectors[asked], weights, offsets)

@@ -258,6 +258,11 @@ def search_text(
     return index.demonstrations(found, 0, k, 0)
 
 
+def probing_row(index: Index) -> int | None:
+    """The row of the utterance that an embedder is tried on; None if all are blank."""
+    return next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
+
+
 def check_fits(index: Index, embedder: Embedder) -> None:
     """Refuse a query side that embeds otherwise than the index was.
 
@@ -278,7 +283,7 @@ def check_fits(index: Index, embedder: Embedder) -> None:
             f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
             "embedder, or build the index anew"
         )
-    row = next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
+    row = probing_row(index)
     if row is not None:
         stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]
         if stored.shape != again.shape:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 
@@ -72,7 +72,14 @@ class Examples:
 
 
 class IndexVoter(Protocol):
-    """A voter that the index brings along; plain data and arrays describe it whole."""
+    """A voter that the index brings along; plain data and arrays describe it whole.
+
+    Attributes:
+        reads_vectors: whether it learns from windows' vectors or neighbours, and not from their
+            words and labels alone.
+    """
+
+    reads_vectors: ClassVar[bool]
 
     @classmethod
     def fit(cls, examples: Examples) -> tuple[IndexVoter, Floats]:

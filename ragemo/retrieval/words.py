@@ -20,10 +20,12 @@ for language models applied to information retrieval", ACM TOIS (2004).
 from __future__ import annotations
 
 import re
+from array import array
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -75,23 +77,13 @@ class WordVoter:
     scale: float
     prior: tuple[float, ...]
 
+    reads_vectors: ClassVar[bool] = False
+
     @classmethod
     def fit(cls, examples: Examples) -> tuple[WordVoter, Floats]:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        from scipy.sparse import csr_matrix
-        from sklearn.feature_extraction.text import CountVectorizer
-
-        texts = [turn.text for turn in examples.turns]
         count = len(examples.prior)
-        vectoriser = CountVectorizer(
-            analyzer=features, min_df=min(RARE, len(texts)), max_features=MOST_FEATURES
-        )
-        try:
-            found = vectoriser.fit_transform(texts).astype(np.float64)
-            vocabulary = vectoriser.get_feature_names_out().astype(np.str_)
-        except ValueError:  # no feature is in three utterances
-            found, vocabulary = csr_matrix((len(texts), 0)), np.array([], dtype=np.str_)
-        found = found.tocsr()
+        found, vocabulary = _counted([turn.text for turn in examples.turns])
         one_hot = np.eye(count)[examples.labels]
         everything = found.T @ one_hot
         asked_of = found[examples.held_out]
@@ -142,6 +134,28 @@ class WordVoter:
         if vocabulary.dtype.kind != "U" or evidence.shape != (len(vocabulary), len(prior)):
             raise ValueError(f"the words have evidence of shape {evidence.shape}")
         return cls(vocabulary, evidence, float(data["scale"]), prior)
+
+
+def _counted(texts: Sequence[str]) -> tuple[Any, np.ndarray[Any, Any]]:
+    """Which text has which feature, a sparse matrix of shape (n, F), and the F features, sorted."""
+    from scipy.sparse import csr_matrix
+
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    columns, ends = array("q"), array("q", [0])
+    for text in texts:
+        columns.extend(map(numbers.__getitem__, features(text)))
+        ends.append(len(columns))
+    found = csr_matrix(
+        (np.ones(len(columns)), np.array(columns), np.array(ends)), (len(texts), len(numbers))
+    )
+    times = np.bincount(found.indices, minlength=len(numbers)).tolist()
+    least = min(RARE, len(texts))
+    often = [(-n, name) for name, n in zip(numbers, times, strict=True) if n >= least]
+    kept = sorted(name for _, name in sorted(often)[:MOST_FEATURES])
+    found = found[:, np.array([numbers[name] for name in kept], dtype=np.int64)]
+    found.sort_indices()  # so that sums are always made in one order
+    return found, np.array(kept, dtype=np.str_)
 
 
 def _evidence(counts: Floats) -> Floats:
