@@ -50,12 +50,12 @@ def ablate(
     from ragemo.ablation.design import read_design
     from ragemo.ablation.plots import draw_plots
     from ragemo.ablation.sweep import carry_out_sweep, prepare
-    from ragemo.cli.console import ConsoleProgress, note
+    from ragemo.cli.console import ConsoleProgress, note, resumable
     from ragemo.cli.settings import pick_path, read_assignments
     from ragemo.cli.sources import open_corpus
     from ragemo.errors import SettingsError
     from ragemo.llm.answer_cache import answers_file
-    from ragemo.llm.budget import BudgetError, read_budget
+    from ragemo.llm.budget import read_budget
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
 
@@ -90,19 +90,13 @@ def ablate(
         return
     if not quiet and any(cell.settings.llm.model != "none" for cell in sweep.open):
         progress.say(sweep.forecast().in_words())
-    try:
+    with resumable(target):
         result = carry_out_sweep(
             sweep,
             budget=limits,
             processes=processes or os.cpu_count() or 1,
             samples=bootstrap,
         )
-    except BudgetError as reached:
-        note(str(reached))
-        raise typer.Exit(4) from None
-    except KeyboardInterrupt:
-        note("\ninterrupted; go on with the same command and --resume")
-        raise
     if plots:
         draw_plots(result, target)
     _show(result, format_)

@@ -6,6 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import typer
 
 from ragemo.progress import Advance
 
@@ -19,6 +22,24 @@ QUICK = 2.0
 def note(line: str) -> None:
     """A line on standard error."""
     print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Says how to go on with what was interrupted, or stopped by a budget (exit code 4)."""
+    from ragemo.llm.budget import BudgetError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("\ninterrupted; go on with the same command and --resume")
+        raise
+    except BudgetError as reached:
+        note(
+            f"{folder}: {reached}. Everything that was answered is kept; go on with the same "
+            "command, --resume and a budget for what is left"
+        )
+        raise typer.Exit(4) from None
 
 
 class ConsoleProgress:

@@ -14,19 +14,30 @@ if TYPE_CHECKING:
 
 def tell_outcome(run: Run) -> int:
     """Print what came of a run; the number of utterances on which a call failed."""
-    verdicts = run.verdicts()
-    failed = sum(verdict.failed > 0 for verdict in verdicts)
-    trials = sum(ballot.failed and ballot.purpose != "verdict" for ballot in run.ballots())
-    counts = [
-        (sum(verdict.label is None for verdict in verdicts), "without a label"),
-        (sum(verdict.invalid > 0 for verdict in verdicts), "with an answer that is no label"),
-        (failed, "with a call that failed"),
-        (trials, "failed calls on windows to weigh the model by"),
-        (sum(verdict.abstained for verdict in verdicts), "left to a person"),
-    ]
-    told = [f"{count} {words}" for count, words in counts if count]
-    print(", ".join([f"{run.path}: {len(verdicts)} utterances", *told]))
-    return failed + trials
+    counts = {
+        "utterances": 0,
+        "without a label": 0,
+        "with an answer that is no label": 0,
+        "with a call that failed": 0,
+        "failed calls on windows to weigh the model by": 0,
+        "left to a person": 0,
+    }
+    for verdict in run.each_verdict():
+        counts["utterances"] += 1
+        counts["without a label"] += verdict.label is None
+        counts["with an answer that is no label"] += verdict.invalid > 0
+        counts["with a call that failed"] += verdict.failed > 0
+        counts["left to a person"] += verdict.abstained
+    if run.manifest["llm"]:
+        counts["failed calls on windows to weigh the model by"] = sum(
+            ballot.failed and ballot.purpose != "verdict" for ballot in run.ballots()
+        )
+    utterances = counts.pop("utterances")
+    told = [f"{count} {words}" for words, count in counts.items() if count]
+    print(", ".join([f"{run.path}: {utterances} utterances", *told]))
+    return (
+        counts["with a call that failed"] + counts["failed calls on windows to weigh the model by"]
+    )
 
 
 def tell_asking(plan: Plan, run: Run, before: Sequence[Ballot], progress: Progress) -> None:

@@ -88,6 +88,13 @@ def predict(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show calls, tokens and price; send nothing.")
     ] = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            help="Read the corpus block by block (default: large JSON lines and Parquet without "
+            "a language model)."
+        ),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     budget: Limits = None,
     cache: Cache = None,
@@ -98,13 +105,14 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached."""
-    from ragemo.cli.console import ConsoleProgress, note
+    from ragemo.cli.console import ConsoleProgress, note, resumable
     from ragemo.cli.outcome import tell_asking, tell_outcome
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
-    from ragemo.cli.sources import open_answers, open_corpus, open_index
+    from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
     from ragemo.llm import load_llm, load_others
-    from ragemo.llm.budget import BudgetError, read_budget
+    from ragemo.llm.budget import read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
+    from ragemo.pipeline.streaming import predict_stream
     from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import Run, check_new_run
 
@@ -143,6 +151,22 @@ def predict(
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
+    flow = None if ballots else open_stream(source, settings, found, stream)
+    if flow is not None and found and embedder and not dry_run:
+        with resumable(target):
+            run = predict_stream(
+                flow,
+                settings,
+                target,
+                index=found,
+                embedder=embedder,
+                resume=resume,
+                progress=progress,
+            )
+        for line in run.manifest["notes"]:
+            note(line)
+        tell_outcome(run)
+        return
     corpus = open_corpus(source, settings, found)
     answers = None
     if settings.llm.model != "none" and not no_cache:
@@ -178,7 +202,7 @@ def predict(
             f"{settings.llm.samples} samples (--mode sample draws them)"
         )
     before = Run.open(target).ballots() if resume and target.is_dir() else []
-    try:
+    with resumable(target):
         run = carry_out(
             plan,
             settings,
@@ -190,15 +214,6 @@ def predict(
             resume=resume,
             progress=progress,
         )
-    except BudgetError as reached:
-        note(
-            f"{target}: {reached}. Everything that was answered is kept; go on with the same "
-            "command, --resume and a budget for what is left"
-        )
-        raise typer.Exit(4) from None
-    except KeyboardInterrupt:
-        note("\ninterrupted; go on with the same command and --resume")
-        raise
     tell_asking(plan, run, before, progress)
     failed = tell_outcome(run)
     if failed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ragemo.corpus import read_corpus
 from ragemo.corpus.join import Part, join_corpora
 from ragemo.corpus.mapping import LabelMapping, fitting_mapping, load_mapping
+from ragemo.corpus.stream import CorpusStream, can_stream
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet, load_labels
 from ragemo.settings import CorpusSettings, Settings
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from ragemo.llm.answer_cache import AnswerCache
     from ragemo.retrieval.embedder import Embedder
     from ragemo.retrieval.index import Index
+
+LARGE = 64 << 20
+"""Bytes from which a corpus is read as a stream where it can be."""
 
 
 def open_corpus(path: Path, settings: Settings, index: Index | None) -> Corpus:
@@ -50,6 +54,42 @@ def open_answers(file: Path | None, *, make: bool = True) -> AnswerCache | None:
 
     file = file or answers_file()
     return AnswerCache(file) if make or file.is_file() else None
+
+
+def open_stream(
+    path: Path, settings: Settings, index: Index | None, asked: bool | None
+) -> CorpusStream | None:
+    """The corpus as a stream, if that is asked for, or it is large and can be labelled so.
+
+    Args:
+        path, settings, index: as for `open_corpus`.
+        asked: whether a stream is asked for; None: where it makes no difference but to memory.
+
+    Raises:
+        SettingsError: if a stream is asked for and the file's name or the settings allow none.
+    """
+    if asked is False:
+        return None
+    reasons = []
+    if not can_stream(path):
+        reasons.append(f"{path.name} is not JSON lines or Parquet by its name")
+    if settings.corpus.format not in ("auto", CorpusStream.format):
+        reasons.append(f"its format is {settings.corpus.format}")
+    if settings.llm.model != "none":
+        reasons.append("a language model is asked (--llm none asks nobody)")
+    if index is None:
+        reasons.append("there is no index, whose voters decide")
+    if asked and reasons:
+        raise SettingsError(f"--stream: {'; '.join(reasons)}")
+    if reasons or index is None or not (asked or is_large(path)):
+        return None
+    how = settings.corpus
+    return CorpusStream(path, load_labels(how.labels) if how.labels else index.labels)
+
+
+def is_large(path: Path) -> bool:
+    """Whether a file is better not read whole."""
+    return path.is_file() and path.stat().st_size >= LARGE
 
 
 def read_sources(

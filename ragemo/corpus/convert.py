@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ragemo.corpus.formats import FORMATS, Format, Source, listed
+from ragemo.corpus.packed import is_table, packed, unpacked_name
 from ragemo.corpus.read import interpret
 from ragemo.errors import DataError, SettingsError
-from ragemo.files import write_text
+from ragemo.files import write_bytes
 from ragemo.labels import LabelSet, load_labels
 from ragemo.types import Corpus, Utterance
 
@@ -37,7 +38,8 @@ def convert_corpus(
 
     Args:
         corpus: what to write.
-        path: the file; replaced whole if it is there.
+        path: the file; replaced whole if it is there. Its name says whether it is compressed, or a
+            table (see `ragemo.corpus.packed`).
         format: one of `ragemo.corpus.FORMATS`.
         transcript: the one text to write per utterance, as its only hypothesis `text`; by
             default all hypotheses, or the only one where the target holds one text.
@@ -58,14 +60,16 @@ def convert_corpus(
     utterances = _with_texts(corpus, target, format, transcript)
     if target.LABELS:
         utterances = _with_labels(utterances, corpus, labels, format)
-    source = Source(path, target.write(utterances, path))
+    if is_table(path) and format != "plain":
+        raise SettingsError(f"{path}: only the format plain can be written as a table; use .csv")
+    source = Source(path, target.write(utterances, unpacked_name(path)))
     reading = interpret(source, format, labels)
     if reading.problems:
         # A value that the target's reader refuses, e.g. a reserved name.
         raise reading.problems[0]
     written = [u for dialogue in reading.dialogues for u in dialogue.utterances]
     try:
-        write_text(path, source.text)
+        write_bytes(path, packed(source.text, path))
     except OSError as error:
         raise DataError(f"it cannot be written: {error.strerror}", path=path) from None
     return list(_differences(corpus.utterances, written, format))

@@ -41,6 +41,48 @@ def unpacked(data: bytes, path: Path) -> bytes:
         return lines.read()
 
 
+def packed(text: str, path: Path) -> bytes:
+    """The bytes of a file with this name that stands for a text; the same ones for the same text.
+
+    Args:
+        text: for a table in ragemo's own format, as JSON lines.
+        path: says by its name what the file is.
+
+    Raises:
+        DataError: if a library for it is missing.
+    """
+    data, kind = text.encode("utf-8"), path.suffix.lower()
+    if kind == ".gz":
+        return gzip.compress(data, mtime=0)
+    if kind == ".bz2":
+        return bz2.compress(data)
+    if kind == ".xz":
+        return lzma.compress(data)
+    if kind == ZSTD:
+        compressed = _pyarrow("pyarrow", path).compress(data, "zstd", asbytes=True)
+        return cast("bytes", compressed)
+    return _table(text, path) if kind == PARQUET else data
+
+
+def _table(text: str, path: Path) -> bytes:
+    arrow, parquet = _pyarrow("pyarrow", path), _pyarrow("pyarrow.parquet", path)
+    rows = []
+    for line in text.splitlines():
+        row = json.loads(line)
+        systems = row.pop("hypotheses", {})
+        rows.append(row | {f"{PREFIX}{name}": said for name, said in systems.items()})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = arrow.table({name: [row.get(name) for row in rows] for name in names})
+    file = io.BytesIO()
+    parquet.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def unpacked_name(path: Path) -> Path:
+    """The name of what a compressed file stands for."""
+    return path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+
+
 def is_packed(path: Path) -> bool:
     """Whether a file's name says that it is compressed or a table."""
     return path.suffix.lower() in (*COMPRESSED, PARQUET)

@@ -33,6 +33,7 @@ from typing import Any, TypeVar
 from ragemo.errors import RunFolderError
 from ragemo.files import whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
+from ragemo.runs.manifest import check_same
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
@@ -49,7 +50,6 @@ from ragemo.runs.records import (
     utterance_line,
     verdict_line,
 )
-from ragemo.settings import PACE
 from ragemo.types import Ballot, Demonstration, Verdict
 from ragemo.voting.panel import Panel
 
@@ -60,9 +60,6 @@ KIND = "run"
 
 FORMAT = 4
 """Version of the folder's layout."""
-
-FREE_TO_CHANGE = tuple(f"settings.llm.{name}" for name in PACE)
-"""Settings that change how fast answers come and not what they are."""
 
 
 class Run:
@@ -140,19 +137,7 @@ class Run:
                 cannot be written.
         """
         run = cls.open(path)
-        differing = [
-            f"{name} was {old!r}, now {new!r}"
-            for name, old, new in _differences(
-                run.manifest, {"kind": KIND, "format": FORMAT, **manifest}
-            )
-            if name not in FREE_TO_CHANGE
-        ]
-        if differing:
-            raise RunFolderError(
-                f"{path}: cannot be resumed, since it was begun with other settings: "
-                + "; ".join(differing[:5])
-                + ". Ask for the same settings, or choose another --out"
-            )
+        check_same(path, run.manifest, {"kind": KIND, "format": FORMAT, **manifest})
         try:
             run._lock()
             run._cut_torn_line()
@@ -309,12 +294,20 @@ class Run:
         Raises:
             RunFolderError: if the run is not finished.
         """
+        return list(self.each_verdict())
+
+    def each_verdict(self) -> Iterator[Verdict]:
+        """The decisions one after the other, of a run that may not fit into memory.
+
+        Raises:
+            RunFolderError: here or later, if the run is not finished or damaged.
+        """
         if not self.finished:
             raise RunFolderError(
                 f"{self.path}: the run is not finished; finish it with `ragemo predict ... "
                 "--resume` and the same settings"
             )
-        return self._read("verdicts.jsonl", read_verdict)
+        return self._each("verdicts.jsonl", read_verdict)
 
     def demonstrations(self) -> dict[str, tuple[Demonstration, ...]]:
         """What was found for each target, most wanted first; a prompt may show fewer."""
@@ -351,20 +344,25 @@ class Run:
             raise RunFolderError(f"{file}: cannot be read ({error}); predict again") from None
 
     def _read(self, name: str, read: Callable[[dict[str, Any]], Value]) -> list[Value]:
-        file = self.path / name
-        values = []
+        return list(self._each(name, read))
+
+    def _each(self, name: str, read: Callable[[dict[str, Any]], Value]) -> Iterator[Value]:
+        path = self.path / name
         try:
-            lines = file.read_bytes().split(b"\n")
+            with path.open("rb") as file:
+                for number, text in enumerate(file, start=1):
+                    if not text.endswith(b"\n"):
+                        return  # torn
+                    try:
+                        value = read(json.loads(text))
+                    except (ValueError, TypeError, KeyError, AttributeError) as error:
+                        raise RunFolderError(
+                            f"{path}:{number}: not a line that ragemo wrote ({error!r}); the run "
+                            "is damaged"
+                        ) from None
+                    yield value
         except OSError as error:
-            raise RunFolderError(f"{file}: cannot be read: {error}") from None
-        for number, text in enumerate(lines[:-1], start=1):  # the last one is empty, or torn
-            try:
-                values.append(read(json.loads(text)))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise RunFolderError(
-                    f"{file}:{number}: not a line that ragemo wrote ({error!r}); the run is damaged"
-                ) from None
-        return values
+            raise RunFolderError(f"{path}: cannot be read: {error}") from None
 
 
 def check_new_run(path: Path) -> None:
@@ -380,11 +378,3 @@ def check_new_run(path: Path) -> None:
             f"{path} already holds a run; pass --resume to finish it, or choose another --out"
         )
     raise RunFolderError(f"{path} exists and is not a run; choose another --out")
-
-
-def _differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from _differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
-    elif json.dumps(old) != json.dumps(new):
-        yield place, old, new

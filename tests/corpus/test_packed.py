@@ -10,9 +10,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ragemo.corpus import read_corpus
+from ragemo.corpus import convert_corpus, read_corpus
 from ragemo.corpus.stream import CorpusStream
-from ragemo.errors import DataError
+from ragemo.errors import DataError, SettingsError
 from tests.conftest import LABELS
 
 ROWS = [
@@ -116,3 +116,18 @@ def test_other_formats_may_be_compressed_too(tmp_path):
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress((tmp_path / "a.csv").read_bytes()))
     one, other = (read_corpus(tmp_path / name) for name in ("a.csv", "a.csv.gz"))
     assert replace(other, path=one.path, sha256=one.sha256) == one
+
+
+@pytest.mark.parametrize("name", ["b.jsonl.gz", "b.jsonl.bz2", "b.jsonl.xz", "b.jsonl.zst"])
+def test_what_is_written_packed_is_read_again(tmp_path, plain, name):
+    for path in (tmp_path / name, tmp_path / "b.parquet", tmp_path / "b.csv.gz"):
+        convert_corpus(plain, path, "plain")
+        assert read_corpus(path, labels=LABELS).dialogues == plain.dialogues
+        before = path.read_bytes()
+        convert_corpus(plain, path, "plain")
+        assert path.read_bytes() == before
+
+
+def test_only_ragemo_s_own_format_is_a_table(tmp_path, plain):
+    with pytest.raises(SettingsError, match="only the format plain"):
+        convert_corpus(plain, tmp_path / "b.parquet", "meld", transcript=lambda u: "x")

@@ -34,7 +34,11 @@ def options_of(words: list[str]) -> set[str] | None:
     command = COMMANDS
     found = {"--help"}
     while True:
-        found |= {option for parameter in command.params for option in parameter.opts}
+        found |= {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         below = getattr(command, "commands", None)
         if not below or not words or words[0].startswith("-"):
             return found
@@ -61,7 +65,11 @@ def all_options() -> set[str]:
     while pending:
         command = pending.pop()
         pending += getattr(command, "commands", {}).values()
-        found |= {option for parameter in command.params for option in parameter.opts}
+        found |= {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
     return found
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragemo.errors import RunFolderError
+from ragemo.runs.manifest import FREE_TO_CHANGE
 from ragemo.runs.records import RunUtterance
-from ragemo.runs.run import FREE_TO_CHANGE, Run
+from ragemo.runs.run import Run
 from ragemo.types import Ballot, Demonstration, Usage, Verdict, Window
 from ragemo.voting.panel import Panel
 from tests.conftest import LABELS, make_turn
