@@ -96,6 +96,13 @@ class RetrievalSettings(_Section):
     options: dict[str, dict[str, Any]] = pydantic.Field(
         {}, description="of the strategies, by name, such as {mmr: {relevance: 0.5}}"
     )
+    sets: int | None = pydantic.Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="so many sets of demonstrations in all, so that prompts begin alike: a target "
+        "is shown the nearest one that it may see; default: each target has its own",
+    )
     neighbours: int | None = pydantic.Field(
         None,
         ge=0,

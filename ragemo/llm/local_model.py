@@ -8,8 +8,10 @@ assistant would write it, the ballot holds
 for every label, which is what infinitely many samples restricted to the labels would tend to.
 Prompts are never batched: in a batch, padding and kernel shapes let a prompt's neighbours change
 its last digits, and a resumed run could differ from one that was never stopped. Instead each
-core takes a prompt of its own. The first message, the same for a whole run, is computed once by
-each of them and kept.
+core takes a prompt of its own. The first message, the same for a whole run, and then all messages
+but the last one, the same for targets that share demonstrations, are computed once by each of them
+and kept. A prompt is always computed in these same steps, kept or not: in another division into
+steps its last digits would be others.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class LocalModel:
         self._workers: ThreadPoolExecutor | None = None
         self._threads_before = 0
         self._tokenizing = threading.Lock()
-        self._own = threading.local()  # each worker's cache of the first message
+        self._own = threading.local()  # each worker's cache of how prompts begin
 
     @classmethod
     def load(
@@ -265,7 +267,7 @@ class LocalModel:
             torch.tensor([tokens]),
             attention_mask=mask,
             position_ids=torch.tensor([positions]),
-            past_key_values=cache,
+            cache=cache,
             use_cache=cache is not None,
             logits_to_keep=torch.arange(asked - 1, count),
         )
@@ -278,22 +280,37 @@ class LocalModel:
         return scores
 
     def _split(self, messages: Sequence[Message]) -> tuple[Any, int, list[int]]:
-        """What is kept of the first message (cache, its length), and the tokens after it."""
+        """What is kept of all messages but the last (cache, its length), and the tokens after."""
         import torch
 
         text = self._render(messages)
-        opening = self._render(messages[:1], answer=False)
-        if len(messages) < 2 or not text.startswith(opening):
-            return None, 0, self._tokens(text)
-        known = getattr(self._own, "opening", None)
-        if known is None or known[0] != opening:
-            tokens = torch.tensor([self._tokens(opening)])
-            output = self._model(tokens, use_cache=True, logits_to_keep=1)
-            known = self._own.opening = (opening, output.past_key_values, tokens.shape[1])
-        _, cache, length = known
-        if added := cache.get_seq_length() - length:
+        openings: list[str] = []
+        for count in sorted({1, len(messages) - 1} - {0, len(messages)}):
+            opening = self._render(messages[:count], answer=False)
+            if not text.startswith(opening):  # a chat format that looks ahead
+                break
+            openings.append(opening)
+        cache: Any
+        steps: list[tuple[str, int]]
+        cache, steps = getattr(self._own, "kept", (None, []))
+        same = 0
+        while same < min(len(steps), len(openings)) and steps[same][0] == openings[same]:
+            same += 1
+        if not same:
+            cache, steps = None, []
+        steps = steps[:same]
+        done, length = steps[-1] if steps else ("", 0)
+        if cache is not None and (added := cache.get_seq_length() - length):
             cache.crop(-added)  # what the prompt before this one left behind
-        return cache, length, self._tokens(text[len(opening) :])
+        for opening in openings[same:]:
+            tokens = self._tokens(opening[len(done) :])
+            output = self._model(
+                torch.tensor([tokens]), cache=cache, use_cache=True, logits_to_keep=1
+            )
+            cache, done, length = output.cache, opening, length + len(tokens)
+            steps.append((done, length))
+        self._own.kept = (cache, steps)
+        return cache, length, self._tokens(text[len(done) :])
 
     # -- sampling ----------------------------------------------------------------------------
 

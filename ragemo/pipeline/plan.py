@@ -12,6 +12,7 @@ from ragemo.corpus.windows import cut_windows
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.asking_order import repeated_share, together
 from ragemo.pipeline.hints import target_hints
 from ragemo.pipeline.preliminary import checks_of, contentless_of
 from ragemo.pipeline.questions import Question, Seen, ask_of, asked_prompts, templates_of
@@ -203,6 +204,12 @@ def make_plan(
     same = retrieval.own if retrieval else frozenset()
     foreign = [u.id for u in utterances if u.dialogue_id not in same]
     notes = [*(retrieval.notes if retrieval else ())]
+    if settings.retrieval.sets and questions:
+        in_order = [q.prompt for target in together(questions) for q in questions[target]]
+        notes.append(
+            f"{repeated_share(in_order):.0%} of the prompts repeats how the one before begins; a "
+            "template that shows demonstrations first (few-shot-chat) repeats most"
+        )
     notes += [note for one in imported for note in notes_on(one, targets, index)]
     plan = Plan(
         utterances=tuple(
@@ -289,6 +296,7 @@ def look_up(
         k=how.k * blocks,
         strategy=how.strategy,
         options=how.options,
+        sets=how.sets,
         seed=settings.seed,
         demonstration_context=settings.prompt.demonstration_context,
         memory=how.memory,

@@ -11,6 +11,7 @@ from ragemo.llm.ask import ask_all
 from ragemo.llm.budget import Budget, MeteredModel
 from ragemo.llm.cached_model import CachedModel
 from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.asking_order import together
 from ragemo.pipeline.inquiry import SettlingInquiry
 from ragemo.pipeline.judge import adapted, judge, review_table, tried_panels
 from ragemo.pipeline.outlook import Outlook, outlooks
@@ -211,12 +212,18 @@ def _ask(
         panels = tried_panels(plan, told, how, asked=sorted(names), given=given)
         counting = [b for b in plan.ballots if how.voters is None or b.voter in how.voters]
         futures = outlooks(panels, counting, sorted(names), labels)
+    order = together(plan.questions) if settings.retrieval.sets else list(plan.questions)
     go_on(
         [
             SettlingInquiry(
-                questions, models, labels, rule, bases=bases, outlook=futures.get(target)
+                plan.questions[target],
+                models,
+                labels,
+                rule,
+                bases=bases,
+                outlook=futures.get(target),
             )
-            for target, questions in plan.questions.items()
+            for target in order
         ],
         f"asking {models[0].name}",
     )

@@ -11,11 +11,13 @@ from ragemo.errors import SettingsError
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.hints import held_out_hints
 from ragemo.pipeline.questions import Question, Seen, prompt_of
+from ragemo.retrieval.beliefs import common_belief, votes_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
-from ragemo.retrieval.retrieve import Retrieval, common_belief, votes_of
+from ragemo.retrieval.retrieve import Retrieval
 from ragemo.retrieval.searcher import Neighbours, Rows
+from ragemo.retrieval.shared import choose_shared
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.settings import Settings
 from ragemo.types import Demonstration, Turn, Window
@@ -112,7 +114,10 @@ def _shown(
         there = [turns[query] for query in own]
         beliefs = common_belief(votes_of(part, there, vectors, guard))
         queries = Queries(there, vectors, beliefs, guard)
-        found = choose(strategies, part, queries, k)
+        if asked.sets is None or not k:
+            found = choose(strategies, part, queries, k)
+        else:
+            found = choose_shared(strategies, part, queries, k, sets=asked.sets, seed=settings.seed)
         for number, query in enumerate(own):
             context = settings.prompt.demonstration_context
             shown[query] = part.demonstrations(found, number, k, context)

@@ -12,14 +12,14 @@ import numpy as np
 
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
-from ragemo.retrieval.fitting import questions_of
+from ragemo.retrieval.beliefs import common_belief, votes_of
+from ragemo.retrieval.embedder import Embedder, load_index_embedder
 from ragemo.retrieval.folds import Cell, Folds
 from ragemo.retrieval.guards import Guard, Mask, words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.restrict import SAME_CORPUS, Kinship, find_kinship, shut_out
+from ragemo.retrieval.shared import choose_shared
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import OnlySettings
@@ -81,6 +81,7 @@ def retrieve(
     k: int,
     strategy: Sequence[str] = ("knn",),
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    sets: int | None = None,
     seed: int = 0,
     demonstration_context: int = 0,
     memory: int = 0,
@@ -105,6 +106,8 @@ def retrieve(
         strategy: how demonstrations are chosen, see `ragemo.retrieval.strategies`; of several
             each chooses in turn.
         options: of the strategies, by name.
+        sets: how many sets of demonstrations there are, see `ragemo.retrieval.shared`; None: each
+            target has its own.
         seed: of what a strategy draws.
         demonstration_context: earlier turns shown with each demonstration.
         memory: how many turns from before the context are recalled for each target.
@@ -160,7 +163,10 @@ def retrieve(
             votes = votes_of(part, there, asked_vectors[rows], guard)
             strategies = load_strategies(strategy, part, seed=seed, options=options or {})
             queries = Queries(there, asked_vectors[rows], common_belief(votes), guard)
-            chosen = choose(strategies, part, queries, k)
+            if sets is None or not k:
+                chosen = choose(strategies, part, queries, k)
+            else:
+                chosen = choose_shared(strategies, part, queries, k, sets=sets, seed=seed)
             for place, row in enumerate(rows):
                 found[row] = Retrieved(
                     demonstrations=part.demonstrations(chosen, place, k, demonstration_context),
@@ -208,14 +214,6 @@ def _restricted(
     return (index.without(unwanted) if unwanted.any() else index), notes
 
 
-def common_belief(votes: Mapping[str, Floats]) -> Floats:
-    """What voters say together, each counting alike: their geometric mean; shape (n, L)."""
-    logs = np.mean([np.log(shares) for shares in votes.values()], axis=0)
-    shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-    beliefs: Floats = shares / shares.sum(axis=1, keepdims=True)
-    return beliefs
-
-
 def _part(index: Index, folds: Folds, cell: Cell, guard: Guard) -> Index:
     """What of an index may speak to the windows of a cell."""
     seen = folds.seen(cell)
@@ -227,14 +225,6 @@ def _part(index: Index, folds: Folds, cell: Cell, guard: Guard) -> Index:
     if seen.all() and guard.exclude == index.exclude:
         return index
     return index.without(~seen, guard.exclude)
-
-
-def votes_of(
-    part: Index, turns: Sequence[Turn], vectors: Vectors, guard: Guard
-) -> Mapping[str, Floats]:
-    """What the voters of an index, or of a part of it, say of windows, shape (n, L) each."""
-    questions = questions_of(part, turns, vectors, guard)
-    return {name: voter.distributions(questions) for name, voter in part.voters.items()}
 
 
 def same_words(pairs: Sequence[tuple[Turn, Turn]]) -> bool:

@@ -255,16 +255,26 @@ def test_tokens_are_counted_as_they_are_fed(parts, chat, mode):
         assert sum(spy.fed) - branches == model.count_tokens(prompt.messages)
 
 
-def test_the_first_message_is_computed_once(parts):
+def test_what_prompts_share_is_computed_once(parts):
+    """The first message, and all but the last one: of the same in both, the last is left."""
     spy = Spy(parts[0])
     model = LocalModel("spied", spy, parts[1])
     model.concurrency = 1  # each worker computes it for itself
     ask(model, QUESTIONS[0])
+    first, shown, last = spy.fed
     ask(model, QUESTIONS[0])
-    assert len(spy.fed) == 3
-    assert spy.fed[1] == spy.fed[2]
+    assert spy.fed[3:] == [last]
+    ask(model, QUESTIONS[1])
+    assert len(spy.fed) == 5, "another last message"
+    other = replace(QUESTIONS[0], messages=(OPENING, *QUESTIONS[4].messages))
+    ask(model, other)
+    assert len(spy.fed) == 6, "the same first message, and nothing between"
+    ask(model, QUESTIONS[0])
+    assert spy.fed[6:] == [shown, last], "what came after the first message is gone"
     ask(model, QUESTIONS[3])
-    assert len(spy.fed) == 5, "another first message"
+    assert len(spy.fed) == 11, "another first message"
+    assert spy.fed[9] == shown
+    assert first != spy.fed[8]
 
 
 @pytest.mark.parametrize(
