@@ -13,6 +13,8 @@ from typing import Any
 # Before torch and FAISS are loaded: threads that wait for each other on busy cores make a test
 # ten times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What the tests' servers can do is nothing to remember, and what is remembered is the user's.
+os.environ["RAGEMO_ENDPOINTS"] = ""
 
 import numpy as np
 import pytest

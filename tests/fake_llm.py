@@ -13,6 +13,7 @@ class FakeLLM:
     concurrency = 3
     counts_exactly = False
     shares_prompt = False
+    remarks = ()
 
     def __init__(self, say=lambda prompt, sample: "neutral", fate=None):
         self.say = say

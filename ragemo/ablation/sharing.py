@@ -106,6 +106,11 @@ class LocalOutline:
         """See `LanguageModel`."""
         return (os.cpu_count() or 1) if self.exact else 1
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None: a plan asks nobody."""
+        return ()
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """About as many as the model would count."""
         return estimate_prompt_tokens(messages)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ragemo.cli.console import note
+
 if TYPE_CHECKING:
+    from ragemo.llm.protocol import LanguageModel
     from ragemo.pipeline import Plan
     from ragemo.progress import Progress
     from ragemo.runs.run import Run
@@ -46,6 +49,12 @@ def tell_asking(plan: Plan, run: Run, before: Sequence[Ballot], progress: Progre
     tell_saving(plan, run, progress)
     tell_usage(run, before, progress)
     tell_quotes(run, progress)
+
+
+def tell_remarks(models: Sequence[LanguageModel]) -> None:
+    """Say on standard error what is to be known of how the models answered, each thing once."""
+    for sentence in dict.fromkeys(line for model in models for line in model.remarks):
+        note(f"note: {sentence}")
 
 
 def tell_weights(run: Run, progress: Progress) -> None:

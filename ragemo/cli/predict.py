@@ -106,7 +106,7 @@ def predict(
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached."""
     from ragemo.cli.console import ConsoleProgress, note, resumable
-    from ragemo.cli.outcome import tell_asking, tell_outcome
+    from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
     from ragemo.llm import load_llm, load_others
@@ -215,6 +215,7 @@ def predict(
             progress=progress,
         )
     tell_asking(plan, run, before, progress)
+    tell_remarks([one for one in (model, *others) if one is not None])
     failed = tell_outcome(run)
     if failed:
         note("go on with the same command and --resume to ask the failed ones again")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ragemo.errors import SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
-from ragemo.llm.pace import Limits, Pace, pace_of
+from ragemo.llm.pace import Limits, Pace, check_least, pace_of
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
 
@@ -35,6 +35,9 @@ class Connection:
         backoff: seconds; the wait before attempt k+1 is drawn evenly from 0 to
             backoff * 2^(k-1), a minute at most.
 
+    Raises:
+        SettingsError: if a number is out of its range.
+
     Attributes:
         reached: whether the endpoint has ever answered, if only with an error.
     """
@@ -49,6 +52,10 @@ class Connection:
         attempts: int,
         backoff: float,
     ) -> None:
+        check_least("attempts", attempts)
+        for setting, seconds in (("timeout", timeout), ("deadline", deadline)):
+            if not seconds > 0:
+                raise SettingsError(f"llm.{setting} is {seconds}, expected seconds above 0")
         self.reached = False
         self._endpoint = endpoint
         self._limits = limits
@@ -63,8 +70,12 @@ class Connection:
         """When it may be asked, in the running event loop."""
         return pace_of(self._endpoint, self._limits)
 
-    async def complete(self, request: Mapping[str, Any], *, tokens: int) -> dict[str, Any]:
-        """A chat completion's JSON; of what is in it, only the list of `choices` is sure.
+    async def complete(
+        self, request: Mapping[str, Any], *, tokens: int
+    ) -> tuple[dict[str, Any], float]:
+        """A chat completion's JSON, and the seconds from the sending of its first request.
+
+        Of what is in the JSON, only the list of `choices` is sure.
 
         Args:
             request: the JSON body.
@@ -79,6 +90,7 @@ class Connection:
         pace = self.pace
         number = pace.number()
         failures: list[CallError] = []
+        sent = _now()
 
         def is_last(state: RetryCallState) -> bool:
             ends = clock.when()
@@ -87,16 +99,18 @@ class Connection:
             return late or counted >= self._attempts or pace.is_over
 
         async def attempt() -> dict[str, Any]:
+            nonlocal sent
             flight = await pace.begin(number, tokens)
+            began = _now()
             if clock.when() is None:
-                clock.reschedule(_now() + self._deadline)
-            began = time.perf_counter()
+                sent = began
+                clock.reschedule(began + self._deadline)
             seconds, busy = None, False
             try:
                 completion: dict[str, Any] = await self.call(
                     lambda client: self._post(client, request), constrained=is_constrained(request)
                 )
-                seconds = time.perf_counter() - began
+                seconds = _now() - began
                 return completion
             except CallError as error:
                 failures.append(error)
@@ -118,12 +132,17 @@ class Connection:
                 )(attempt)
         except TimeoutError:
             last = f"; before that: {failures[-1]}" if failures else ""
-            raise CallError(
+            late = CallError(
                 f"{self._endpoint.url} gave no answer within {self._deadline:g} s, all tries and "
                 f"waits included (llm.deadline){last}"
-            ) from None
+            )
+            late.seconds = _now() - sent
+            raise late from None
+        except CallError as error:
+            error.seconds = _now() - sent
+            raise
         pace.count_success()
-        return completion
+        return completion, _now() - sent
 
     async def call(
         self,

@@ -24,6 +24,9 @@ class CallError(Exception):
         busy: whether the endpoint has too much to do.
         complaint: what it does not like about the request, if that is the reason.
         unreachable: whether no connection could be made at all.
+
+    Attributes:
+        seconds: from the sending of the first request to the end of all tries.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class CallError(Exception):
         unreachable: bool = False,
     ) -> None:
         super().__init__(message)
+        self.seconds = 0.0
         self.transient = transient
         self.wait = wait
         self.busy = busy

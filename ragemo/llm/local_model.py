@@ -148,6 +148,11 @@ class LocalModel:
             }
         return identity
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """None: what it does, it does here."""
+        return ()
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Tokens under the chat template, the opening of the answer included."""
         return len(self._tokens(self._render(messages)))

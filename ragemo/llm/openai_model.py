@@ -11,7 +11,6 @@ No constraint is trusted: every answer is read as if there had been none.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
@@ -25,8 +24,10 @@ from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
 from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
-from ragemo.llm.pace import Limits
-from ragemo.llm.prices import find_price
+from ragemo.llm.memory import recall, remember
+from ragemo.llm.pace import Limits, check_least
+from ragemo.llm.prices import Price, find_price
+from ragemo.llm.remarks import Remarks
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
 from ragemo.llm.tokens import estimate_prompt_tokens
@@ -34,8 +35,6 @@ from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
 
 LONGEST_ANSWER = 2_000
 """Characters of a raw answer that a ballot keeps."""
-QUESTION = "Is snow white? Answer with one word, yes or no."
-"""What a doctor asks to see whether label probabilities can be had."""
 
 
 class OpenAIModel:
@@ -55,11 +54,9 @@ class OpenAIModel:
         max_answer_tokens: room for the label; JSON around it, what a form asks for beside it, and
             thoughts get room of their own.
         seed: passed on where the endpoint takes it.
-        concurrency: how many prompts may be in flight at once; how many are follows from how the
-            endpoint answers (see `concurrency.py`).
+        concurrency: prompts in flight at most; how many there are: see `concurrency.py`.
         timeout: seconds that one request may take.
-        deadline: seconds that a call may take from its first request on, with all further tries
-            and waits, so that none hangs.
+        deadline: seconds for a call with all its tries and waits, from its first request on.
         attempts: how often a request that failed in passing is made.
         requests_per_minute, tokens_per_minute: as many as may be sent; None: no limit. Tokens
             are those of the prompt, estimated, and the room for the answers.
@@ -107,20 +104,9 @@ class OpenAIModel:
             raise SettingsError(
                 f"llm.constraint {constraint!r}: expected one of {', '.join(CONSTRAINTS)}"
             )
-        for setting, value, least in (
-            ("temperature", temperature, 0),
-            ("max_answer_tokens", max_answer_tokens, 1),
-            ("concurrency", concurrency, 1),
-            ("attempts", attempts, 1),
-            ("requests_per_minute", requests_per_minute, 1),
-            ("tokens_per_minute", tokens_per_minute, 1),
-            ("give_up_after", give_up_after, 1),
-        ):
-            if value is not None and value < least:
-                raise SettingsError(f"llm.{setting} is {value}, expected {least} or more")
-        for setting, seconds in (("timeout", timeout), ("deadline", deadline)):
-            if not seconds > 0:
-                raise SettingsError(f"llm.{setting} is {seconds}, expected seconds above 0")
+        if temperature < 0:
+            raise SettingsError(f"llm.temperature is {temperature}, expected 0 or more")
+        check_least("max_answer_tokens", max_answer_tokens)
         self._endpoint = Endpoint.find(name, base_url, asks=asks)
         self._connection = Connection(
             self._endpoint,
@@ -131,13 +117,12 @@ class OpenAIModel:
             backoff=backoff,
         )
         self._price = find_price(name, local=self._endpoint.is_local)
-        first = "json_schema" if self._endpoint.is_openai else "grammar"
-        self._capabilities = Capabilities(
-            first if constraint == "auto" else constraint,
-            top_logprobs=MOST_ALTERNATIVES if label_probabilities else 0,
-        )
         self._label_probabilities = label_probabilities
         self._constraint = constraint
+        self.forget()
+        if (remembered := recall(self._endpoint)) is not None:
+            self._known = remembered.capabilities
+            self._capabilities = self._as_wished(self._known)
         self._temperature = temperature
         self._max_answer_tokens = max_answer_tokens
         self._seed = seed
@@ -164,14 +149,60 @@ class OpenAIModel:
         return self._endpoint
 
     @property
+    def connection(self) -> Connection:
+        """The way to it."""
+        return self._connection
+
+    @property
+    def list_price(self) -> Price | None:
+        """What a million tokens cost, if it is known."""
+        return self._price
+
+    @property
     def capabilities(self) -> Capabilities:
-        """What the endpoint has shown so far."""
+        """What the endpoint has shown so far, in this run and in those of the last week."""
         return self._capabilities
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """See `LanguageModel`."""
+        return self._remarks.sentences(self._capabilities)
 
     @property
     def shares_prompt(self) -> bool:
         """Whether several answers to one prompt cost the prompt once: as far as is known."""
         return self._capabilities.largest_n > 1
+
+    def learn(self, able: Capabilities) -> None:
+        """Take this for what the endpoint can do, from now on and in later runs.
+
+        What the settings decide is not remembered: a constraint chosen by name, and that no
+        log-probabilities are asked for.
+        """
+        self._capabilities = able
+        known = able
+        if self._constraint != "auto":
+            known = replace(known, constraint=self._known.constraint)
+        if not self._label_probabilities:
+            known = replace(known, top_logprobs=self._known.top_logprobs)
+        if known != self._known:
+            self._known = known
+            remember(self._endpoint, known)
+
+    def forget(self) -> None:
+        """Take the endpoint for one of which nothing is known."""
+        first = "json_schema" if self._endpoint.is_openai else "grammar"
+        self._known = Capabilities(first, top_logprobs=MOST_ALTERNATIVES)
+        self._capabilities = self._as_wished(self._known)
+        self._remarks = Remarks(self._endpoint)
+
+    def _as_wished(self, able: Capabilities) -> Capabilities:
+        """What an endpoint can do, as far as the settings let it."""
+        return replace(
+            able,
+            constraint=able.constraint if self._constraint == "auto" else self._constraint,
+            top_logprobs=able.top_logprobs if self._label_probabilities else 0,
+        )
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """An estimate of a prompt's tokens that errs upwards; see `estimate_prompt_tokens`."""
@@ -201,20 +232,18 @@ class OpenAIModel:
         """
         ballots: list[Ballot] = []
         while waiting := samples[len(ballots) :]:
-            started = time.perf_counter()
             try:
-                reply = await self._complete(prompt, labels, waiting)
+                reply, seconds = await self.complete(prompt, labels, waiting)
             except CallError as error:
                 if error.unreachable and not self._connection.reached:
                     raise EndpointError(str(error), retryable=True) from None
                 await self._connection.pace.count_failure(str(error))
-                usage = Usage(cost=self.price(0, 0), seconds=time.perf_counter() - started)
+                usage = Usage(cost=self.price(0, 0), seconds=error.seconds)
                 ballots += [
                     Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
                     for sample in waiting
                 ]
                 break
-            seconds = time.perf_counter() - started
             ballots += self.ballots(prompt, labels, waiting, reply, seconds=seconds)
         return ballots
 
@@ -250,25 +279,34 @@ class OpenAIModel:
         """
         if not error.complaint:
             raise error
-        if self._capabilities is call.able:  # else a call beside this one has learned since
-            self._capabilities = self._after_refusal(error, call.n)
+        if self._capabilities is not call.able:
+            return  # a call beside this one has learned since
+        learned = call.able.after_refusal(error.complaint, call.n)
+        if learned is None:
+            raise error
+        if self._constraint not in ("auto", learned.constraint):
+            raise EndpointError(
+                f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
+            )
+        self.learn(learned)
 
     def after_reply(self, call: Call, prompt: Prompt, labels: LabelSet, reply: Reply) -> bool:
         """Learn from a reply; whether it can be used, else the call has to be made again."""
+        self._remarks.hear(call, prompt.form, labels, reply)
         if reply.thought_too_long and not call.able.thinks:
-            self._capabilities = replace(self._capabilities, thinks=True)
+            self.learn(replace(self._capabilities, thinks=True))
             return False
         if (
             self._constraint == "auto"
             and call.able.constraint == "grammar"
             and prompt.form == "label"
-            and reply.ignores_grammar(labels)
+            and reply.not_held("grammar", labels)
         ):
             if self._capabilities.constraint == "grammar":
-                self._capabilities = replace(self._capabilities, constraint="json_schema")
+                self.learn(replace(self._capabilities, constraint="json_schema"))
             return False
         if 0 < len(reply.answers) < call.n and self._capabilities.largest_n >= call.n:
-            self._capabilities = replace(self._capabilities, largest_n=len(reply.answers))
+            self.learn(replace(self._capabilities, largest_n=len(reply.answers)))
         return True
 
     def ballots(
@@ -302,7 +340,10 @@ class OpenAIModel:
                     distribution=self._distribution(answer, read, tokens, labels),
                     answer=self._endpoint.scrub(answer)[:LONGEST_ANSWER],
                     usage=usage,
-                    details=self._details(read),
+                    details={
+                        key: self._endpoint.scrub(value) if isinstance(value, str) else value
+                        for key, value in read.details.items()
+                    },
                 )
             )
         return ballots
@@ -312,73 +353,10 @@ class OpenAIModel:
         await self._connection.close()
 
     async def describe(self) -> dict[str, Any]:
-        """What the endpoint is and does, measured with a few tiny calls; never raises.
+        """What the endpoint is and does; see `ragemo.llm.examination`."""
+        from ragemo.llm.examination import examine
 
-        Returns:
-            `model`, `base_url`; `reachable`; `models` (the first 20 that it lists);
-            `model_listed`; `constraint` (the one in use) and `constraint_kept` (whether answers
-            to a question about something else were labels); `n`, `seed`, `temperature`,
-            `logprobs` (whether they come) and `label_probabilities` (whether they are enough for
-            a distribution over the labels of an easy question); `thinks`; `seconds` (of one
-            call); `price` (USD per million tokens, or None); `errors`, in words. What could not be
-            measured is None.
-        """
-        report: dict[str, Any] = {
-            "model": self.name,
-            "base_url": self._endpoint.url,
-            "reachable": False,
-            "models": [],
-            **dict.fromkeys(("model_listed", "constraint", "constraint_kept", "n", "seed")),
-            **dict.fromkeys(
-                ("temperature", "logprobs", "label_probabilities", "thinks", "seconds")
-            ),
-            "price": None
-            if self._price is None
-            else {field: getattr(self._price, field) for field in ("prompt", "cached", "answer")},
-            "errors": [],
-        }
-        try:
-            page = await self._connection.call(lambda client: client.models.list())
-            names = [str(model.id) for model in page.data]
-            report |= {"models": names[:20], "model_listed": self.name in names}
-        except Exception as error:  # a doctor reports whatever it finds
-            report["errors"].append(f"list of models: {self._endpoint.scrub(str(error))}")
-        report["reachable"] = self._connection.reached
-        if self._connection.reached:
-            try:
-                await self._examine(report)
-            except Exception as error:
-                report["errors"].append(f"chat completion: {self._endpoint.scrub(str(error))}")
-        return report
-
-    async def _examine(self, report: dict[str, Any]) -> None:
-        labels = LabelSet.from_dict({"name": "doctor", "labels": ["yes", "no"]})
-        prompt = Prompt("doctor", (Message("user", "Name a colour of the sky."),), tokens=16)
-        ballots = await self.ask(prompt, labels, (0, 1))
-        if failed := next((ballot for ballot in ballots if ballot.failed), None):
-            report["errors"].append(f"chat completion: {failed.error}")
-            return
-        able = self._capabilities
-        report |= {
-            "constraint": able.constraint,
-            "constraint_kept": able.constraint != "none"
-            and all(ballot.distribution is not None for ballot in ballots),
-            "n": able.largest_n > 1,
-            "seed": able.seed,
-            "temperature": able.temperature,
-            "thinks": able.thinks,
-            "seconds": round(ballots[-1].usage.seconds, 3),
-        }
-        self._capabilities = replace(able, top_logprobs=MOST_ALTERNATIVES)
-        try:
-            prompt = Prompt("doctor", (Message("user", QUESTION),), tokens=16)
-            reply = await self._complete(prompt, labels, (0,))
-        finally:
-            if not self._label_probabilities:
-                self._capabilities = replace(self._capabilities, top_logprobs=0)
-        (answer,), (tokens,) = reply.answers, reply.tokens
-        report["logprobs"] = bool(tokens)
-        report["label_probabilities"] = label_probabilities(answer, tokens, labels) is not None
+        return await examine(self)
 
     def _distribution(
         self, answer: str, read: Answer, tokens: tuple[Token, ...], labels: LabelSet
@@ -388,15 +366,12 @@ class OpenAIModel:
             return read.distribution
         return label_probabilities(answer, tokens, labels, read.label) or read.distribution
 
-    def _details(self, read: Answer) -> dict[str, Any]:
-        return {
-            key: self._endpoint.scrub(value) if isinstance(value, str) else value
-            for key, value in read.details.items()
-        }
-
-    async def _complete(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> Reply:
+    async def complete(
+        self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]
+    ) -> tuple[Reply, float]:
         """An answer to the first of some samples at least, learning what the endpoint can do.
 
+        The seconds beside it are those since a request was first sent.
         It ends: each turn that brings no reply takes a capability away or gives room to think,
         here or in a call that runs beside this one, and there are few to take.
 
@@ -405,27 +380,20 @@ class OpenAIModel:
             EndpointError: if every call would.
         """
         wasted: list[Reply] = []
+        seconds = 0.0
         while True:
             call = self.call(prompt, labels, samples)
             try:
-                completion = await self._connection.complete(
+                completion, took = await self._connection.complete(
                     call.request, tokens=prompt.tokens + call.answer_tokens
                 )
             except CallError as error:
+                seconds = error.seconds = error.seconds + seconds
                 self.after_refusal(call, error)
                 continue
+            seconds += took
             reply = read_reply(completion, call.n, prompt.tokens)
             if self.after_reply(call, prompt, labels, reply):
                 break
             wasted.append(reply)
-        return reduce(Reply.and_paid_for, wasted, reply.or_empty())
-
-    def _after_refusal(self, error: CallError, n: int) -> Capabilities:
-        learned = self._capabilities.after_refusal(error.complaint, n)
-        if learned is None:
-            raise error
-        if self._constraint not in ("auto", learned.constraint):
-            raise EndpointError(
-                f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
-            ) from None
-        return learned
+        return reduce(Reply.and_paid_for, wasted, reply.or_empty()), seconds

@@ -21,13 +21,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from ragemo.errors import EndpointError
+from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.concurrency import Concurrency, Flight
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.waits import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
+
+
+def check_least(setting: str, value: int | None) -> None:
+    """Whether a setting of `llm` that counts something is at least 1, or None.
+
+    Raises:
+        SettingsError: if it is not.
+    """
+    if value is not None and value < 1:
+        raise SettingsError(f"llm.{setting} is {value}, expected 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +48,19 @@ class Limits:
         concurrency: calls in flight at most.
         requests_per_minute, tokens_per_minute: at most; None: no limit.
         give_up_after: failed calls in a row after which nothing more is asked; None: never.
+
+    Raises:
+        SettingsError: if one of them is below 1.
     """
 
     concurrency: int = 64
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     give_up_after: int | None = 20
+
+    def __post_init__(self) -> None:
+        for setting in ("concurrency", "requests_per_minute", "tokens_per_minute", "give_up_after"):
+            check_least(setting, getattr(self, setting))
 
 
 class Pace:

@@ -21,6 +21,7 @@ class LanguageModel(Protocol):
         concurrency: how many prompts may be in flight at once.
         shares_prompt: whether several answers to one prompt cost the prompt once.
         counts_exactly: whether `count_tokens` is the model's own count or an estimate.
+        remarks: what people should know of how it answered, so far, a sentence each.
     """
 
     @property
@@ -51,6 +52,11 @@ class LanguageModel(Protocol):
     @property
     def counts_exactly(self) -> bool:
         """Whether tokens are counted or estimated."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of how it answered, a sentence each."""
         ...
 
     def count_tokens(self, messages: Sequence[Message]) -> int:

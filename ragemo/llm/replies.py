@@ -30,6 +30,7 @@ class Reply:
         tokens: those of each, with what else they might have been; () where log-probabilities
             did not come or cannot be read.
         prompt_tokens, cached_tokens, answer_tokens: as in `Usage`, of the whole call.
+        model: who answered, by the answer's own word; empty where nothing is said.
     """
 
     answers: tuple[str, ...]
@@ -38,6 +39,7 @@ class Reply:
     prompt_tokens: int
     cached_tokens: int
     answer_tokens: int
+    model: str = ""
 
     @property
     def thought_too_long(self) -> bool:
@@ -50,12 +52,23 @@ class Reply:
             for answer, end in zip(self.answers, self.ends, strict=True)
         )
 
-    def ignores_grammar(self, labels: LabelSet) -> bool:
-        """Whether an answer that ended by itself is no label, letter by letter."""
-        return any(
-            end in ("stop", None) and answer.strip() and answer.strip() not in labels.words
+    @property
+    def ended(self) -> list[str]:
+        """The answers that say something and ended by themselves, without blanks around them."""
+        return [
+            answer.strip()
             for answer, end in zip(self.answers, self.ends, strict=True)
-        )
+            if end in ("stop", None) and answer.strip()
+        ]
+
+    def not_held(self, constraint: str, labels: LabelSet) -> int:
+        """How many of the answers that ended by themselves show a constraint passed over.
+
+        By "grammar" an answer is a label, letter by letter; by "json_schema" a JSON object.
+        """
+        if constraint == "grammar":
+            return sum(answer not in labels.words for answer in self.ended)
+        return sum(not without_thinking(answer).startswith("{") for answer in self.ended)
 
     def or_empty(self) -> Reply:
         """This reply, or one empty answer if there is none at all.
@@ -110,6 +123,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
     usage = field_of(completion, "usage")
     prompt_tokens = _count(usage, "prompt_tokens", prompt_tokens)
     details = field_of(usage, "prompt_tokens_details")
+    model = completion.get("model")
     return Reply(
         answers=answers,
         ends=tuple(_end(choice) for choice in choices),
@@ -119,6 +133,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         answer_tokens=_count(
             usage, "completion_tokens", sum(estimate_tokens(answer) for answer in answers)
         ),
+        model=model if isinstance(model, str) else "",
     )
 
 

@@ -63,7 +63,7 @@ def chat_request(
         max_answer_tokens: room for the label; JSON around it, what the prompt's form asks for
             beside it, and thoughts get room of their own.
     """
-    constraint = _constraint(prompt.form, able.constraint)
+    constraint = constraint_for(prompt.form, able.constraint)
     room = answer_room(prompt.form, able.constraint, max_answer_tokens)
     room += THINKING_TOKENS if able.thinks else 0
     request: dict[str, Any] = {
@@ -92,7 +92,7 @@ def chat_request(
 
 def answer_room(form: str, constraint: str, max_answer_tokens: int) -> int:
     """Tokens that an answer of a form may take, without room for thoughts."""
-    schema = _constraint(form, constraint) == "json_schema"
+    schema = constraint_for(form, constraint) == "json_schema"
     return max_answer_tokens + FORMS[form].tokens + JSON_TOKENS * schema
 
 
@@ -101,7 +101,7 @@ def is_constrained(request: Mapping[str, Any]) -> bool:
     return "response_format" in request or "grammar" in request
 
 
-def _constraint(form: str, constraint: str) -> str:
+def constraint_for(form: str, constraint: str) -> str:
     """How an answer of a form is held to it: what takes a grammar makes one from a schema."""
     return "json_schema" if constraint == "grammar" and form != "label" else constraint
 

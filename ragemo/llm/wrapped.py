@@ -46,6 +46,11 @@ class WrappedModel:
         """See `LanguageModel`."""
         return self.model.counts_exactly
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """See `LanguageModel`."""
+        return self.model.remarks
+
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """See `LanguageModel`."""
         return self.model.count_tokens(messages)

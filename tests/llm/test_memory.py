@@ -1,0 +1,171 @@
+"""What endpoints were found to be able to do, in a file that later runs read."""
+
+import json
+import multiprocessing
+import os
+import time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ragemo.llm.capabilities import Capabilities
+from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.memory import recall, remember
+from ragemo.llm.openai_model import OpenAIModel
+from ragemo.models import cache_folder
+from tests.llm.asking import KEY, OPENAI_TEMPERATURE, ask, refusal
+
+WEEK = 7 * 24 * 3_600
+ABLE = Capabilities("json_schema", largest_n=4, temperature=False, top_logprobs=20)
+HERE = Endpoint("some-model", f"http://user:pa55word@localhost:8000/v1?api-key={KEY}", KEY)
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "endpoints.json"
+    monkeypatch.setenv("RAGEMO_ENDPOINTS", str(path))
+    return path
+
+
+def change(file, **fields):
+    data = json.loads(file.read_text())
+    (entry,) = data["endpoints"].values()
+    entry |= fields
+    file.write_text(json.dumps(data))
+
+
+class TestFile:
+    def test_what_was_found_is_recalled_for_that_model_at_that_endpoint(self, file):
+        assert recall(HERE) is None
+        remember(HERE, ABLE)
+        known = recall(HERE)
+        assert known.capabilities == ABLE
+        assert 0 <= known.age < 60
+        assert recall(Endpoint("other", HERE.base_url, KEY)) is None
+        assert recall(Endpoint("some-model", "http://localhost:8001/v1", KEY)) is None
+
+    def test_it_holds_no_secret(self, file):
+        remember(HERE, ABLE)
+        remember(Endpoint(f"model-{KEY}", HERE.base_url, KEY), ABLE)
+        everything = file.read_text() + "".join(map(str, file.parent.iterdir()))
+        assert KEY not in everything
+        assert "pa55word" not in everything
+
+    @pytest.mark.parametrize("age", [WEEK + 60, -60, -10 * WEEK])
+    def test_an_old_entry_and_one_from_the_future_are_passed_over(self, file, age):
+        remember(HERE, ABLE)
+        change(file, learned=time.time() - age)
+        assert recall(HERE) is None
+        remember(Endpoint("other", HERE.base_url, ""), ABLE)
+        assert len(json.loads(file.read_text())["endpoints"]) == 1, "and are thrown away"
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"largest_n": 0},
+            {"largest_n": "4"},
+            {"temperature": 1},
+            {"constraint": "auto"},
+            {"answer_limit": "messages"},
+            {"top_logprobs": -1},
+            {"learned": "yesterday"},
+            {"seed": None},
+        ],
+    )
+    def test_an_entry_that_cannot_be_is_passed_over(self, file, fields):
+        remember(HERE, ABLE)
+        change(file, **fields)
+        assert recall(HERE) is None
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"\xff\xfe", b"[]", b'{"format": 9}', b"[" * 100_000]
+    )
+    def test_a_damaged_file_is_passed_over_and_replaced(self, file, content):
+        file.parent.mkdir()
+        file.write_bytes(content)
+        assert recall(HERE) is None
+        remember(HERE, ABLE)
+        assert recall(HERE).capabilities == ABLE
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(["format", "endpoints", "learned", "x y"]), inner, max_size=3
+                )
+            ),
+        )
+    )
+    def test_whatever_json_it_holds_nothing_comes_of_it(self, file, data):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(json.dumps(data))
+        assert recall(HERE) is None
+
+    def test_a_folder_that_cannot_be_written_is_no_error(self, file):
+        file.parent.write_text("a file, where a folder should be")
+        remember(HERE, ABLE)
+        assert recall(HERE) is None
+
+    def test_an_empty_name_remembers_nothing(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("RAGEMO_CACHE", str(tmp_path))
+        monkeypatch.setenv("RAGEMO_ENDPOINTS", "")
+        remember(HERE, ABLE)
+        assert recall(HERE) is None
+        assert list(tmp_path.iterdir()) == []
+        monkeypatch.delenv("RAGEMO_ENDPOINTS")
+        remember(HERE, ABLE)
+        assert (cache_folder() / "endpoints.json").is_file()
+
+    def test_several_processes_lose_nothing(self, file):
+        context = multiprocessing.get_context("fork")
+        workers = [context.Process(target=write_some, args=(number,)) for number in range(4)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert all(worker.exitcode == 0 for worker in workers)
+        assert len(json.loads(file.read_text())["endpoints"]) == 4 * 5
+
+
+def write_some(number):
+    for model in range(5):
+        remember(Endpoint(f"{number}-{model}", HERE.base_url, ""), ABLE)
+    os._exit(0)
+
+
+@pytest.mark.usefixtures("api_environment")
+class TestModel:
+    def test_a_later_run_does_not_ask_for_what_was_refused(self, scenario, file):
+        scenario.script(
+            refuse={
+                "temperature": [400, {"error": OPENAI_TEMPERATURE}],
+                **refusal("grammar", "unknown field `grammar`"),
+            },
+            constraint="response_format",
+            ignore=["n"],
+        )
+        ask(scenario, (0, 1))
+        seen = len(scenario.seen)
+        _, model = ask(scenario, (0, 1))
+        assert len(scenario.seen) == seen + 2
+        assert model.capabilities.constraint == "json_schema"
+        assert model.capabilities.largest_n == 1
+        assert not model.capabilities.temperature
+
+    def test_what_settings_decide_is_not_remembered(self, scenario, file):
+        refuse = {"temperature": [400, {"error": OPENAI_TEMPERATURE}]}
+        scenario.script(refuse=refuse, answers=["joy"])
+        ask(scenario, constraint="none")
+        able = OpenAIModel("some-model", base_url=scenario.url, label_probabilities=True)
+        assert able.capabilities == Capabilities("grammar", temperature=False, top_logprobs=20)
+        chosen = OpenAIModel("some-model", base_url=scenario.url, constraint="json_schema")
+        assert chosen.capabilities == Capabilities("json_schema", temperature=False)
+
+    def test_nothing_learned_writes_nothing(self, scenario, file):
+        scenario.script(constraint="grammar")
+        ask(scenario, (0, 1))
+        assert not file.exists()
