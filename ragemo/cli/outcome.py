@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ragemo.cli.console import note
-
 if TYPE_CHECKING:
     from ragemo.llm.protocol import LanguageModel
     from ragemo.pipeline import Plan
@@ -51,10 +49,10 @@ def tell_asking(plan: Plan, run: Run, before: Sequence[Ballot], progress: Progre
     tell_quotes(run, progress)
 
 
-def tell_remarks(models: Sequence[LanguageModel]) -> None:
-    """Say on standard error what is to be known of how the models answered, each thing once."""
+def tell_remarks(models: Sequence[LanguageModel], progress: Progress) -> None:
+    """Say what is to be known of how the models answered, each thing once."""
     for sentence in dict.fromkeys(line for model in models for line in model.remarks):
-        note(f"note: {sentence}")
+        progress.say(f"note: {sentence}")
 
 
 def tell_weights(run: Run, progress: Progress) -> None:

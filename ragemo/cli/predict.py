@@ -215,7 +215,7 @@ def predict(
             progress=progress,
         )
     tell_asking(plan, run, before, progress)
-    tell_remarks([one for one in (model, *others) if one is not None])
+    tell_remarks([one for one in (model, *others) if one is not None], progress)
     failed = tell_outcome(run)
     if failed:
         note("go on with the same command and --resume to ask the failed ones again")
