@@ -14,8 +14,8 @@ asked the same prompts, in turn, by
 
 The loops keep nothing and check nothing. Each is warmed up first; medians over the rounds. CPU is
 that of the asking process, all threads; ragemo's own is what it takes beyond `posting`, which is
-how it asks. --out writes a list of lines with the keys name, ours, reference, ratio, unit, target and
-limited_by.
+how it asks. --out writes a list of lines with the keys name, ours, reference, ratio, unit, target
+and limited_by.
 """
 
 from __future__ import annotations
