@@ -88,7 +88,7 @@ class TestFile:
         remember(HERE, ABLE)
         assert recall(HERE).capabilities == ABLE
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=60)
     @given(
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.text(max_size=5),
