@@ -185,9 +185,8 @@ class OpenAIModel:
             known = replace(known, constraint=self._known.constraint)
         if not self._label_probabilities:
             known = replace(known, top_logprobs=self._known.top_logprobs)
-        if known != self._known:
-            self._known = known
-            remember(self._endpoint, known)
+        self._known = known
+        remember(self._endpoint, known)
 
     def forget(self) -> None:
         """Take the endpoint for one of which nothing is known."""

@@ -66,8 +66,8 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float:
     """
     waits = [0.0]
     for kind in ("requests", "tokens"):
-        left = parse_duration(headers.get(f"x-ratelimit-remaining-{kind}", ""))
-        reset = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", ""))
-        if left is not None and left < 1 and reset is not None:
-            waits.append(reset)
+        left = headers.get(f"x-ratelimit-remaining-{kind}")
+        if left is None or (number := parse_duration(left)) is None or number >= 1:
+            continue
+        waits.append(parse_duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0)
     return max(waits)

@@ -1,5 +1,6 @@
 """What endpoints were found to be able to do, in a file that later runs read."""
 
+import asyncio
 import json
 import multiprocessing
 import os
@@ -169,3 +170,20 @@ class TestModel:
         scenario.script(constraint="grammar")
         ask(scenario, (0, 1))
         assert not file.exists()
+
+    def test_a_doctor_shows_what_is_remembered_and_asks_anew(self, scenario, file):
+        scenario.script({"status": 400, "body": {"error": OPENAI_TEMPERATURE}}, answers=["yes"])
+        ask(scenario)
+        assert not recall(Endpoint("some-model", scenario.url, "")).capabilities.temperature
+        model = OpenAIModel("some-model", base_url=scenario.url)
+
+        async def examine():
+            try:
+                return await model.describe()
+            finally:
+                await model.close()
+
+        report = asyncio.run(examine())
+        assert "no temperature" in report["remembered"]
+        assert report["temperature"]
+        assert recall(Endpoint("some-model", scenario.url, "")).capabilities.temperature
