@@ -13,8 +13,6 @@ from typing import Any
 # Before torch and FAISS are loaded: threads that wait for each other on busy cores make a test
 # ten times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# What the tests' servers can do is nothing to remember, and what is remembered is the user's.
-os.environ["RAGEMO_ENDPOINTS"] = ""
 
 import numpy as np
 import pytest
@@ -27,6 +25,9 @@ from ragemo.types import Corpus, Dialogue, Turn, Utterance
 # No test reads or writes the answers of who runs the tests.
 ANSWERS = tempfile.TemporaryDirectory(prefix="ragemo-answers-")
 os.environ["RAGEMO_ANSWERS"] = f"{ANSWERS.name}/shared.sqlite"
+
+# What the tests' servers can do is nothing to remember, and what is remembered is the user's.
+os.environ["RAGEMO_ENDPOINTS"] = ""
 
 HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 """First line of a program: it is interrupted even if who runs the tests is deaf to Ctrl-C, as
