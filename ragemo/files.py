@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,103 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+MOST_NODES = 100_000
+"""Values that a YAML file may hold with its aliases written out; a few lines can stand for more
+than any memory holds."""
+
+_DOUBTFUL = re.compile(rb"\\u[dD][89a-fA-F]|[eE]\+?[0-9]{3}")
+"""Half of a surrogate pair, or a number that may be too large."""
+
+
+MOST_NESTED = 100
+"""Lists and objects in each other that a file of ours may hold."""
+
+
+def file_in(folder: Path, name: str) -> Path:
+    """A file of a folder that may come from somebody else, if it is safe to open.
+
+    Raises:
+        OSError: if there is none, or the name leads out of the folder (by `..`, as an absolute
+            path, or over a link), or to a device or a pipe, which may never end.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise OSError(f"{path} leads out of its folder; put the file itself there")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path} is no ordinary file")
+    return path
+
+
+def parse_json(text: bytes) -> Any:
+    """UTF-8 JSON as plain data.
+
+    Raises:
+        ValueError: if it is none, is nested too deeply, or holds what no JSON can be written of:
+            a number that is not finite, or half of a surrogate pair.
+    """
+    try:
+        data = _DECODER.decode(text.decode("utf-8"))
+        if _DOUBTFUL.search(text):
+            json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        if text.count(b"[") + text.count(b"{") > MOST_NESTED:
+            _refuse_depth(data)
+    except RecursionError:
+        raise ValueError("values nested too deeply") from None
+    return data
+
+
+def _refuse_depth(data: Any) -> None:
+    """Raise ValueError for more than `MOST_NESTED` lists and objects in each other."""
+    level = [data] if isinstance(data, dict | list) else []
+    for _ in range(MOST_NESTED):
+        inside = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for values in inside for one in values if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise ValueError("values nested too deeply")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+def parse_yaml(text: str) -> Any:
+    """YAML as plain data.
+
+    Raises:
+        ValueError: in words, if it is none, or stands for more than `MOST_NODES` values.
+    """
+    import yaml
+
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _nodes(node, {}) > MOST_NODES:
+            raise ValueError(f"more than {MOST_NODES:,} values, with its aliases written out")
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError("not valid YAML: values nested too deeply") from None
+    except (AttributeError, OverflowError, TypeError) as error:  # of a date or number that is none
+        raise ValueError(f"not valid YAML: {error}") from None
+
+
+def _nodes(node: Any, known: dict[int, float]) -> float:
+    """How many values a YAML node stands for; infinitely many if it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        parts = node.value if isinstance(node.value, list) else ()
+        flat = (part for pair in parts for part in (pair if isinstance(pair, tuple) else (pair,)))
+        known[id(node)] = 1 + sum(_nodes(part, known) for part in flat)
+    return known[id(node)]
 
 
 def canonical_json(data: Any) -> str:

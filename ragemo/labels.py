@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo.errors import SettingsError
+from ragemo.files import parse_yaml
 
 DEFAULT_COLOURS = (
     "#999999",
@@ -204,8 +205,6 @@ def load_labels(name: str | Path) -> LabelSet:
     Raises:
         SettingsError: if there is no such set or file, or it is not a label set.
     """
-    import yaml
-
     shipped = files("ragemo").joinpath(f"corpus/labels/{name}.yaml")
     path = Path(name)
     if str(name) in available_label_sets():
@@ -221,7 +220,7 @@ def load_labels(name: str | Path) -> LabelSet:
             "or the path of a YAML file"
         )
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{source}: not valid YAML: {error}") from None
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
     return LabelSet.from_dict(data, source)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-import yaml
 
 from ragemo.errors import SettingsError
+from ragemo.files import parse_yaml
 
 DEFAULT_TRANSCRIPT = "consensus-ratio"
 """The transcript strategy where neither the settings nor an index name one."""
@@ -311,13 +311,15 @@ def read_config(path: Path) -> dict[str, Any]:
         SettingsError: if it is missing, not YAML, or not a mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such config file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    try:
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ragemo.labels import LabelSet
 from ragemo.models import MINILM, SMOLLM2, EmbeddedModel, is_ready, model_folder
@@ -25,6 +26,8 @@ from ragemo.types import Corpus, Dialogue, Turn, Utterance
 # No test reads or writes the answers of who runs the tests.
 ANSWERS = tempfile.TemporaryDirectory(prefix="ragemo-answers-")
 os.environ["RAGEMO_ANSWERS"] = f"{ANSWERS.name}/shared.sqlite"
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.register_profile("nightly", deadline=None, max_examples=10_000)
 
 # What the tests' servers can do is nothing to remember, and what is remembered is the user's.
 os.environ["RAGEMO_ENDPOINTS"] = ""

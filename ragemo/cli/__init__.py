@@ -29,6 +29,7 @@ from ragemo.cli import (
     submit,
     vote,
 )
+from ragemo.cli.console import note, tell
 from ragemo.errors import RagemoError
 
 app = typer.Typer(
@@ -57,7 +58,7 @@ app.command("doctor", help="Show what is installed and which endpoint answers.")
 
 def _show_version(asked: bool) -> None:
     if asked:
-        print(f"ragemo {__version__}")
+        tell(f"ragemo {__version__}")
         raise typer.Exit
 
 
@@ -81,5 +82,5 @@ def main() -> None:
     try:
         app()
     except RagemoError as error:
-        print(f"error: {error}", file=sys.stderr)
+        note(f"error: {error}")
         sys.exit(2)

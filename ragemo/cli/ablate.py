@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ragemo.cli.console import note, tell, terminal
 from ragemo.cli.options import Assignments, Cache, Limits, Quiet
 
 FORMATS = ("table", "csv", "markdown", "json")
@@ -50,7 +51,7 @@ def ablate(
     from ragemo.ablation.design import read_design
     from ragemo.ablation.plots import draw_plots
     from ragemo.ablation.sweep import carry_out_sweep, prepare
-    from ragemo.cli.console import ConsoleProgress, note, resumable
+    from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.settings import pick_path, read_assignments
     from ragemo.cli.sources import open_corpus
     from ragemo.errors import SettingsError
@@ -86,7 +87,7 @@ def ablate(
         progress=progress,
     )
     if dry_run:
-        print(sweep.forecast().in_words())
+        tell(sweep.forecast().in_words())
         return
     if not quiet and any(cell.settings.llm.model != "none" for cell in sweep.open):
         progress.say(sweep.forecast().in_words())
@@ -107,16 +108,14 @@ def ablate(
 
 
 def _show(result: Any, format_: str) -> None:
-    from rich.console import Console
-
     from ragemo.ablation.tables import result_csv, result_markdown, result_table
     from ragemo.files import indented_json
 
     if format_ == "csv":
-        print(result_csv(result), end="")
+        tell(result_csv(result), end="")
     elif format_ == "markdown":
-        print(result_markdown(result), end="")
+        tell(result_markdown(result), end="")
     elif format_ == "json":
-        print(indented_json(result.to_dict()), end="")
+        tell(indented_json(result.to_dict()), end="")
     else:
-        Console(markup=False, highlight=False).print(result_table(result))
+        terminal().print(result_table(result))

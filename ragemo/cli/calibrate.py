@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell
 from ragemo.cli.options import Assignments, Config, Voters
 
 
@@ -32,15 +33,15 @@ def calibrate(
     found = fit(Run.open(run), settings.voting, samples=bootstrap, seed=seed)
     found.write(out)
     weights = ", ".join(f"{voter} {w:.2f}" for voter, w in sorted(found.panel.weights.items()))
-    print(f"{out}: fitted on {found.gain['utterances']} utterances of {run}")
-    print(
+    tell(f"{out}: fitted on {found.gain['utterances']} utterances of {run}")
+    tell(
         f"weights: {weights}; prior correction {found.panel.correction:g}, "
         f"temperature {found.panel.temperature:g}"
     )
-    print("gain over the run's own verdicts on dialogues it was not fitted on, in points:")
+    tell("gain over the run's own verdicts on dialogues it was not fitted on, in points:")
     for name, words in (("weighted_f1", "weighted F1"), ("uar", "UAR"), ("accuracy", "accuracy")):
         one = found.gain[name]
         bounds = (
             "" if one["low"] is None else f" [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]"
         )
-        print(f"  {words}: {100 * one['difference']:+.1f}{bounds}")
+        tell(f"  {words}: {100 * one['difference']:+.1f}{bounds}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell, terminal
+
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs, baseline first.")],
@@ -22,8 +24,6 @@ def compare(
     ] = False,
 ) -> None:
     """Compare runs with the first one: paired intervals, p values, utterances fixed and broken."""
-    from rich.console import Console
-
     from ragemo.files import indented_json
     from ragemo.runs.compare import compare_runs
     from ragemo.runs.run import Run
@@ -40,12 +40,12 @@ def compare(
         [Run.open(folder) for folder in runs], samples=samples, seed=seed, common=common
     )
     if format_ == "table":
-        Console(markup=False, highlight=False).print(comparison_table(result))
+        terminal().print(comparison_table(result))
     elif format_ == "json":
-        print(indented_json(result.to_dict()), end="")
+        tell(indented_json(result.to_dict()), end="")
     elif format_ == "csv":
-        print(rows_csv(comparison_rows(result)), end="")
+        tell(rows_csv(comparison_rows(result)), end="")
     elif format_ == "markdown":
-        print(comparison_markdown(result), end="")
+        tell(comparison_markdown(result), end="")
     else:
-        print(comparison_latex(result), end="")
+        tell(comparison_latex(result), end="")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ragemo.progress import Advance
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINES_PER_STAGE = 4
 """Without a terminal, a stage says so many times how far it is."""
@@ -19,9 +24,44 @@ QUICK = 2.0
 """Without a terminal, a stage of fewer seconds says nothing."""
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """A text without characters that steer a terminal, or that no stream can write.
+
+    Transcripts, labels and models' words may hold any. They are shown as JSON escapes them, so
+    that JSON stays what it was.
+    """
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def tell(text: object = "", *, end: str = "\n") -> None:
+    """A result on standard output."""
+    print(visible(str(text)), end=end)
+
+
 def note(line: str) -> None:
     """A line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Rich's console for tables and bars, which shows texts as they are, but for `visible`."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Plain(Console):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for segment in super().render(renderable, options):
+                if segment.control:
+                    yield segment
+                else:
+                    yield Segment(visible(segment.text), segment.style)
+
+    return Plain(markup=False, highlight=False, stderr=stderr)
 
 
 @contextmanager
@@ -67,7 +107,6 @@ class ConsoleProgress:
 
     @contextmanager
     def _bar(self, name: str, total: int) -> Iterator[Advance]:
-        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -77,12 +116,12 @@ class ConsoleProgress:
         )
 
         columns = (
-            TextColumn("{task.description:>16}"),
+            TextColumn("{task.description:>16}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=Console(stderr=True)) as bars:
+        with Progress(*columns, console=terminal(stderr=True)) as bars:
             task = bars.add_task(name, total=total)
             yield lambda steps: bars.advance(task, steps)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.console import note, tell, terminal
+
 if TYPE_CHECKING:
     from ragemo.corpus import CorpusReport
 
@@ -38,7 +40,7 @@ def check(
         reports.append(report)
         if format_ == "json":
             # Escaped: a damaged file may hold what the terminal cannot show.
-            print(json.dumps(report.to_dict()))
+            tell(json.dumps(report.to_dict()))
         else:
             _print(report)
     if any(report.problems for report in reports):
@@ -60,7 +62,6 @@ def convert(
     ] = None,
 ) -> None:
     """Write a corpus in another format; notes say what that format cannot hold."""
-    from ragemo.cli.console import note
     from ragemo.corpus import convert_corpus, read_corpus
     from ragemo.errors import SettingsError
 
@@ -79,14 +80,13 @@ def convert(
             note("note: the text written is the human transcript; no recogniser heard it so")
     for line in convert_corpus(corpus, target, to, transcript=choose):
         note(f"note: {line}")
-    print(f"{target}: {len(corpus.utterances)} utterances as {to}")
+    tell(f"{target}: {len(corpus.utterances)} utterances as {to}")
 
 
 def _print(report: CorpusReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(markup=False, highlight=False)
+    console = terminal()
     if report.turns:
         fewest, middle, most = report.turns
         table = Table(title=str(report.path), show_header=False, box=None, title_justify="left")
@@ -136,7 +136,6 @@ def select(
     ] = "minilm",
 ) -> None:
     """Choose the utterances most worth labelling (vote-k), the most worth first."""
-    from ragemo.cli.console import note
     from ragemo.corpus import read_corpus
     from ragemo.errors import SettingsError
     from ragemo.files import write_text
@@ -158,7 +157,7 @@ def select(
     turns = select_turns(corpus, model, count, transcript=transcript or DEFAULT_TRANSCRIPT)
     table = turns_csv(turns)
     if out is None:
-        print(table, end="")
+        tell(table, end="")
     else:
         write_text(out, table)
         note(f"{out}: {len(turns)} utterances")

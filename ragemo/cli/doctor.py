@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragemo.cli.console import terminal
+
 if TYPE_CHECKING:
     from ragemo.llm.openai_model import OpenAIModel
 
@@ -33,7 +35,6 @@ def doctor(
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from rich.console import Console
     from rich.table import Table
 
     from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
@@ -50,7 +51,7 @@ def doctor(
         table.add_row(model.name, "ready" if is_ready(model) else "not fetched yet")
     key = "set" if os.environ.get("OPENAI_API_KEY") else "not set"
     table.add_row("OPENAI_API_KEY", key)
-    table.add_row("OPENAI_BASE_URL", os.environ.get("OPENAI_BASE_URL", "not set"))
+    table.add_row("OPENAI_BASE_URL", _without_password(os.environ.get("OPENAI_BASE_URL")))
     if llm or base_url or os.environ.get("OPENAI_BASE_URL"):
         from ragemo.errors import SettingsError
         from ragemo.llm import load_openai
@@ -65,7 +66,13 @@ def doctor(
         else:
             for name, found in asyncio.run(_describe(endpoint)).items():
                 table.add_row(name, _in_words(found))
-    Console(markup=False, highlight=False).print(table)
+    terminal().print(table)
+
+
+def _without_password(url: str | None) -> str:
+    from ragemo.llm.endpoint import Endpoint
+
+    return Endpoint("", url, "").url if url else "not set"
 
 
 async def _describe(endpoint: OpenAIModel) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
@@ -33,7 +35,7 @@ def export(
     opened = Run.open(run)
     if out is not None:
         count = export_predictions(opened, out, format_, overwrite=overwrite)
-        print(f"{out}: {count} utterances")
+        tell(f"{out}: {count} utterances")
     if log is not None:
         logged = log_run(opened, log, experiment=experiment, samples=bootstrap, seed=seed)
-        print(f"{log}: {experiment}, run {logged}")
+        tell(f"{log}: {experiment}, run {logged}")

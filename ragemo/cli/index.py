@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ragemo.cli.console import tell, terminal
 from ragemo.cli.options import Assignments, Config, CorpusFormat, Labels, Quiet, TranscriptChoice
 
 app = typer.Typer(no_args_is_help=True)
@@ -94,11 +95,11 @@ def build(
     )
     index.save(target, overwrite=overwrite)
     for part in parts:
-        print(
+        tell(
             f"{part.name}: {part.utterances} utterances, {part.labelled} labelled, "
             f"{part.mapped_away} without a counterpart, {part.duplicates} duplicates"
         )
-    print(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
+    tell(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
 
 
 @app.command()
@@ -106,7 +107,7 @@ def info(folder: IndexFolder) -> None:
     """Print an index's manifest."""
     from ragemo.retrieval.folder import read_manifest
 
-    print(json.dumps(read_manifest(folder), indent=2, ensure_ascii=False))
+    tell(json.dumps(read_manifest(folder), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -131,16 +132,16 @@ def verify(
         raise IndexFolderError("\n".join(problems) + "\nBuild the index anew")
     index = Index.load(folder)
     if not recall:
-        print(f"{folder}: whole")
+        tell(f"{folder}: whole")
         return
     found = measure_recall(index)
     if format_ == "json":
-        print(json.dumps(found.to_dict()))
+        tell(json.dumps(found.to_dict()))
         return
-    print(f"{folder}: whole; factory {index.factory}, {found.queries} of its windows asked")
+    tell(f"{folder}: whole; factory {index.factory}, {found.queries} of its windows asked")
     for k, share in found.recall.items():
-        print(f"recall at {k}: {100 * share:.1f} %")
-    print(
+        tell(f"recall at {k}: {100 * share:.1f} %")
+    tell(
         f"the same label by its {found.voting} neighbours' vote: {100 * found.same_label:.1f} %; "
         f"queries per second: {found.queries / found.seconds:,.0f}, "
         f"exact {found.queries / found.exact_seconds:,.0f}"
@@ -154,7 +155,6 @@ def search(
     k: Annotated[int, typer.Option(min=1, help="How many neighbours.")] = 8,
 ) -> None:
     """Print the labelled windows most similar to a text."""
-    from rich.console import Console
     from rich.table import Table
 
     from ragemo.cli.console import note
@@ -171,4 +171,4 @@ def search(
     for row in found:
         target = row.window.target
         table.add_row(f"{row.similarity:.3f}", row.label, target.utterance_id, target.text)
-    Console(markup=False, highlight=False).print(table)
+    terminal().print(table)

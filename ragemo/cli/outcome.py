@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ragemo.cli.console import tell
+
 if TYPE_CHECKING:
     from ragemo.llm.protocol import LanguageModel
     from ragemo.pipeline import Plan
@@ -35,7 +37,7 @@ def tell_outcome(run: Run) -> int:
         )
     utterances = counts.pop("utterances")
     told = [f"{count} {words}" for words, count in counts.items() if count]
-    print(", ".join([f"{run.path}: {utterances} utterances", *told]))
+    tell(", ".join([f"{run.path}: {utterances} utterances", *told]))
     return (
         counts["with a call that failed"] + counts["failed calls on windows to weigh the model by"]
     )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell
 from ragemo.cli.options import (
     Assignments,
     BaseUrl,
@@ -86,7 +87,7 @@ def show(
     if model is None:
         raise SettingsError("--llm none asks nobody, so there is no prompt to show")
     others = load_others(settings, asks=False, say=progress.say)
-    print(
+    tell(
         show_prompts(
             corpus, utterance, settings, model, others=others, index=found, embedder=embedder
         )

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell
+
 
 def report(
     folder: Annotated[
@@ -36,4 +38,4 @@ def report(
         samples=bootstrap,
         seed=seed,
     )
-    print(written)
+    tell(written)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell, terminal
+
 
 def score(
     runs: Annotated[list[Path], typer.Argument(help="Folders of finished runs.")],
@@ -25,8 +27,6 @@ def score(
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Score finished runs, with 95 % intervals and baselines on the same utterances."""
-    from rich.console import Console
-
     from ragemo.errors import SettingsError
     from ragemo.runs.run import Run
     from ragemo.runs.scores import condition_of, run_names, score_run
@@ -51,16 +51,16 @@ def score(
             if condition:
                 data["published"] = company_data(result, condition)
             indent = 2 if len(runs) == 1 else None
-            print(json.dumps(data, indent=indent, ensure_ascii=False))
+            tell(json.dumps(data, indent=indent, ensure_ascii=False))
             continue
         if number:
-            print()
+            tell()
         if format_ == "markdown":
-            print(score_markdown(result, name, slices=slices, against=condition), end="")
+            tell(score_markdown(result, name, slices=slices, against=condition), end="")
         elif format_ == "latex":
-            print(score_latex(result, name, slices=slices, against=condition), end="")
+            tell(score_latex(result, name, slices=slices, against=condition), end="")
         else:
             table = score_table(result, name, slices=slices, against=condition)
-            Console(markup=False, highlight=False).print(table)
+            terminal().print(table)
     if format_ == "csv":
-        print(rows_csv(rows), end="")
+        tell(rows_csv(rows), end="")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import SettingsError
+from ragemo.files import parse_yaml
 from ragemo.settings import Settings, read_config, resolve_settings
 
 if TYPE_CHECKING:
@@ -90,16 +91,14 @@ def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
     Raises:
         SettingsError: if one is not of that shape, or its value is not YAML.
     """
-    import yaml
-
     found: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"--set {assignment}: expected SECTION.NAME=VALUE")
         try:
-            found[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[name.strip()] = parse_yaml(value)
+        except ValueError:
             raise SettingsError(f"--set {assignment}: the value is not valid YAML") from None
     return found
 

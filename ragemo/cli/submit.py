@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import note, tell
+
 
 def submit(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
@@ -17,11 +19,10 @@ def submit(
     ] = None,
 ) -> None:
     """Write `pred.csv`: one row of label codes in the challenge's order."""
-    from ragemo.cli.console import note
     from ragemo.runs.run import Run
     from ragemo.runs.submission import write_submission
 
     filled, count = write_submission(Run.open(run), out, fill=fill)
     if filled:
         note(f"{filled} utterances without a valid label carry the {fill}' label")
-    print(f"{out}: {count} labels")
+    tell(f"{out}: {count} labels")

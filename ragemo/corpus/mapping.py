@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo.errors import SettingsError
+from ragemo.files import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,6 @@ def load_mapping(name: str | Path) -> LabelMapping:
     Raises:
         SettingsError: if there is no such mapping or file, or it is not a mapping.
     """
-    import yaml
-
     if str(name) in available_mappings():
         shipped = files("ragemo").joinpath(f"corpus/mappings/{name}.yaml")
         text, place = shipped.read_text(encoding="utf-8"), f"mapping {name}"
@@ -63,9 +62,9 @@ def load_mapping(name: str | Path) -> LabelMapping:
             "or the path of a YAML file"
         )
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{place}: not valid YAML: {' '.join(str(error).split())}") from None
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from None
     return _from_data(data, str(name), place)
 
 

@@ -25,7 +25,7 @@ _LEAD = re.compile(
     r"^\W*(?:the\s+)?(?:label|emotion|answer)[\s*_\"'`]*(?:\bis\b\s*[:=]?|[:=])\s*", re.IGNORECASE
 )
 _REST = re.compile(r"[.,;:!()\[\]{}–—]|\s-\s|-{2,}")
-_CODE_BLOCK = re.compile(r"```\w*\n(.*?)\s*(?:```)?", re.DOTALL)
+_FENCE = re.compile(r"```\w*\n")
 _SPELLING = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -99,9 +99,10 @@ def undressed(answer: str) -> tuple[str, int]:
     """An answer without thoughts, blanks and code fences around it, and where it then begins."""
     text = without_thinking(answer)
     start = len(answer.rstrip()) - len(text)
-    if block := _CODE_BLOCK.fullmatch(text):
-        start += block.start(1) + len(block[1]) - len(block[1].lstrip())
-        text = block[1].strip()
+    if fence := _FENCE.match(text):
+        block = text[fence.end() :].removesuffix("```").rstrip()
+        text = block.lstrip()
+        start += fence.end() + len(block) - len(text)
     return text, start
 
 

@@ -170,11 +170,12 @@ class Connection:
                 outcome = await request(self._client)
         except (TimeoutError, openai.APIError, ValueError) as error:
             self.reached = self.reached or isinstance(error, openai.APIStatusError)
-            raise explain(
-                error, self._endpoint, timeout=self._timeout, constrained=constrained
-            ) from None
-        self.reached = True
-        return outcome
+            failure = explain(error, self._endpoint, timeout=self._timeout, constrained=constrained)
+        else:
+            self.reached = True
+            return outcome
+        # Out here, so that the client's error, which holds request and key, is no part of it.
+        raise failure
 
     async def close(self) -> None:
         """Close the connections, which belong to the running event loop.
@@ -194,12 +195,13 @@ class Connection:
         most = self._limits.concurrency
         return openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
-            base_url=self._endpoint.base_url,
+            base_url=self._endpoint.address,
             max_retries=0,
             timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
             # Each call in flight keeps its connection for the next one.
             http_client=openai.DefaultAsyncHttpxClient(
-                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=most)
+                auth=self._endpoint.login,
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=most),
             ),
         )
 

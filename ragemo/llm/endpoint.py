@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ragemo.errors import SettingsError
 
@@ -68,6 +70,19 @@ class Endpoint:
         return urlunsplit((parts.scheme, place, parts.path, "", "")).rstrip("/")
 
     @property
+    def address(self) -> str:
+        """The base URL without user and password, which the client would write into its log."""
+        return urlunsplit(self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2]))
+
+    @property
+    def login(self) -> tuple[str, str] | None:
+        """User and password, where the base URL has them."""
+        parts = self._parts
+        if parts.username is None:
+            return None
+        return unquote(parts.username), unquote(parts.password or "")
+
+    @property
     def is_openai(self) -> bool:
         """Whether it is OpenAI's own."""
         host = self._parts.hostname or ""
@@ -85,11 +100,20 @@ class Endpoint:
         JSON may hold half of a surrogate pair, which UTF-8 cannot.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
-        for secret in (self.key, self._parts.password or ""):
+        for secret in self._secrets():
             # What is shorter stands in for a key, and might be part of an ordinary word.
             if len(secret) >= 6:
                 text = text.replace(secret, "[secret]")
         return text
+
+    def _secrets(self) -> Iterator[str]:
+        """The key and the password, in every form in which they are sent."""
+        yield self.key
+        if self.login is not None:
+            user, password = self.login
+            yield b64encode(f"{user}:{password}".encode()).decode()
+            yield password or user  # a token may stand where a user's name does
+            yield self._parts.password or self._parts.username or ""
 
     def brief(self, what: object) -> str:
         """Some words of another program, on one line and without secrets."""

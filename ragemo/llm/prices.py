@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo.errors import SettingsError
+from ragemo.files import parse_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,10 @@ def read_prices(text: str, source: str) -> dict[str, Price]:
     Raises:
         SettingsError: naming `source`, the model and the field.
     """
-    import yaml
-
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{source}: not valid YAML: {error}") from None
+        data = parse_yaml(text)
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

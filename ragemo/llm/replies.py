@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,7 +118,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         n: how many answers were asked for; more are not used.
         prompt_tokens: stands in where the endpoint does not count.
     """
-    choices = completion["choices"][:n]
+    choices = _each_once(completion["choices"])[:n]
     answers = tuple(_content(choice) for choice in choices)
     usage = field_of(completion, "usage")
     prompt_tokens = _count(usage, "prompt_tokens", prompt_tokens)
@@ -135,6 +135,20 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         ),
         model=model if isinstance(model, str) else "",
     )
+
+
+def _each_once(choices: Sequence[Any]) -> list[Any]:
+    """Choices in the order of their numbers, without those that a server sent twice."""
+    numbers = [field_of(choice, "index") for choice in choices]
+    if not all(isinstance(number, int) for number in numbers):
+        return list(choices)
+    kept = {
+        (number, _content(choice)): choice
+        for number, choice in zip(reversed(numbers), reversed(choices), strict=True)
+    }
+    # Some servers give all choices one number: what they say tells them apart, and their order.
+    first = {id(choice): place for place, choice in enumerate(choices)}
+    return sorted(kept.values(), key=lambda choice: (choice["index"], first[id(choice)]))
 
 
 def field_of(holder: Any, field: str) -> Any:

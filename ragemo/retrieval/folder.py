@@ -20,16 +20,20 @@ from typing import Any
 import numpy as np
 
 from ragemo import __version__
+from ragemo.corpus.checked import require, typed_turn
 from ragemo.errors import IndexFolderError
 from ragemo.files import (
     canonical_json,
+    file_in,
     indented_json,
+    parse_json,
     sha256_bytes,
     sha256_file,
     whole_folder,
     write_json,
 )
 from ragemo.labels import LabelSet
+from ragemo.retrieval.arrays import read_array, read_arrays, read_faiss_index
 from ragemo.retrieval.fitting import FittedVoters, questions_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
@@ -39,6 +43,9 @@ from ragemo.types import Turn
 
 FORMAT = 3
 """Version of the folder's layout."""
+
+FILES = ("utterances.jsonl", "vectors.npy", "voters.npz", "windows.faiss")
+"""What the manifest has a hash of."""
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -67,8 +74,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     file = path / "manifest.json"
     try:
-        text = file.read_text(encoding="utf-8")
-        manifest = json.loads(text)
+        data = file_in(path, file.name).read_bytes()
+        manifest = parse_json(data)
     except FileNotFoundError:
         raise IndexFolderError(
             f"{path}: no index here (no manifest.json); `ragemo index build FILE --out {path}` "
@@ -80,7 +87,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise IndexFolderError(f"{file}: not the manifest of an index")
     content = {key: value for key, value in manifest.items() if key != "checksum"}
     checksum = sha256_bytes(canonical_json(content).encode())
-    if checksum != manifest.get("checksum") or text != indented_json(manifest):
+    if checksum != manifest.get("checksum") or data != indented_json(manifest).encode():
         raise IndexFolderError(
             f"{file}: its checksum does not fit; it was damaged or edited. Build the index anew"
         )
@@ -89,6 +96,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: index format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
             "build the index anew"
         )
+    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != set(FILES):
+        raise IndexFolderError(f"{file}: expected the files {', '.join(FILES)}")
     return manifest
 
 
@@ -104,10 +113,16 @@ def verify_index(path: Path) -> list[str]:
     manifest = read_manifest(path)
     problems = []
     for name, expected in manifest["files"].items():
-        file = path / Path(name).name
-        if not file.is_file():
+        file = path / name
+        try:
+            found = sha256_file(file_in(path, name))
+        except FileNotFoundError:
             problems.append(f"{file}: missing")
-        elif sha256_file(file) != expected:
+            continue
+        except OSError as error:
+            problems.append(f"{file}: cannot be read: {error}")
+            continue
+        if found != expected:
             problems.append(f"{file}: SHA-256 differs from the manifest; it was damaged or edited")
     return problems
 
@@ -171,24 +186,22 @@ def read_index(path: Path) -> Index:
     Raises:
         IndexFolderError: if it is missing, damaged, or of another format version.
     """
-    import faiss
-
-    # Before anything is parsed: FAISS may crash on damaged sizes, and a vector's damaged
-    # digits would only give other neighbours.
+    # Before anything is parsed: a vector's damaged digits would only give other neighbours.
     if problems := verify_index(path):
         raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
     manifest = read_manifest(path)
     try:
-        turns, gold = _read_utterances(path / "utterances.jsonl")
-        vectors = np.load(path / "vectors.npy", allow_pickle=False)
-        faiss_index = faiss.read_index(str(path / "windows.faiss"))
+        labels = LabelSet.from_dict(manifest["labels"], str(path))
+        turns, gold = _read_utterances(path / "utterances.jsonl", labels)
+        vectors = read_array(path / "vectors.npy")
+        faiss_index = read_faiss_index(path / "windows.faiss")
         if vectors.ndim != 2 or len(vectors) != len(turns):
             raise _StrangersError
         index = Index(
             turns=turns,
             gold=gold,
             vectors=vectors,
-            labels=LabelSet.from_dict(manifest["labels"], str(path)),
+            labels=labels,
             composition=Composition(**manifest["composition"]),
             embedder=manifest["embedder"],
             transcript=manifest["transcript"],
@@ -239,16 +252,16 @@ def _belong_together(index: Index) -> bool:
 
 def _read_voters(file: Path, data: dict[str, Any]) -> FittedVoters:
     voters, votes = {}, {}
-    with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
-        for name in INDEX_VOTERS:
-            parts = {
-                key.removeprefix(f"{name}."): stored[key]
-                for key in stored.files
-                if key.startswith(f"{name}.")
-            }
-            votes[name] = parts.pop("votes")
-            voters[name] = voter_class(name).from_parts(data[name], parts)
-        return FittedVoters(voters, stored["held_out"], votes, _similarity(stored["close"]))
+    stored = read_arrays(file)
+    for name in INDEX_VOTERS:
+        parts = {
+            key.removeprefix(f"{name}."): array
+            for key, array in stored.items()
+            if key.startswith(f"{name}.")
+        }
+        votes[name] = parts.pop("votes")
+        voters[name] = voter_class(name).from_parts(data[name], parts)
+    return FittedVoters(voters, stored["held_out"], votes, _similarity(stored["close"]))
 
 
 def _similarity(array: np.ndarray[Any, Any]) -> float:
@@ -258,11 +271,13 @@ def _similarity(array: np.ndarray[Any, Any]) -> float:
     return value
 
 
-def _read_utterances(path: Path) -> tuple[list[Turn], list[str | None]]:
+def _read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str | None]]:
     turns, gold = [], []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for line in file:
-            record = json.loads(line)
+            record = parse_json(line)
             gold.append(record.pop("label"))
-            turns.append(Turn(**record))
+            require("label", gold[-1] is None or gold[-1] in labels.names)
+            turns.append(typed_turn(record))
+    require("utterance_id", len({turn.utterance_id for turn in turns}) == len(turns))
     return turns, gold

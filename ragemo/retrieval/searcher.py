@@ -79,6 +79,8 @@ class Searcher:
         self.exact = factory == "Flat"
         if faiss_index is None:
             faiss_index = _make(vectors[examples], factory)
+        else:
+            _widen(faiss_index)  # whatever its file says of how far to look
         self.faiss_index = faiss_index
         self._kept: dict[tuple[str, tuple[Turn, ...], Guard], Neighbours] = {}
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+from ragemo.corpus.checked import typed, typed_turn
+from ragemo.errors import RunFolderError
+from ragemo.files import file_in, parse_json
+from ragemo.labels import LabelSet
+from ragemo.runs.checks import check_demonstration
 from ragemo.types import Ballot, Demonstration, Message, Prompt, Turn, Usage, Verdict, Window
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +95,15 @@ def utterance_line(utterance: RunUtterance) -> str:
     )
 
 
-def read_utterance(record: dict[str, Any]) -> RunUtterance:
-    """What `utterance_line` wrote."""
+def read_utterance(record: dict[str, Any], labels: LabelSet) -> RunUtterance:
+    """What `utterance_line` wrote, if its gold label is one of the set."""
     own = {
         name: record.pop(name)
         for name in ("gold", "predicted", "row", "hypotheses", "reference", "duplicate")
     }
-    return RunUtterance(Turn(**record), **own)
+    if own["predicted"] and own["gold"] not in (None, *labels.names):
+        raise ValueError(f"gold {own['gold']!r} is no label of the run")
+    return typed(RunUtterance, {**own, "turn": typed_turn(record)})
 
 
 def prompt_line(asked: AskedPrompt) -> str:
@@ -117,18 +127,14 @@ def prompt_line(asked: AskedPrompt) -> str:
 
 def read_prompt(record: dict[str, Any]) -> AskedPrompt:
     """What `prompt_line` wrote."""
-    who = {name: record.pop(name) for name in ("model", "variant")}
-    samples, shown = (tuple(record.pop(name)) for name in ("samples", "shown"))
-    messages = tuple(Message(**message) for message in record.pop("messages"))
-    return AskedPrompt(Prompt(messages=messages, **record), samples=samples, shown=shown, **who)
+    who = {name: record.pop(name) for name in ("model", "variant", "samples", "shown")}
+    record["messages"] = [typed(Message, message) for message in record["messages"]]
+    return typed(AskedPrompt, {**who, "prompt": typed(Prompt, record)})
 
 
 def read_ballot(record: dict[str, Any]) -> Ballot:
     """A line of ballots.jsonl."""
-    for name in ("distribution", "log_likelihoods"):
-        if record[name] is not None:
-            record[name] = tuple(record[name])
-    return Ballot(**{**record, "usage": Usage(**record["usage"])})
+    return typed(Ballot, {**record, "usage": typed(Usage, record["usage"])})
 
 
 def verdict_line(verdict: Verdict, part: int, demonstrations: Sequence[Demonstration]) -> str:
@@ -143,10 +149,7 @@ def verdict_line(verdict: Verdict, part: int, demonstrations: Sequence[Demonstra
 def read_verdict(record: dict[str, Any]) -> Verdict:
     """The verdict of a line of verdicts.jsonl."""
     del record["demonstrations"], record["part"]
-    record["label_set"] = tuple(record["label_set"])
-    if record["distribution"] is not None:
-        record["distribution"] = tuple(record["distribution"])
-    return Verdict(**record)
+    return typed(Verdict, record)
 
 
 def example_lines(demonstrations: Iterable[Sequence[Demonstration]]) -> str:
@@ -157,14 +160,43 @@ def example_lines(demonstrations: Iterable[Sequence[Demonstration]]) -> str:
 
 def read_window(record: dict[str, Any]) -> Window:
     """A line of examples.jsonl."""
-    return Window(tuple(Turn(**turn) for turn in record["turns"]))
+    return Window(tuple(typed_turn(turn) for turn in record["turns"]))
 
 
 def read_found(
-    record: dict[str, Any], windows: Mapping[str, Window]
+    record: dict[str, Any], windows: Mapping[str, Window], labels: LabelSet
 ) -> tuple[str, tuple[Demonstration, ...]]:
     """The target of a line of verdicts.jsonl, and what was found for it, most wanted first."""
     return record["utterance_id"], tuple(
-        Demonstration(windows[one["id"]], one["label"], one["similarity"])
+        check_demonstration(
+            Demonstration(windows[one["id"]], one["label"], float(one["similarity"])), labels
+        )
         for one in record["demonstrations"]
     )
+
+
+def each_line(folder: Path, name: str, read: Callable[[dict[str, Any]], Value]) -> Iterator[Value]:
+    """What the lines of a file of a run's folder hold; a torn one at its end is passed over.
+
+    Args:
+        folder, name: of the file.
+        read: makes a value of a line's data.
+
+    Raises:
+        RunFolderError: naming the line that is not what ragemo writes.
+    """
+    try:
+        with file_in(folder, name).open("rb") as file:
+            for number, text in enumerate(file, start=1):
+                if not text.endswith(b"\n"):
+                    return  # torn
+                try:
+                    value = read(parse_json(text))
+                except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+                    raise RunFolderError(
+                        f"{folder / name}:{number}: not a line that ragemo wrote ({error!r}); the "
+                        "run is damaged"
+                    ) from None
+                yield value
+    except OSError as error:
+        raise RunFolderError(f"{folder / name}: cannot be read: {error}") from None

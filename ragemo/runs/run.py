@@ -20,25 +20,27 @@ from __future__ import annotations
 
 import fcntl
 import io
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from ragemo.errors import RunFolderError
-from ragemo.files import whole_folder, write_json, write_text
+from ragemo.errors import RagemoError, RunFolderError
+from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
+from ragemo.runs.checks import check_ballot, check_manifest, check_part, check_verdict
 from ragemo.runs.manifest import check_same
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
     ballot_line,
+    each_line,
     example_lines,
     prompt_line,
     read_ballot,
@@ -51,9 +53,6 @@ from ragemo.runs.records import (
     verdict_line,
 )
 from ragemo.types import Ballot, Demonstration, Verdict
-from ragemo.voting.panel import Panel
-
-Value = TypeVar("Value")
 
 KIND = "run"
 """Tells a run's manifest from an index's."""
@@ -111,7 +110,7 @@ class Run:
         path = Path(path)
         file = path / "manifest.json"
         try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
+            manifest = parse_json(file_in(path, file.name).read_bytes())
         except FileNotFoundError:
             raise RunFolderError(
                 f"{path}: no run here (no manifest.json); `ragemo predict FILE --out {path}` "
@@ -126,6 +125,10 @@ class Run:
                 f"{file}: run format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
                 "predict again"
             )
+        try:
+            check_manifest(manifest)
+        except (ValueError, RagemoError) as error:
+            raise RunFolderError(f"{file}: not what ragemo writes ({error})") from None
         return cls(path, manifest)
 
     @classmethod
@@ -277,11 +280,22 @@ class Run:
     @cached_property
     def utterances(self) -> tuple[RunUtterance, ...]:
         """The dialogues as the run saw them."""
-        return tuple(self._read("utterances.jsonl", read_utterance))
+        found = tuple(
+            each_line(
+                self.path, "utterances.jsonl", lambda record: read_utterance(record, self.labels)
+            )
+        )
+        self._check_once([utterance.turn.utterance_id for utterance in found])
+        return found
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        return list({b.key: b for b in self._read("ballots.jsonl", read_ballot)}.values())
+        found = each_line(
+            self.path,
+            "ballots.jsonl",
+            lambda record: check_ballot(read_ballot(record), self.labels),
+        )
+        return list({ballot.key: ballot for ballot in found}.values())
 
     @property
     def finished(self) -> bool:
@@ -292,9 +306,17 @@ class Run:
         """The decisions, in corpus order.
 
         Raises:
-            RunFolderError: if the run is not finished.
+            RunFolderError: if the run is not finished or damaged.
         """
-        return list(self.each_verdict())
+        found = list(self.each_verdict())
+        ids = [verdict.utterance_id for verdict in found]
+        self._check_once(ids)
+        if strangers := set(ids) - {one.turn.utterance_id for one in self.utterances}:
+            raise RunFolderError(
+                f"{self.path}: a verdict on {min(strangers)!r}, which is none of its utterances; "
+                "the run is damaged"
+            )
+        return found
 
     def each_verdict(self) -> Iterator[Verdict]:
         """The decisions one after the other, of a run that may not fit into memory.
@@ -307,22 +329,30 @@ class Run:
                 f"{self.path}: the run is not finished; finish it with `ragemo predict ... "
                 "--resume` and the same settings"
             )
-        return self._each("verdicts.jsonl", read_verdict)
+        return each_line(
+            self.path,
+            "verdicts.jsonl",
+            lambda record: check_verdict(read_verdict(record), self.labels),
+        )
 
     def demonstrations(self) -> dict[str, tuple[Demonstration, ...]]:
         """What was found for each target, most wanted first; a prompt may show fewer."""
-        windows = {w.target.utterance_id: w for w in self._read("examples.jsonl", read_window)}
-        return dict(self._read("verdicts.jsonl", lambda record: read_found(record, windows)))
+        examples = each_line(self.path, "examples.jsonl", read_window)
+        windows = {window.target.utterance_id: window for window in examples}
+        found = each_line(
+            self.path, "verdicts.jsonl", lambda record: read_found(record, windows, self.labels)
+        )
+        return dict(found)
 
     def prompts(self) -> list[AskedPrompt]:
         """Every prompt about a target, in the order of asking; where a verdict was settled early,
         some were never sent.
         """
-        return self._read("prompts.jsonl", read_prompt)
+        return list(each_line(self.path, "prompts.jsonl", read_prompt))
 
     def parts(self) -> list[int]:
         """For each verdict, the place of the panel that decided it in `panels`."""
-        return self._read("verdicts.jsonl", lambda record: int(record["part"]))
+        return list(each_line(self.path, "verdicts.jsonl", lambda record: int(record["part"])))
 
     def panels(self) -> list[dict[str, Any]]:
         """The plain records of the panels that decided, see `ragemo.pipeline.judge`.
@@ -332,37 +362,17 @@ class Run:
         """
         file = self.path / "panel.json"
         try:
-            parts = list(json.loads(file.read_text(encoding="utf-8"))["parts"])
+            parts = list(parse_json(file_in(self.path, file.name).read_bytes())["parts"])
             for part in parts:
-                Panel.from_dict(part["panel"])
-                if part["index_alone"] is not None:
-                    Panel.from_dict(part["index_alone"])
-                if not all({"voter", "weight", "by"} <= set(one) for one in part["weighed"]):
-                    raise ValueError("weighed is not what ragemo writes")
+                check_part(part, self.labels)
             return parts
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
             raise RunFolderError(f"{file}: cannot be read ({error}); predict again") from None
 
-    def _read(self, name: str, read: Callable[[dict[str, Any]], Value]) -> list[Value]:
-        return list(self._each(name, read))
-
-    def _each(self, name: str, read: Callable[[dict[str, Any]], Value]) -> Iterator[Value]:
-        path = self.path / name
-        try:
-            with path.open("rb") as file:
-                for number, text in enumerate(file, start=1):
-                    if not text.endswith(b"\n"):
-                        return  # torn
-                    try:
-                        value = read(json.loads(text))
-                    except (ValueError, TypeError, KeyError, AttributeError) as error:
-                        raise RunFolderError(
-                            f"{path}:{number}: not a line that ragemo wrote ({error!r}); the run "
-                            "is damaged"
-                        ) from None
-                    yield value
-        except OSError as error:
-            raise RunFolderError(f"{path}: cannot be read: {error}") from None
+    def _check_once(self, ids: Sequence[str]) -> None:
+        if len(set(ids)) < len(ids):
+            twice = Counter(ids).most_common(1)[0][0]
+            raise RunFolderError(f"{self.path}: {twice!r} is there twice; the run is damaged")
 
 
 def check_new_run(path: Path) -> None:

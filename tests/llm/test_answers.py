@@ -201,3 +201,9 @@ def test_a_very_long_answer_is_read_quickly():
     assert read_label("* " * 500_000, LABELS) is None
     assert read_label("```\n" + " \n" * 300_000, LABELS) is None
     assert read_label("the " * 300_000, LABELS) is None
+
+
+@pytest.mark.parametrize("filling", [" ", "\n", "```", "<think>", "joy ", "*"])
+def test_a_megabyte_in_a_code_block_is_read_in_no_time(filling):
+    answer = f"```\n{filling * (1_000_000 // len(filling))}x"
+    assert read_label(answer, LABELS) is None

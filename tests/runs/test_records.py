@@ -18,6 +18,7 @@ from ragemo.runs.records import (
 )
 from ragemo.runs.run import Run
 from ragemo.types import Demonstration, Message, Prompt, Verdict, Window
+from tests.conftest import LABELS
 from tests.runs.test_run import MANIFEST, UTTERANCES, make_turn
 
 texts = st.text(max_size=30)
@@ -32,7 +33,7 @@ def test_an_utterance_is_a_line_and_comes_back(text, hypotheses, reference, dupl
     )
     written = utterance_line(one)
     assert written.count("\n") == 1
-    assert read_utterance(json.loads(written)) == one
+    assert read_utterance(json.loads(written), LABELS) == one
 
 
 @given(texts, st.lists(st.integers(0, 50), unique=True), texts)
@@ -59,13 +60,16 @@ def test_what_was_found_comes_back_with_its_words(tmp_path):
     shared = found("a", "hap", 0.5)
     demonstrations = {
         UTTERANCES[0].turn.utterance_id: [shared, found("b", "ang", 0.25)],
-        UTTERANCES[1].turn.utterance_id: [found("c", "sad", 0.75), replace(shared, similarity=0.1)],
+        UTTERANCES[1].turn.utterance_id: [found("c", "neu", 0.75), replace(shared, similarity=0.1)],
     }
     with Run.create(tmp_path / "run", MANIFEST, UTTERANCES, [prompt]) as run:
         run.finish(verdicts, demonstrations)
     again = Run.open(run.path)
     assert again.prompts() == [prompt]
-    assert again.demonstrations() == {name: tuple(own) for name, own in demonstrations.items()}
+    assert again.demonstrations() == {
+        'd,"2': (),
+        **{name: tuple(own) for name, own in demonstrations.items()},
+    }
     assert (run.path / "examples.jsonl").read_text().count("\n") == 3
 
 

@@ -22,14 +22,22 @@ MANIFEST = {
     "settings": {
         "seed": 0,
         "retrieval": {"k": 8, "exclude": "dialogue"},
+        "voting": {"voters": None},
+        "limit": None,
         "llm": {"model": "smollm2", "concurrency": 8, "timeout": 60.0, "attempts": 5},
     },
+    "corpus": {"file": "dev.csv", "format": "plain", "sha256": "0" * 64},
+    "transcript": "first",
+    "notes": [],
+    "uses_reference_transcripts": False,
     "labels": LABELS.to_dict(),
     "index": None,
+    "llm": None,
 }
 UTTERANCES = (
     RunUtterance(make_turn("hé\u2028llo", 0), None, predicted=False),
     RunUtterance(make_turn('"quoted", 😀', 1, session="s1"), "hap", predicted=True, row=7),
+    RunUtterance(make_turn("", 2, utterance_id='d,"2'), None, predicted=True),
 )
 BALLOT = Ballot(
     "d_1",

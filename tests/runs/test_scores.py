@@ -96,8 +96,8 @@ def test_one_run_twice_is_refused_and_folders_of_one_name_are_told_apart(tmp_pat
     ("changes", "corpus", "transcript"),
     [
         ({}, "meld", "written"),
-        ({"corpus": {"file": "f", "format": "plain"}}, "meld", ""),
-        ({"corpus": {"file": "f", "format": "gensec"}}, None, "ASR"),
+        ({"corpus": {"file": "f", "format": "plain", "sha256": ""}}, "meld", ""),
+        ({"corpus": {"file": "f", "format": "gensec", "sha256": ""}}, None, "ASR"),
         ({"uses_reference_transcripts": True}, "meld", "reference"),
     ],
 )

@@ -7,12 +7,18 @@ Each test has a scenario of its own, named in the URL (`/NAME/v1/...`):
     PUT /NAME       {"steps": [...], "rules": {...}, "answers": [...]}
     GET /NAME       the chat requests it has seen, oldest first
 
-Chat request number i meets step number i; when the steps are used up it meets the rules. A step
-is {"ok": true} for a usual answer, or any of
+Chat request number i meets step number i; when the steps are used up it meets the rules. With
+"plan": {words: {"answers": [...], "steps": [...]}} a request whose question holds the words meets
+steps of its own and gets the answer of its seed: nothing hangs on the order in which requests
+come. A step is {"ok": true} for a usual answer, or any of
 
     {"status": 503, "body": ..., "headers": {...}, "type": "text/html"}   sent as it is
     {"reset": true}                                       the connection is reset
     {"cut": 20}                                           20 bytes come, then the end
+    {"cut": 20, "torn": true}                             20 bytes come, then a reset
+    {"say": text}, {"large": n}                           other words, or n characters of them
+    {"choices": "none", "doubled" or "shuffled"}          none, each twice, the last first
+    {"model": name}                                       it says that another model answered
     {"sleep": seconds}                                    a late answer; goes with any other
     {"trickle": seconds}                                  a byte at a time, so long
 
@@ -57,20 +63,21 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         scenario = SCENARIOS[self.path.strip("/").split("/")[0]]
         request = self.read()
+        own = planned(scenario, request)
         with LOCK:
             scenario["seen"].append(request | {"key": self.headers["authorization"]})
-            step = scenario["steps"].pop(0) if scenario["steps"] else {"ok": True}
+            steps = scenario["steps"] if own is None else own["steps"]
+            step = steps.pop(0) if steps else {"ok": True}
         time.sleep(step.get("sleep", 0))
         if step.get("reset"):
-            # Lingering for no time turns the close into a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.close()
+            self.reset()
         elif "status" in step:
             self.send(step["status"], step.get("body", {}), step.get("headers"), step.get("type"))
         elif "cut" in step:
             body = json.dumps(complete(scenario, request)).encode()
-            self.send(200, body[: step["cut"]])
+            self.send(200, body[: step["cut"]], length=len(body) if step.get("torn") else None)
+            if step.get("torn"):
+                self.reset()
         elif "trickle" in step:
             self.trickle(step["trickle"])
         else:
@@ -80,23 +87,31 @@ class Handler(BaseHTTPRequestHandler):
             answer = complete(scenario, request)
             if scenario["rules"].get("echo_key"):
                 answer["choices"][0]["message"]["content"] = self.headers["authorization"]
+            change(answer, step)
             self.send(200, answer)
 
     def read(self):
         return json.loads(self.rfile.read(int(self.headers["content-length"])))
 
-    def send(self, status, body, headers=None, kind=None):
+    def reset(self):
+        # Lingering for no time turns the close into a reset.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()
+
+    def send(self, status, body, headers=None, kind=None, length=None):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         if isinstance(body, str):
             data = body.encode()
         try:
             self.send_response(status)
             self.send_header("content-type", kind or "application/json")
-            self.send_header("content-length", str(len(data)))
+            self.send_header("content-length", str(length or len(data)))
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
+            self.wfile.flush()
         except ConnectionError:  # the client has lost its patience
             self.close_connection = True
 
@@ -115,6 +130,29 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
+def planned(scenario, request):
+    """The part of the plan that a request's question belongs to."""
+    question = request["messages"][-1]["content"]
+    plan = scenario.get("plan", {})
+    return next((own for words, own in plan.items() if words in question), None)
+
+
+def change(answer, step):
+    """An answer as a step wants it."""
+    choices = answer["choices"]
+    for choice in choices:
+        if "say" in step or "large" in step:
+            words = step.get("say", "well, ")
+            choice["message"]["content"] = (words * step.get("large", 1))[: step.get("large")]
+    if step.get("choices") == "none":
+        choices.clear()
+    elif step.get("choices") == "doubled":
+        choices[:] = [choice for choice in choices for _ in range(2)]
+    elif step.get("choices") == "shuffled":
+        choices.reverse()
+    answer["model"] = step.get("model", answer["model"])
+
+
 def complete(scenario, request):
     """The chat completion of a server that is well."""
     rules = scenario["rules"]
@@ -125,7 +163,10 @@ def complete(scenario, request):
     choices = []
     for index in range(min(request.get("n", 1), rules.get("at_most", 128))):
         with LOCK:
-            text = scenario["answers"][scenario["given"] % len(scenario["answers"])]
+            own = planned(scenario, request)
+            answers = scenario["answers"] if own is None else own["answers"]
+            place = scenario["given"] if own is None else request.get("seed", 0) + index
+            text = answers[place % len(answers)]
             scenario["given"] += 1
         obeyed = rules.get("constraint")
         if obeyed == "response_format" and obeyed in request:

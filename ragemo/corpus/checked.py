@@ -1,0 +1,62 @@
+"""Plain data from a file that may be anybody's as records, every field of its type.
+
+All raise ValueError with one line of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import pydantic
+
+from ragemo.types import Turn
+
+Record = TypeVar("Record")
+
+MOST = 10**12
+"""No count, and no sum of counts, is larger."""
+
+
+def typed(kind: type[Record], data: Mapping[str, Any]) -> Record:
+    """A record with these fields and no others."""
+    if unknown := data.keys() - _fields(cast("Any", kind)):
+        raise ValueError(f"{min(map(str, unknown))!r} is no field of it")
+    return checked(kind, data)
+
+
+def typed_turn(data: Mapping[str, Any]) -> Turn:
+    """A turn, its numbers in their ranges."""
+    turn = typed(Turn, data)
+    require("turn", 0 <= turn.turn < MOST)
+    require("disagreement", turn.disagreement is None or 0 <= turn.disagreement <= 1)
+    return turn
+
+
+def checked(kind: type[Record], data: Mapping[str, Any]) -> Record:
+    """A record, or a model of pydantic's."""
+    try:
+        found: Record = _adapter(cast("Any", kind)).validate_python(data)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{place}: {first['msg'].lower()}") from None
+    return found
+
+
+def require(field: str, fits: bool) -> None:
+    """Refuse a field that does not fit."""
+    if not fits:
+        raise ValueError(f"{field} is out of range, or does not fit what it stands with")
+
+
+@cache
+def _fields(kind: type[Any]) -> frozenset[str]:
+    return frozenset(field.name for field in fields(kind))
+
+
+@cache
+def _adapter(kind: type[Any]) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(kind)

@@ -1,0 +1,130 @@
+"""Whether what stands in a run's folder is what ragemo writes: the folder may be anybody's.
+
+Values are checked by the types of the records, then by what they must be among themselves, so
+that whoever reads a run need not look again. All raise ValueError with one line of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+
+from ragemo.corpus.checked import MOST, checked, require
+from ragemo.labels import LabelSet
+from ragemo.types import Ballot, Demonstration, Verdict
+from ragemo.voting.panel import Panel
+
+PURPOSES = ("verdict", "check", "contentless")
+
+ROUNDING = 1e-3
+"""How far the shares of a distribution may be from a sum of 1."""
+
+
+class _Part(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+
+class _Corpus(_Part):
+    file: str
+    format: str
+    sha256: str
+
+
+class _Index(_Part):
+    fingerprint: str
+    corpus: dict[str, Any]
+    embedder: dict[str, Any]
+    label_counts: dict[str, pydantic.NonNegativeInt]
+
+
+class _Voting(_Part):
+    voters: list[str] | None
+
+
+class _Settings(_Part):
+    voting: _Voting
+    retrieval: dict[str, Any]
+    limit: int | None
+
+
+class _Weighed(_Part):
+    voter: str
+    weight: float
+    by: str
+    windows: int = 0
+    accuracy: float | None = None
+
+
+class _Deciding(_Part):
+    panel: dict[str, Any]
+    index_alone: dict[str, Any] | None
+    weighed: list[_Weighed]
+
+
+class _Manifest(_Part):
+    ragemo: str
+    settings: _Settings
+    corpus: _Corpus
+    transcript: str
+    notes: list[str]
+    uses_reference_transcripts: bool
+    labels: dict[str, Any]
+    index: _Index | None
+    llm: dict[str, Any] | None
+
+
+def check_manifest(data: Mapping[str, Any]) -> None:
+    """A run's manifest: the places that anybody looks at."""
+    manifest = checked(_Manifest, data)
+    labels = LabelSet.from_dict(manifest.labels).names
+    if manifest.index and (
+        set(manifest.index.label_counts) != set(labels)
+        or sum(manifest.index.label_counts.values()) > MOST
+    ):
+        raise ValueError("index.label_counts is not of the run's labels")
+
+
+def check_part(data: Mapping[str, Any], labels: LabelSet) -> None:
+    """A record of a panel and of how it came about, see `ragemo.pipeline.judge`."""
+    part = checked(_Deciding, data)
+    for one in (part.panel, part.index_alone):
+        if one is not None and len(Panel.from_dict(one).prior) != len(labels):
+            raise ValueError("the panel is not for the run's labels")
+
+
+def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:
+    """A ballot on the labels."""
+    usage = ballot.usage
+    _require_shares(ballot.distribution, labels)
+    require("purpose", ballot.purpose in PURPOSES)
+    scores = ballot.log_likelihoods
+    require("log_likelihoods", scores is None or len(scores) == len(labels))
+    counts = (ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens)
+    require("a count", all(0 <= count < MOST for count in counts))
+    require("usage", 0 <= usage.seconds < MOST and 0 <= (usage.cost or 0) < MOST)
+    return ballot
+
+
+def check_verdict(verdict: Verdict, labels: LabelSet) -> Verdict:
+    """A verdict of one of the labels, or of none."""
+    _require_shares(verdict.distribution, labels)
+    require("label", verdict.label is None or verdict.label in labels.names)
+    require("label_set", set(verdict.label_set) <= set(labels.names))
+    require("confidence", 0 <= verdict.confidence <= 1 and 0 <= verdict.agreement <= 1)
+    require("a count", 0 <= verdict.invalid < MOST and 0 <= verdict.failed < MOST)
+    return verdict
+
+
+def check_demonstration(found: Demonstration, labels: LabelSet) -> Demonstration:
+    """What was found for a target."""
+    require("similarity", abs(found.similarity) < 2)
+    require("label", found.label in labels.names)
+    return found
+
+
+def _require_shares(shares: Sequence[float] | None, labels: LabelSet) -> None:
+    if shares is not None:
+        fits = len(shares) == len(labels) and min(shares) >= 0 and abs(sum(shares) - 1) < ROUNDING
+        require("distribution", fits)
