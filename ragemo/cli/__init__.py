@@ -15,6 +15,7 @@ import typer
 from ragemo import __version__
 from ragemo.cli import (
     ablate,
+    cache,
     calibrate,
     compare,
     data,
@@ -44,6 +45,7 @@ app.add_typer(data.app, name="data", help="Check corpus files and convert betwee
 app.add_typer(index.app, name="index", help="Build, inspect and search an index.")
 app.add_typer(prompt.app, name="prompt", help="Look at what would be sent.")
 app.add_typer(models.app, name="models", help="Fetch and serve the embedded models.")
+app.add_typer(cache.app, name="cache", help="Look at the answers that are kept, and prune them.")
 app.command("predict", help="Label a corpus's utterances.")(predict.predict)
 app.command("ablate", help="Run a grid of settings and compare its cells.")(ablate.ablate)
 app.command("vote", help="Decide anew on ballots that are there.")(vote.vote)

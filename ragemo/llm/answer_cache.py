@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,24 @@ def answers_file() -> Path:
     if chosen := os.environ.get("RAGEMO_ANSWERS"):
         return Path(chosen).expanduser()
     return cache_folder() / "answers.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """What a cache holds of one model.
+
+    Attributes:
+        model: the voter's name.
+        answers: how many.
+        oldest, newest: when they were given, as seconds since 1970 by the clock of then.
+        dollars: what they cost, as far as prices were known.
+    """
+
+    model: str
+    answers: int
+    oldest: int
+    newest: int
+    dollars: float
 
 
 class AnswerCache:
@@ -98,6 +117,58 @@ class AnswerCache:
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
+    def kept(self) -> list[KeptAnswers]:
+        """What there is, model by model."""
+        rows = self._rows(
+            "SELECT model, count(*), min(answered), max(answered), "
+            "total(json_extract(ballot, '$.usage.cost')) FROM answers GROUP BY model ORDER BY model"
+        )
+        return [KeptAnswers(*row) for row in rows]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Each answer as plain data: `answered` (ISO 8601, UTC) and the fields of its ballot."""
+        for answered, text in self._rows("SELECT answered, ballot FROM answers ORDER BY key"):
+            when = datetime.fromtimestamp(answered, UTC).isoformat()
+            yield {"answered": when, **json.loads(text)}
+
+    def prune(
+        self,
+        *,
+        older_than: float | None = None,
+        model: str | None = None,
+        remove: bool = True,
+    ) -> int:
+        """Remove answers and give their room back.
+
+        Args:
+            older_than: those given more than so many seconds ago by the clock; None: of any age.
+            model: those of the voter of this name; None: of any.
+            remove: else they are only counted.
+
+        Returns:
+            How many there are, or were.
+        """
+        before = None if older_than is None else time.time() - older_than
+        values = {"before": before, "model": model}
+        try:
+            with self._writing:
+                [(count,)] = self._writer.execute(
+                    "SELECT count(*) FROM answers "
+                    "WHERE ifnull(answered < :before, 1) AND ifnull(model = :model, 1)",
+                    values,
+                )
+                if remove and count:
+                    with _transaction(self._writer):
+                        self._writer.execute(
+                            "DELETE FROM answers "
+                            "WHERE ifnull(answered < :before, 1) AND ifnull(model = :model, 1)",
+                            values,
+                        )
+                    self._writer.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise self._unusable(error) from None
+        return int(count)
+
     def close(self) -> None:
         """Let go of the file."""
         self._reader.close()
@@ -132,10 +203,10 @@ class AnswerCache:
             raise
         return base
 
-    def _rows(self, query: str, value: str) -> list[tuple[Any, ...]]:
+    def _rows(self, query: str, *values: str) -> list[tuple[Any, ...]]:
         try:
             with self._reading:
-                return self._reader.execute(query, [value]).fetchall()
+                return self._reader.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
