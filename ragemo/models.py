@@ -19,13 +19,17 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ragemo.errors import ModelError
-from ragemo.files import sha256_file, whole_folder, write_json
+from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
 
 READY = "ragemo.json"
 """Written last into a model's folder; its presence says that the folder is complete."""
+
+PROSE = frozenset({".md", ".rst", ".pdf", ".png", ".jpg", ".svg"})
+"""Files of a model's folder that are read by people alone."""
 
 FORM = 1
 """Version of the prepared form; a folder of another form is prepared again."""
@@ -193,6 +197,43 @@ EMBEDDED_MODELS = {model.name: model for model in (MINILM, SMOLLM2)}
 def model_folder(name: str) -> Path:
     """The cache folder of an embedded model, whether it is there yet or not."""
     return cache_folder() / "models" / name
+
+
+def weights_hash(name: str) -> str:
+    """What tells a model's weights from others under the same name; "" where that is not here.
+
+    Of an embedded model it is the pinned hash of its weights. Of a model in a folder it is one of
+    the names and hashes of all its files but hidden ones and texts for people, so that other
+    weights, another tokenizer or another template are noticed. A model of a hub is told by its
+    commit, which is known once it is loaded.
+
+    Args:
+        name: an embedded model, or a folder.
+
+    Raises:
+        ModelError: if a file cannot be read.
+    """
+    if name in EMBEDDED_MODELS:
+        return EMBEDDED_MODELS[name].weights_sha256
+    folder = Path(name).expanduser()
+    try:
+        files = sorted(
+            file
+            for file in folder.rglob("*")
+            if file.is_file()
+            and file.suffix not in PROSE
+            and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+        )
+        state = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+        return _hash_of_files(folder, state) if files else ""
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error}") from None
+
+
+@lru_cache(maxsize=64)  # the cells of an ablation ask for the same again and again
+def _hash_of_files(folder: Path, state: tuple[tuple[str, int, int], ...]) -> str:
+    told = [[str(Path(name).relative_to(folder)), sha256_file(Path(name))] for name, _, _ in state]
+    return sha256_bytes(canonical_json(told).encode())
 
 
 def is_ready(model: EmbeddedModel) -> bool:

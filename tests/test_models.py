@@ -1,4 +1,5 @@
 import json
+import shutil
 import zipfile
 from dataclasses import replace
 
@@ -10,12 +11,14 @@ from ragemo.files import sha256_bytes, sha256_file
 from ragemo.models import (
     EMBEDDED_MODELS,
     MINILM,
+    SMOLLM2,
     EmbeddedModel,
     cache_folder,
     ensure_model,
     is_ready,
     model_folder,
     pull_model,
+    weights_hash,
 )
 
 WEIGHTS = b"weights" * 100
@@ -176,3 +179,25 @@ def test_an_unknown_model_names_those_there_are(act):
 def test_the_cached_weights_are_the_pinned_ones(minilm_folder):
     assert sha256_file(minilm_folder / MINILM.weights) == MINILM.weights_sha256
     assert not list(minilm_folder.rglob("*.py"))
+
+
+def test_a_folder_s_weights_are_told_by_what_is_in_its_files(tmp_path):
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("model.safetensors", "config.json", "sub/tokenizer.json", "README.md", ".git"):
+        (folder / name).write_text(name)
+    first = weights_hash(str(folder))
+    assert weights_hash(str(folder)) == first
+    (folder / "README.md").write_text("other words")
+    (folder / ".git").write_text("other words")
+    assert weights_hash(str(folder)) == first
+    shutil.copytree(folder, tmp_path / "copy")
+    assert weights_hash(str(tmp_path / "copy")) == first
+    for name in ("model.safetensors", "config.json", "sub/tokenizer.json"):
+        (tmp_path / "copy" / name).write_text("something else")
+        assert weights_hash(str(tmp_path / "copy")) != first
+        shutil.copy(folder / name, tmp_path / "copy" / name)
+    (tmp_path / "copy" / "config.json").rename(tmp_path / "copy" / "other.json")
+    assert weights_hash(str(tmp_path / "copy")) != first
+    assert weights_hash("smollm2") == SMOLLM2.weights_sha256
+    assert weights_hash("a-model-of-a-hub") == ""

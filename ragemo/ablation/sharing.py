@@ -13,7 +13,7 @@ from ragemo.labels import LabelSet
 from ragemo.llm import TEMPERATURES, load_llm, load_others
 from ragemo.llm.protocol import LanguageModel
 from ragemo.llm.tokens import estimate_prompt_tokens
-from ragemo.models import EMBEDDED_MODELS
+from ragemo.models import EMBEDDED_MODELS, weights_hash
 from ragemo.prompting.forms import FORMS
 from ragemo.settings import LLMSettings, Settings
 from ragemo.types import Ballot, Message, Prompt
@@ -93,6 +93,7 @@ class LocalOutline:
             "backend": "transformers",
             "model": self.name,
             "mode": llm.mode,
+            "weights_sha256": weights_hash(self.name),
             **({} if self.exact else how),
         }
 

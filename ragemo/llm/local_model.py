@@ -31,7 +31,7 @@ from ragemo.errors import ModelError, SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.llm.forms import check_form, read_answer
-from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model
+from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model, weights_hash
 from ragemo.prompting.forms import FORMS
 from ragemo.types import Ballot, Message, Prompt, Usage
 
@@ -60,6 +60,7 @@ class LocalModel:
         max_answer_tokens: int = 16,
         seed: int = 0,
         weights: str = "",
+        commit: str = "",
     ) -> None:
         if mode not in MODES:
             raise SettingsError(f"llm.mode {mode!r}: expected {' or '.join(MODES)}")
@@ -72,6 +73,7 @@ class LocalModel:
         self._max_answer_tokens = max_answer_tokens
         self._seed = seed
         self._weights = weights
+        self._commit = commit
         self._label_tokens: dict[tuple[str, ...], list[list[int]]] = {}
         # Sampling draws from torch's one global generator, so it takes one prompt at a time.
         self.concurrency = (os.cpu_count() or 1) if self.exact else 1
@@ -126,7 +128,8 @@ class LocalModel:
             temperature=temperature,
             max_answer_tokens=max_answer_tokens,
             seed=seed,
-            weights=embedded.weights_sha256 if embedded else "",
+            weights=weights_hash(name),
+            commit=getattr(model.config, "_commit_hash", None) or "",
         )
 
     @property
@@ -140,6 +143,8 @@ class LocalModel:
         }
         if self._weights:
             identity["weights_sha256"] = self._weights
+        elif self._commit:
+            identity["commit"] = self._commit
         if not self.exact:
             identity |= {
                 "temperature": self._temperature,
