@@ -201,7 +201,8 @@ def predict(
             f"{model.name} scores every label exactly: one ballot stands for "
             f"{settings.llm.samples} samples (--mode sample draws them)"
         )
-    before = Run.open(target).ballots() if resume and target.is_dir() else []
+    begun = resume and (target / "manifest.json").is_file()
+    before = Run.open(target).ballots() if begun else []
     with resumable(target):
         run = carry_out(
             plan,

@@ -107,6 +107,13 @@ def test_a_resumed_run_tells_what_the_whole_of_it_took(command, test_file, scena
     assert "kept from before" not in done.err
 
 
+def test_an_empty_folder_may_be_gone_on_with(command, test_file, scenario):
+    Path("run").mkdir()
+    scenario.script(answers=["sad"])
+    done = command(*asking(test_file, "--base-url", scenario.url), "--resume")
+    assert (done.code, done.out) == (0, "run: 3 utterances\n")
+
+
 def test_what_was_answered_in_another_run_is_not_paid_again(
     command, test_file, scenario, prices, answers_file
 ):
