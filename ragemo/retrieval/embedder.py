@@ -1,16 +1,17 @@
-"""Text to vectors: each distinct text once, each on its own.
+"""Text to vectors: each distinct text once, and its vector a function of that text alone.
 
-No text is ever batched with another. In a batch, padding and shared quantisation ranges let a
-text's neighbours move its vector in the last digits; alone, its vector is a function of the
-text, so caches are exact and resumed, sharded and repeated runs agree to the last bit. On
-short utterances this costs little: one text a core at a time keeps the cores busy.
+Padding, or quantisation ranges measured on a batch, would let a text's neighbours move its
+vector in the last digits. The embedded model has neither: a batch holds texts of equally many
+tokens, and its graph (`ragemo.minilm`) takes no number over a batch. So a text has the same
+vector alone and in any company, caches are exact, and resumed, sharded and repeated runs agree
+to the last bit. Other models make no such promise and are given one text at a time.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,12 @@ Vectors = npt.NDArray[np.float32]
 
 MAX_TOKENS = 256
 """Longer texts are cut here, as the embedder was trained."""
+
+BATCH_TOKENS = 256
+"""Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
+
+BLOCK = 8192
+"""So many texts are cut into tokens at a time."""
 
 PRECISIONS = ("int8", "fp32")
 
@@ -93,10 +100,11 @@ class OnnxEmbedder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The weights' hash, the precision and the cut."""
+        """The weights' hash, the graph's version, the precision and the cut."""
         return {
             "name": MINILM.name,
             "weights_sha256": MINILM.weights_sha256,
+            "graph": MINILM.form,
             "precision": self.precision,
             "max_tokens": MAX_TOKENS,
         }
@@ -111,26 +119,63 @@ class OnnxEmbedder:
     ) -> Vectors:
         """See `Embedder.embed`."""
 
-        def embed_one(ids: list[int]) -> Vectors:
-            tokens = np.array([ids], dtype=np.int64)
-            inputs = {"input_ids": tokens, "attention_mask": np.ones_like(tokens)}
-            vector: Vectors = self.session.run(None, inputs)[0][0]
-            return vector
-
         def embed_distinct(distinct: Sequence[str]) -> Vectors:
             vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
-            row = 0
+
+            def run(batch: _Batch) -> None:
+                vectors[batch.rows] = self.session.run(None, {"input_ids": batch.tokens})[0]
+                progress(len(batch.rows))
+
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                for start in range(0, len(distinct), 512):
-                    block = distinct[start : start + 512]
+                running: list[Future[None]] = []
+                for start in range(0, len(distinct), BLOCK):
+                    block = distinct[start : start + BLOCK]
                     tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(block)]
-                    for vector in pool.map(embed_one, tokens):
-                        vectors[row] = vector
-                        row += 1
-                    progress(len(block))
+                    # The next block is cut into tokens while this one is embedded.
+                    started = [pool.submit(run, batch) for batch in _batches(tokens, start)]
+                    _finish(running)
+                    running = started
+                _finish(running)
             return vectors
 
         return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Texts of equally many tokens.
+
+    Attributes:
+        rows: of the texts, shape (B,).
+        tokens: shape (B, tokens).
+    """
+
+    rows: npt.NDArray[np.int64]
+    tokens: npt.NDArray[np.int64]
+
+
+def _batches(tokens: Sequence[list[int]], first: int) -> list[_Batch]:
+    """Batches of texts given by their tokens, the longest texts first; `first` is the first row."""
+    lengths = np.array([len(ids) for ids in tokens])
+    batches = []
+    for length in sorted(set(lengths.tolist()), reverse=True):
+        rows = np.flatnonzero(lengths == length)
+        most = max(1, BATCH_TOKENS // length)
+        for start in range(0, len(rows), most):
+            own = rows[start : start + most]
+            batches.append(_Batch(own + first, np.array([tokens[row] for row in own])))
+    return batches
+
+
+def _finish(running: Sequence[Future[None]]) -> None:
+    """Wait for batches; the first error among them is raised, and those not begun are dropped."""
+    try:
+        for future in running:
+            future.result()
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
 
 
 @dataclass(frozen=True)

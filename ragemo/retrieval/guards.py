@@ -19,6 +19,7 @@ from ragemo.errors import SettingsError
 from ragemo.types import Turn
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 UNITS = ("dialogue", "session", "speaker")
 
@@ -75,13 +76,30 @@ class GuardedRows:
             "text": _Column(self._texts),
         }
 
-    def allowed(self, rows: npt.NDArray[np.int64], query: Turn, guard: Guard) -> Mask:
-        """Which of `rows` may be shown to `query`."""
-        mask: Mask = np.ones(len(rows), dtype=bool)
-        for kind, value in _shut_out(query, guard):
-            mask &= self._columns[kind].codes[rows] != self._columns[kind].code(value)
+    def allowed(self, rows: Rows, query: Turn, guard: Guard) -> Mask:
+        """Which of `rows`, shape (m,), may be shown to `query`."""
+        mask: Mask = self.allowed_of_each(rows[None], [query], guard)[0]
+        return mask
+
+    def allowed_of_each(self, rows: Rows, queries: Sequence[Turn], guard: Guard) -> Mask:
+        """Which rows may be shown to their query.
+
+        Args:
+            rows: those in question for each query, shape (n, m); -1 where there is none.
+            queries: n of them.
+            guard: what is shut out beside the query's own dialogue.
+
+        Returns:
+            Shape (n, m); False where there is no row.
+        """
+        mask: Mask = rows >= 0
+        for kind, own in _shut_out(queries, guard).items():
+            column = self._columns[kind]
+            mask &= column.codes[rows] != column.codes_of(own)[:, None]
         if guard.near is not None:
-            mask[mask] = ~self._alike(rows[mask], query, guard.near)
+            for place, query in enumerate(queries):
+                there = np.flatnonzero(mask[place])
+                mask[place, there] = ~self._alike(rows[place, there], query, guard.near)
         return mask
 
     def repeats(self, query: Turn, exclude: str) -> bool:
@@ -89,7 +107,7 @@ class GuardedRows:
         said, texts = fold(query.text), self._columns["text"]
         if not said:
             return False
-        rows = np.flatnonzero(texts.codes == texts.code(said))
+        rows = np.flatnonzero(texts.codes == texts.codes_of([said])[0])
         return bool(self.allowed(rows, query, Guard(exclude)).any())
 
     def _alike(self, rows: npt.NDArray[np.int64], query: Turn, threshold: float) -> Mask:
@@ -104,12 +122,12 @@ class GuardedRows:
         alike: Mask = cdist([own], others, scorer=Indel.normalized_similarity)[0] >= threshold
         return alike
 
-    def share(self, query: Turn, guard: Guard) -> float:
-        """The share of the examples that are shut out, at most; in [0, 1]."""
-        return min(
-            1.0,
-            sum(self._columns[kind].share(value) for kind, value in _shut_out(query, guard)),
-        )
+    def largest_share(self, queries: Sequence[Turn], guard: Guard) -> float:
+        """The share of the examples that is shut out of any one query, at most; in [0, 1]."""
+        shares = np.zeros(len(queries))
+        for kind, own in _shut_out(queries, guard).items():
+            shares += self._columns[kind].shares_of(own)
+        return min(1.0, float(shares.max(initial=0)))
 
 
 class _Column:
@@ -117,26 +135,31 @@ class _Column:
 
     def __init__(self, values: Sequence[str]) -> None:
         self._code_of = {value: code for code, value in enumerate(dict.fromkeys(values))}
-        self.codes = np.array([self._code_of[value] for value in values], dtype=np.int64)
+        self.codes = np.array([self._code_of[value] for value in values], dtype=np.int32)
         self._counts = np.bincount(self.codes, minlength=len(self._code_of))
 
-    def code(self, value: str) -> int:
-        """The value's number; -1, which no example has, for another one."""
-        return self._code_of.get(value, -1)
+    def codes_of(self, values: Sequence[str | None]) -> npt.NDArray[np.int32]:
+        """The values' numbers; -1, which no example has, for other ones and for None."""
+        return np.array(
+            [-1 if value is None else self._code_of.get(value, -1) for value in values],
+            dtype=np.int32,
+        )
 
-    def share(self, value: str) -> float:
-        """The share of the examples with that value."""
-        code = self.code(value)
-        return float(self._counts[code] / len(self.codes)) if code >= 0 else 0.0
+    def shares_of(self, values: Sequence[str | None]) -> npt.NDArray[np.float64]:
+        """The share of the examples with each value."""
+        codes = self.codes_of(values)
+        # The last place is that of a value that no example has.
+        counts = np.append(self._counts, 0)
+        return counts[codes] / max(len(self.codes), 1)
 
 
-def _shut_out(query: Turn, guard: Guard) -> list[tuple[str, str]]:
-    """Which property of an example may not have which value."""
-    found = [("dialogue", query.dialogue_id)]
-    if guard.exclude == "session" and query.session:
-        found.append(("session", query.session))
-    if guard.exclude == "speaker" and query.speaker:
-        found.append(("speaker", query.speaker))
+def _shut_out(queries: Sequence[Turn], guard: Guard) -> dict[str, list[str | None]]:
+    """Which property of an example may not have each query's value; None: it may have any."""
+    found: dict[str, list[str | None]] = {"dialogue": [turn.dialogue_id for turn in queries]}
+    if guard.exclude == "session":
+        found["session"] = [turn.session or None for turn in queries]
+    if guard.exclude == "speaker":
+        found["speaker"] = [turn.speaker or None for turn in queries]
     if guard.duplicates:
-        found.append(("text", fold(query.text)))
+        found["text"] = [fold(turn.text) for turn in queries]
     return found

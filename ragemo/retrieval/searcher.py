@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.guards import Guard, GuardedRows
+from ragemo.retrieval.guards import Guard, GuardedRows, Mask, Rows
 from ragemo.retrieval.neighbours import Floats
 from ragemo.types import Turn
 
@@ -30,10 +29,14 @@ KEPT_SEARCHES, KEPT_NEIGHBOURS = 4, 4_000_000
 """So many searches are kept, each of at most so many neighbours (64 MB) in all: several who ask
 the same in turn, such as a voter and a strategy, or the cells of a sweep, search once."""
 
+PROPOSED = 2_000_000
+"""So many candidates, of all queries together, are looked at at a time (24 MB)."""
+
+PAIRS = 256
+"""Pairs of a window and a query whose similarity is computed at a time."""
+
 APPROXIMATE_FETCH = 4
 """Where similarities are approximate, so many times as many candidates are looked at closely."""
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -120,43 +123,80 @@ class Searcher:
         similarities = np.full((len(targets), k), -np.inf)
         pending = np.arange(len(targets))
         # As many more as are shut out on average, if they stand no closer than others.
-        share = max((self.guarded.share(turn, guard) for turn in targets), default=0.0)
+        share = self.guarded.largest_share(targets, guard)
         fetch = int((k + 16) / max(1 - share, 0.1)) * (1 if self.exact else APPROXIMATE_FETCH)
         while len(pending) and k:
-            everything = fetch >= len(self.examples)
+            fetch = min(fetch, len(self.examples))
             short = []
-            for query, (near, candidates) in zip(
-                pending.tolist(), self._propose(queries[pending], fetch), strict=True
-            ):
-                allowed = self.guarded.allowed(candidates, targets[query], guard)
-                if self.exact and allowed.sum() > k:  # no closer look at what is clearly too far
-                    allowed &= near >= near[allowed][k - 1] - 2 * FETCH_MARGIN
-                examples = self.examples[candidates[allowed]]
-                exact = similarities_of(self._vectors, examples, queries[query])
-                order = np.lexsort((examples, -exact))[:k]
-                enough = len(order) == k and (
-                    not self.exact or exact[order[-1]] > near[-1] + FETCH_MARGIN
-                )
-                if not enough and not everything:
-                    short.append(query)
-                    continue
-                rows[query, : len(order)] = examples[order]
-                similarities[query, : len(order)] = exact[order]
-            pending = np.array(short, dtype=np.int64)
+            size = max(1, PROPOSED // max(fetch, 1))
+            for start in range(0, len(pending), size):
+                block = pending[start : start + size]
+                turns = [targets[query] for query in block.tolist()]
+                near, candidates = self._propose(queries[block], fetch)
+                allowed = self.guarded.allowed_of_each(candidates, turns, guard)
+                if self.exact:
+                    allowed &= near >= _too_far(near, allowed, k)[:, None]
+                found = self._closest(queries[block], candidates, allowed, k)
+                enough = found.rows[:, k - 1] >= 0
+                if self.exact and fetch:
+                    enough &= found.similarities[:, k - 1] > near[:, -1] + FETCH_MARGIN
+                enough |= fetch == len(self.examples)
+                rows[block[enough]] = found.rows[enough]
+                similarities[block[enough]] = found.similarities[enough]
+                short.append(block[~enough])
+            pending = np.concatenate(short)
             fetch *= 4
         return Neighbours(rows, similarities)
 
-    def _propose(self, queries: Vectors, fetch: int) -> list[tuple[Floats, Rows]]:
-        """Scores and positions of the examples that come into question for each query."""
-        if not len(self.examples):  # of a label that nobody bears; FAISS refuses to find nothing
-            return [(np.zeros(0), np.zeros(0, dtype=np.int64))] * len(queries)
-        if fetch >= len(self.examples) and not self.exact:
-            everybody = np.arange(len(self.examples))
-            return [(np.zeros(len(everybody)), everybody)] * len(queries)
-        scores, found = self.faiss_index.search(queries, min(fetch, len(self.examples)))
-        return [
-            (near[there >= 0], there[there >= 0]) for near, there in zip(scores, found, strict=True)
-        ]
+    def _propose(self, queries: Vectors, fetch: int) -> tuple[Floats, Rows]:
+        """Scores and positions of the examples in question, shape (n, fetch); -1 is nobody."""
+        if not fetch:  # of a label that nobody bears; FAISS refuses to find nothing
+            return np.zeros((len(queries), 0)), np.zeros((len(queries), 0), dtype=np.int64)
+        if fetch == len(self.examples) and not self.exact:
+            everybody = np.tile(np.arange(len(self.examples)), (len(queries), 1))
+            return np.zeros(everybody.shape), everybody
+        scores, found = self.faiss_index.search(queries, fetch)
+        return scores, found
+
+    def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
+        """Of the allowed candidates of each query the k closest by exact similarity."""
+        asking, places = np.nonzero(allowed)
+        examples = self.examples[candidates[asking, places]]
+        exact = _pairwise(self._vectors, examples, queries, asking)
+        order = np.lexsort((examples, -exact, asking))
+        asking, examples, exact = asking[order], examples[order], exact[order]
+        counts = np.bincount(asking, minlength=len(queries))
+        ranks = np.arange(len(asking)) - np.repeat(np.cumsum(counts) - counts, counts)
+        kept = ranks < k
+        rows = np.full((len(queries), k), -1, dtype=np.int64)
+        similarities = np.full((len(queries), k), -np.inf)
+        rows[asking[kept], ranks[kept]] = examples[kept]
+        similarities[asking[kept], ranks[kept]] = exact[kept]
+        return Neighbours(rows, similarities)
+
+
+def _too_far(near: Floats, allowed: Mask, k: int) -> Floats:
+    """Of each query the score below which no closer look is needed; -inf: all need one."""
+    ranks = np.cumsum(allowed, axis=1)
+    floor = np.full(len(near), -np.inf)
+    there = ranks[:, -1] >= k if ranks.shape[1] else np.zeros(len(near), dtype=bool)
+    last = (ranks[there] >= k).argmax(axis=1)
+    floor[there] = near[there, last] - 2 * FETCH_MARGIN
+    return floor
+
+
+def _pairwise(vectors: Vectors, rows: Rows, queries: Vectors, asking: Rows) -> Floats:
+    """Exact similarities of windows to their queries, to six digits; shape of `rows`.
+
+    In pieces that a processor's cache holds.
+    """
+    exact = np.empty(len(rows))
+    asked = queries.astype(np.float64)
+    for start in range(0, len(rows), PAIRS):
+        piece = slice(start, start + PAIRS)
+        left = vectors[rows[piece]].astype(np.float64)
+        exact[piece] = np.einsum("ij,ij->i", left, asked[asking[piece]])
+    return exact.round(6)
 
 
 def similarities_of(vectors: Vectors, rows: Rows, query: Vectors) -> Floats:
