@@ -269,7 +269,7 @@ def _ranges(full: _Graph, folder: Path) -> dict[str, Range]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # more would wait for each other longer than they work
     session = onnxruntime.InferenceSession(_model(full, inputs), options)
-    low = {name: np.float32(0) for name in inputs}
+    low: dict[str, Floats] = {name: np.zeros(1, dtype=np.float32) for name in inputs}
     high = dict(low)
     for utterance in utterances[:: max(1, len(utterances) // CALIBRATION_TEXTS)]:
         ids = np.array([tokenizer.encode(utterance["groundtruth"]).ids])

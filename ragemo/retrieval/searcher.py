@@ -179,7 +179,9 @@ def _too_far(near: Floats, allowed: Mask, k: int) -> Floats:
     """Of each query the score below which no closer look is needed; -inf: all need one."""
     ranks = np.cumsum(allowed, axis=1)
     floor = np.full(len(near), -np.inf)
-    there = ranks[:, -1] >= k if ranks.shape[1] else np.zeros(len(near), dtype=bool)
+    if near.shape[1] < k:
+        return floor
+    there = ranks[:, -1] >= k
     last = (ranks[there] >= k).argmax(axis=1)
     floor[there] = near[there, last] - 2 * FETCH_MARGIN
     return floor
