@@ -37,7 +37,7 @@ SAMPLE = Path(__file__).parent / "sample" / "train.json"
 
 CALIBRATION_TEXTS = 250
 
-SMOOTHING = 0.8
+SMOOTHING = 0.75
 """How much of a large dimension goes over from the activations to the weights (alpha)."""
 
 MARGIN = 1.05
