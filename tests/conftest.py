@@ -13,6 +13,8 @@ from typing import Any
 # Before torch and FAISS are loaded: threads that wait for each other on busy cores make a test
 # ten times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests embed for themselves, and leave no vectors in the user's cache.
+os.environ["RAGEMO_VECTORS"] = "off"
 
 import numpy as np
 import pytest

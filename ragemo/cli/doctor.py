@@ -38,6 +38,7 @@ def doctor(
     from rich.table import Table
 
     from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
+    from ragemo.retrieval.vector_cache import kept_vectors, vectors_folder
 
     table = Table("what", "found", box=None, show_header=False)
     table.add_row("python", f"{platform.python_version()} on {platform.machine()}")
@@ -49,6 +50,10 @@ def doctor(
     table.add_row("cache", str(cache_folder()))
     for model in EMBEDDED_MODELS.values():
         table.add_row(model.name, "ready" if is_ready(model) else "not fetched yet")
+    files, size = kept_vectors()
+    table.add_row(
+        "kept vectors", f"{files} embedders, {size / 2**20:,.0f} MB in {vectors_folder()}"
+    )
     key = "set" if os.environ.get("OPENAI_API_KEY") else "not set"
     table.add_row("OPENAI_API_KEY", key)
     table.add_row("OPENAI_BASE_URL", _without_password(os.environ.get("OPENAI_BASE_URL")))

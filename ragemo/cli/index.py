@@ -61,6 +61,7 @@ def build(
     from ragemo.retrieval.embedder import load_embedder
     from ragemo.retrieval.folder import check_destination
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.vector_cache import with_cache
     from ragemo.retrieval.vectors import Composition
     from ragemo.settings import DEFAULT_TRANSCRIPT
 
@@ -81,7 +82,9 @@ def build(
     check_destination(target, overwrite=overwrite)
     progress = ConsoleProgress(quiet=quiet)
     corpus, parts = read_sources(sources, map_ or (), settings.corpus, say=progress.say)
-    model = load_embedder(settings.index.embedder, settings.index.precision, say=progress.say)
+    model = with_cache(
+        load_embedder(settings.index.embedder, settings.index.precision, say=progress.say)
+    )
     how = settings.index
     index = Index.build(
         corpus,

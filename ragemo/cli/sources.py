@@ -36,11 +36,12 @@ def open_index(
     """An index and its embedder, if a folder is named."""
     from ragemo.retrieval.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.vector_cache import with_cache
 
     if folder is None:
         return None, None
     index = Index.load(folder)
-    return index, load_index_embedder(index.embedder, say=say)
+    return index, with_cache(load_index_embedder(index.embedder, say=say))
 
 
 def open_answers(file: Path | None, *, make: bool = True) -> AnswerCache | None:

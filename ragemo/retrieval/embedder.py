@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -188,6 +189,17 @@ class SentenceTransformerEmbedder:
 
     name: str
     model: Any
+    content_sha256: str = ""
+
+    @classmethod
+    def of(cls, name: str, model: Any) -> SentenceTransformerEmbedder:
+        """One whose identity names what the model is made of, wherever it came from."""
+        content = sha256(repr(model).encode())
+        content.update(model.tokenizer.backend_tokenizer.to_str().encode())
+        for part, tensor in sorted(model.state_dict().items()):
+            content.update(part.encode())
+            content.update(tensor.contiguous().numpy().tobytes())
+        return cls(name, model, content.hexdigest())
 
     @classmethod
     def load(cls, name: str) -> SentenceTransformerEmbedder:
@@ -205,13 +217,14 @@ class SentenceTransformerEmbedder:
                 f"name of a model on a hub that this machine reaches, a folder, or "
                 f"{MINILM.name!r}, the embedded one"
             ) from None
-        return cls(name, model)
+        return cls.of(name, model)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Name, and the longest text in tokens; an index checks the vectors themselves, too."""
+        """Name, the hash of layers, weights and tokeniser, and the longest text in tokens."""
         return {
             "name": self.name,
+            "content_sha256": self.content_sha256,
             "precision": "fp32",
             "max_tokens": int(self.model.max_seq_length or 0),
         }

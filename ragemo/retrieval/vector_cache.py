@@ -1,0 +1,169 @@
+"""Vectors kept on disk by what they were made from: a text is embedded once on a machine.
+
+One SQLite file an embedder, in the folder `vectors` of ragemo's cache (see `ragemo.models`). Its
+name is a hash of the embedder's identity and of the versions of the libraries that compute, so
+nothing that changes a vector can go unnoticed. A row holds the text's SHA-256, never the text;
+its vector; and a checksum of both.
+
+A cache may only ever save time. A row whose checksum does not fit, and a file that is none, are
+passed over and written anew; a folder that cannot be written means that nothing is kept.
+`RAGEMO_VECTORS=off` does without. Several processes may use a file at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ragemo.files import canonical_json, sha256_bytes
+from ragemo.models import cache_folder
+from ragemo.retrieval.embedder import Embedder, Vectors
+
+LIBRARIES = ("onnxruntime", "sentence-transformers", "tokenizers", "torch", "transformers")
+"""Whose versions may change a vector in its last bits."""
+
+MOST = 500_000
+"""So many vectors of an embedder are kept, the newest (with minilm 0.8 GB)."""
+
+ASKED = 500
+"""So many texts are looked up at a time."""
+
+WAIT = 10.0
+"""Seconds to wait for another process that writes."""
+
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS vectors "
+    "(number INTEGER PRIMARY KEY, text BLOB UNIQUE, vector BLOB, checksum INTEGER)"
+)
+
+
+def vectors_folder() -> Path:
+    """Where the files are."""
+    return cache_folder() / "vectors"
+
+
+def with_cache(embedder: Embedder) -> Embedder:
+    """The embedder with its vectors kept on disk, unless `RAGEMO_VECTORS` is "off"."""
+    return embedder if os.environ.get("RAGEMO_VECTORS") == "off" else CachedEmbedder(embedder)
+
+
+class CachedEmbedder:
+    """An embedder that looks on disk first.
+
+    Args:
+        embedder: asked for what is not there.
+        file: the cache; by default the embedder's own in `vectors_folder`.
+        most: so many vectors are kept.
+    """
+
+    def __init__(self, embedder: Embedder, file: Path | None = None, *, most: int = MOST) -> None:
+        self._embedder = embedder
+        self._file = file or vectors_folder() / f"{_name(embedder.identity)}.sqlite"
+        self._most = most
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """See `Embedder`."""
+        return self._embedder.identity
+
+    @property
+    def dimension(self) -> int:
+        """See `Embedder`."""
+        return self._embedder.dimension
+
+    def embed(
+        self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None
+    ) -> Vectors:
+        """See `Embedder.embed`."""
+        distinct = list(dict.fromkeys(texts))
+        keys = {text: sha256(text.encode("utf-8", "surrogatepass")).digest() for text in distinct}
+        row_of = {text: row for row, text in enumerate(distinct)}
+        vectors = np.zeros((len(distinct), self.dimension), dtype=np.float32)
+        found = self._read([keys[text] for text in distinct], vectors)
+        progress(int(found.sum()))
+        new = [text for text, there in zip(distinct, found.tolist(), strict=True) if not there]
+        if new:
+            vectors[~found] = self._embedder.embed(new, progress)
+            self._write([keys[text] for text in new], vectors[~found])
+        return vectors[[row_of[text] for text in texts]]
+
+    def _read(self, keys: Sequence[bytes], vectors: Vectors) -> np.ndarray[Any, Any]:
+        """Fill in the rows that are known; which ones, shape (len(keys),)."""
+        row_of = {key: row for row, key in enumerate(keys)}
+        found = np.zeros(len(keys), dtype=bool)
+        if not self._file.is_file():
+            return found
+        with suppress(sqlite3.Error, OSError), self._opened() as opened:
+            for start in range(0, len(keys), ASKED):
+                part = keys[start : start + ASKED]
+                marks = ",".join("?" * len(part))
+                asked = f"SELECT text, vector, checksum FROM vectors WHERE text IN ({marks})"  # noqa: S608
+                for key, data, checksum in opened.execute(asked, part):
+                    if _checksum(key, data) == checksum and len(data) == 4 * self.dimension:
+                        vectors[row_of[key]] = np.frombuffer(data, dtype="<f4")
+                        found[row_of[key]] = True
+        return found
+
+    def _write(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+        rows = [
+            (key, data := vector.astype("<f4").tobytes(), _checksum(key, data))
+            for key, vector in zip(keys, vectors, strict=True)
+        ]
+        try:
+            self._insert(rows)
+        except sqlite3.DatabaseError as error:
+            # Locked for too long, or a full disk: the next run is slower. No database: a new one.
+            if not isinstance(error, sqlite3.OperationalError):
+                with suppress(sqlite3.Error, OSError):
+                    self._file.unlink(missing_ok=True)
+                    self._insert(rows)
+        except OSError:
+            return
+
+    def _insert(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._opened() as opened, opened:
+            opened.execute(_TABLE)
+            # REPLACE, so that a damaged row is mended.
+            opened.executemany(
+                "INSERT OR REPLACE INTO vectors (text, vector, checksum) VALUES (?, ?, ?)", rows
+            )
+            opened.execute(
+                "DELETE FROM vectors WHERE number <= (SELECT MAX(number) FROM vectors) - ?",
+                (self._most,),
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._file, timeout=WAIT)) as opened:
+            opened.execute("PRAGMA journal_mode=WAL")
+            opened.execute("PRAGMA synchronous=NORMAL")
+            yield opened
+
+
+def kept_vectors() -> tuple[int, int]:
+    """How many files there are, and their bytes."""
+    files = [file for file in vectors_folder().glob("*.sqlite*") if file.is_file()]
+    sizes = [file.stat().st_size for file in files]
+    return sum(file.suffix == ".sqlite" for file in files), sum(sizes)
+
+
+def _name(identity: Mapping[str, Any]) -> str:
+    versions = {}
+    for library in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return sha256_bytes(canonical_json({"embedder": identity, "with": versions}).encode())[:32]
+
+
+def _checksum(key: bytes, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key))
