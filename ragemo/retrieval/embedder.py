@@ -123,7 +123,7 @@ class OnnxEmbedder:
         def embed_distinct(distinct: Sequence[str]) -> Vectors:
             vectors = np.empty((len(distinct), self.dimension), dtype=np.float32)
 
-            def run(batch: _Batch) -> None:
+            def run(batch: TokenBatch) -> None:
                 vectors[batch.rows] = self.session.run(None, {"input_ids": batch.tokens})[0]
                 progress(len(batch.rows))
 
@@ -133,7 +133,7 @@ class OnnxEmbedder:
                     block = distinct[start : start + BLOCK]
                     tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(block)]
                     # The next block is cut into tokens while this one is embedded.
-                    started = [pool.submit(run, batch) for batch in _batches(tokens, start)]
+                    started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
                     _finish(running)
                     running = started
                 _finish(running)
@@ -143,7 +143,7 @@ class OnnxEmbedder:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class TokenBatch:
     """Texts of equally many tokens.
 
     Attributes:
@@ -155,7 +155,7 @@ class _Batch:
     tokens: npt.NDArray[np.int64]
 
 
-def _batches(tokens: Sequence[list[int]], first: int) -> list[_Batch]:
+def token_batches(tokens: Sequence[list[int]], first: int = 0) -> list[TokenBatch]:
     """Batches of texts given by their tokens, the longest texts first; `first` is the first row."""
     lengths = np.array([len(ids) for ids in tokens])
     batches = []
@@ -164,7 +164,7 @@ def _batches(tokens: Sequence[list[int]], first: int) -> list[_Batch]:
         most = max(1, BATCH_TOKENS // length)
         for start in range(0, len(rows), most):
             own = rows[start : start + most]
-            batches.append(_Batch(own + first, np.array([tokens[row] for row in own])))
+            batches.append(TokenBatch(own + first, np.array([tokens[row] for row in own])))
     return batches
 
 

@@ -12,6 +12,7 @@ passed over and written anew; a folder that cannot be written means that nothing
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import zlib
@@ -34,16 +35,15 @@ LIBRARIES = ("onnxruntime", "sentence-transformers", "tokenizers", "torch", "tra
 MOST = 500_000
 """So many vectors of an embedder are kept, the newest (with minilm 0.8 GB)."""
 
-ASKED = 500
-"""So many texts are looked up at a time."""
-
 WAIT = 10.0
 """Seconds to wait for another process that writes."""
 
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS vectors "
-    "(number INTEGER PRIMARY KEY, text BLOB UNIQUE, vector BLOB, checksum INTEGER)"
+    "(number INTEGER PRIMARY KEY, text TEXT UNIQUE, vector BLOB, checksum INTEGER)"
 )
+
+_ASKED = "SELECT text, vector, checksum FROM vectors WHERE text IN (SELECT value FROM json_each(?))"
 
 
 def vectors_folder() -> Path:
@@ -85,7 +85,9 @@ class CachedEmbedder:
     ) -> Vectors:
         """See `Embedder.embed`."""
         distinct = list(dict.fromkeys(texts))
-        keys = {text: sha256(text.encode("utf-8", "surrogatepass")).digest() for text in distinct}
+        keys = {
+            text: sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in distinct
+        }
         row_of = {text: row for row, text in enumerate(distinct)}
         vectors = np.zeros((len(distinct), self.dimension), dtype=np.float32)
         found = self._read([keys[text] for text in distinct], vectors)
@@ -96,24 +98,20 @@ class CachedEmbedder:
             self._write([keys[text] for text in new], vectors[~found])
         return vectors[[row_of[text] for text in texts]]
 
-    def _read(self, keys: Sequence[bytes], vectors: Vectors) -> np.ndarray[Any, Any]:
+    def _read(self, keys: Sequence[str], vectors: Vectors) -> np.ndarray[Any, Any]:
         """Fill in the rows that are known; which ones, shape (len(keys),)."""
         row_of = {key: row for row, key in enumerate(keys)}
         found = np.zeros(len(keys), dtype=bool)
         if not self._file.is_file():
             return found
         with suppress(sqlite3.Error, OSError), self._opened() as opened:
-            for start in range(0, len(keys), ASKED):
-                part = keys[start : start + ASKED]
-                marks = ",".join("?" * len(part))
-                asked = f"SELECT text, vector, checksum FROM vectors WHERE text IN ({marks})"  # noqa: S608
-                for key, data, checksum in opened.execute(asked, part):
-                    if _checksum(key, data) == checksum and len(data) == 4 * self.dimension:
-                        vectors[row_of[key]] = np.frombuffer(data, dtype="<f4")
-                        found[row_of[key]] = True
+            for key, data, checksum in opened.execute(_ASKED, (json.dumps(list(keys)),)):
+                if _checksum(key, data) == checksum and len(data) == 4 * self.dimension:
+                    vectors[row_of[key]] = np.frombuffer(data, dtype="<f4")
+                    found[row_of[key]] = True
         return found
 
-    def _write(self, keys: Sequence[bytes], vectors: Vectors) -> None:
+    def _write(self, keys: Sequence[str], vectors: Vectors) -> None:
         rows = [
             (key, data := vector.astype("<f4").tobytes(), _checksum(key, data))
             for key, vector in zip(keys, vectors, strict=True)
@@ -129,7 +127,7 @@ class CachedEmbedder:
         except OSError:
             return
 
-    def _insert(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
+    def _insert(self, rows: Sequence[tuple[str, bytes, int]]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with self._opened() as opened, opened:
             opened.execute(_TABLE)
@@ -165,5 +163,5 @@ def _name(identity: Mapping[str, Any]) -> str:
     return sha256_bytes(canonical_json({"embedder": identity, "with": versions}).encode())[:32]
 
 
-def _checksum(key: bytes, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(key))
+def _checksum(key: str, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(key.encode()))
