@@ -1,0 +1,178 @@
+"""Every benchmark of speed in turn, written as docs/performance.md with a table and a plot.
+
+    python scripts/bench/performance.py --data data/meld --out docs
+
+Each script prints a line of JSON for each figure: name, ours, reference, ratio, unit, target
+("at least 0.90" or "at most 1.00", of the ratio), limited_by. They are kept in
+`performance.json` beside the page. `--only` runs some of the scripts again and keeps the lines
+of the others; a script that fails is named and keeps its old lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "index_build.py": ("--data", "{data}", "--f1"),
+    "search.py": ("--data", "{data}"),
+    "memory.py": ("--data", "{data}", "--sizes", "10000", "40000"),
+    "commands.py": (),
+}
+"""The scripts, and their arguments."""
+
+PAGE = """# Performance
+
+Written by `python scripts/bench/performance.py --data data/meld --out docs`, which runs every script below.
+Figures are kept in [performance.json](performance.json).
+
+Ours and the reference are measured in one run, in turn, on the same data: seconds differ from machine to
+machine, trust the ratios. Measured on {machine}.
+
+{table}
+
+![Each ratio on a logarithmic scale, and its target](images/performance.svg)
+
+What is measured, and against what, is told at the head of each script in `scripts/bench/`. {notes}
+"""
+
+NOTES = """The target of
+`search` is the same work as FAISS's, and guards on top; that of `index build` against the forward pass has the
+voters' fitting on top, which `embedding` has not."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table.
+
+    Attributes:
+        script: that measured it.
+        name: what was measured.
+        ours, reference: in `unit`.
+        ratio: how we stand to the reference, as the target counts it.
+        target: "at least" or "at most", and a ratio.
+        limited_by: what keeps it from being better now.
+    """
+
+    script: str
+    name: str
+    ours: float
+    reference: float
+    ratio: float
+    unit: str
+    target: str
+    limited_by: str
+
+    @property
+    def bound(self) -> float:
+        """The target's ratio."""
+        return float(self.target.split()[-1])
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached."""
+        if self.target.startswith("at most"):
+            return self.ratio <= self.bound
+        return self.ratio >= self.bound
+
+
+def main() -> None:
+    """Run, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, required=True, help="MELD's folder")
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the page")
+    parser.add_argument("--only", nargs="*", help="these scripts alone; none: write the page anew")
+    options = parser.parse_args()
+    kept = options.out / "performance.json"
+    figures = read_figures(kept) if kept.is_file() else []
+    for script, arguments in SCRIPTS.items():
+        if options.only is not None and script not in options.only:
+            continue
+        if (found := measured(script, arguments, options.data)) is not None:
+            figures = [one for one in figures if one.script != script] + found
+    order = list(SCRIPTS)
+    figures.sort(key=lambda one: order.index(one.script) if one.script in order else len(order))
+    kept.write_text(json.dumps([asdict(one) for one in figures], indent=1) + "\n", encoding="utf-8")
+    page = PAGE.format(machine=machine(), table=table(figures), notes=NOTES)
+    (options.out / "performance.md").write_text(page, encoding="utf-8")
+    draw(figures, options.out / "images" / "performance.svg")
+
+
+def measured(script: str, arguments: Sequence[str], data: Path) -> list[Figure] | None:
+    """What a script prints; None where it fails."""
+    command = [sys.executable, str(HERE / script), *(one.format(data=data) for one in arguments)]
+    print(" ".join(command[1:]), file=sys.stderr)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        print(f"{script} failed: {reason}", file=sys.stderr)
+        return None
+    return [
+        Figure(script, **json.loads(line))
+        for line in done.stdout.splitlines()
+        if line.startswith("{")
+    ]
+
+
+def read_figures(file: Path) -> list[Figure]:
+    """Those of the last time."""
+    return [Figure(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def machine() -> str:
+    """What it was measured on, without the machine's name."""
+    cores = os.cpu_count() or 1
+    flags = Path("/proc/cpuinfo")
+    has = flags.read_text(encoding="utf-8") if flags.is_file() else ""
+    vnni = "AVX-512 VNNI" if "avx512_vnni" in has else "AVX2" if "avx2" in has else "no AVX2"
+    return f"{cores} cores ({vnni})"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """In Markdown."""
+    rows = [
+        "| what | ours | reference | unit | ratio | target | met | what limits it now |",
+        "| --- | ---: | ---: | --- | ---: | --- | --- | --- |",
+    ]
+    rows += [
+        f"| {one.name} | {one.ours:,g} | {one.reference:,g} | {one.unit} | {one.ratio:.2f} | "
+        f"{one.target} | {'yes' if one.met else 'no'} | {one.limited_by} |"
+        for one in figures
+    ]
+    return "\n".join(rows)
+
+
+def draw(figures: Sequence[Figure], file: Path) -> None:
+    """Ratios as bars, targets as marks."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "ragemo"  # the same figures give the same file
+    drawing, axes = pyplot.subplots(figsize=(9, 0.36 * len(figures) + 1.2), layout="constrained")
+    places = range(len(figures))
+    colours = ["#2f6f9f" if one.met else "#c8702a" for one in figures]
+    axes.barh(places, [one.ratio for one in figures], color=colours, height=0.62)
+    for place, one in zip(places, figures, strict=True):
+        axes.plot([one.bound] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2)
+    axes.set_yticks(places, [f"{one.name} ({one.target})" for one in figures], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel("ratio to the reference; black: target; blue: met, orange: missed")
+    axes.spines[["top", "right"]].set_visible(False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    drawing.savefig(file, metadata={"Date": None})
+    pyplot.close(drawing)
+
+
+if __name__ == "__main__":
+    main()
