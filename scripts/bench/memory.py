@@ -16,7 +16,6 @@ import random
 import resource
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from ragemo import load_embedder, read_corpus

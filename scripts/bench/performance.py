@@ -31,22 +31,18 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
 
 PAGE = """# Performance
 
-Written by `python scripts/bench/performance.py --data data/meld --out docs`, which runs every script below.
-Figures are kept in [performance.json](performance.json).
+Written by `python scripts/bench/performance.py --data data/meld --out docs`, which runs every
+script of speed. Figures are kept in [performance.json](performance.json).
 
-Ours and the reference are measured in one run, in turn, on the same data: seconds differ from machine to
-machine, trust the ratios. Measured on {machine}.
+Ours and the reference are measured in one run, in turn, on the same data: seconds differ from
+machine to machine, trust the ratios. Measured on {machine}.
 
 {table}
 
 ![Each ratio on a logarithmic scale, and its target](images/performance.svg)
 
-What is measured, and against what, is told at the head of each script in `scripts/bench/`. {notes}
+What is measured, and against what, is told at the head of each script in `scripts/bench/`.
 """
-
-NOTES = """The target of
-`search` is the same work as FAISS's, and guards on top; that of `index build` against the forward pass has the
-voters' fitting on top, which `embedding` has not."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def main() -> None:
     order = list(SCRIPTS)
     figures.sort(key=lambda one: order.index(one.script) if one.script in order else len(order))
     kept.write_text(json.dumps([asdict(one) for one in figures], indent=1) + "\n", encoding="utf-8")
-    page = PAGE.format(machine=machine(), table=table(figures), notes=NOTES)
+    page = PAGE.format(machine=machine(), table=table(figures))
     (options.out / "performance.md").write_text(page, encoding="utf-8")
     draw(figures, options.out / "images" / "performance.svg")
 
