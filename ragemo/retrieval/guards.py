@@ -19,7 +19,7 @@ from ragemo.errors import SettingsError
 from ragemo.types import Turn
 
 Mask = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 
 UNITS = ("dialogue", "session", "speaker")
 
@@ -76,12 +76,12 @@ class GuardedRows:
             "text": _Column(self._texts),
         }
 
-    def allowed(self, rows: Rows, query: Turn, guard: Guard) -> Mask:
+    def allowed(self, rows: Integers, query: Turn, guard: Guard) -> Mask:
         """Which of `rows`, shape (m,), may be shown to `query`."""
         mask: Mask = self.allowed_of_each(rows[None], [query], guard)[0]
         return mask
 
-    def allowed_of_each(self, rows: Rows, queries: Sequence[Turn], guard: Guard) -> Mask:
+    def allowed_of_each(self, rows: Integers, queries: Sequence[Turn], guard: Guard) -> Mask:
         """Which rows may be shown to their query.
 
         Args:

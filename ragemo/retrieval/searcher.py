@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.guards import Guard, GuardedRows, Mask, Rows
+from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
 from ragemo.types import Turn
 
@@ -37,6 +38,8 @@ PAIRS = 256
 
 APPROXIMATE_FETCH = 4
 """Where similarities are approximate, so many times as many candidates are looked at closely."""
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
