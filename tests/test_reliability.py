@@ -165,6 +165,9 @@ def row_of(name: str, scenario: Any, folder: Path) -> tuple[str, ...]:
         if first.error:
             error = re.sub(r"http://[^ ]*?/v1", "http://.../v1", first.error)
             said += f": {error}"
+    if "model" in fault.steps[0]:
+        said = next(remark for remark in model.remarks if fault.steps[0]["model"] in remark)
+        said = re.sub(r"http://[^ ]*?/v1", "http://.../v1", said)
     injected = sum(min(len(fault.steps), 5) for _ in hit)
     return (name, str(injected), f"{survived} of {len(hit)}", str(lost), str(doubled), said)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.console import note, tell
 from ragemo.cli.options import (
     AbstainBelow,
     Assignments,
@@ -105,7 +106,7 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached."""
-    from ragemo.cli.console import ConsoleProgress, note, resumable
+    from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
@@ -193,7 +194,7 @@ def predict(
         note(line)
     settling = settings.llm.samples > 1 and settings.voting.stop != "none"
     if dry_run:
-        print(_describe(expected, settling=settling))
+        tell(_describe(expected, settling=settling))
         return
     progress.say(_describe(expected, settling=settling))
     if model and model.exact and settings.llm.samples > 1 and not settings.voting.vary:

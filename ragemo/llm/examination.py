@@ -51,7 +51,7 @@ async def examine(model: OpenAIModel) -> dict[str, Any]:
     }
     try:
         page = await model.connection.call(lambda client: client.models.list())
-        names = [str(one.id) for one in page.data]
+        names = [model.endpoint.scrub(str(one.id)) for one in page.data]
         report |= {"models": names[:20], "model_listed": model.name in names}
     except Exception as error:  # a doctor reports whatever it finds
         report["errors"].append(f"list of models: {model.endpoint.scrub(str(error))}")

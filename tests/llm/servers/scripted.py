@@ -193,7 +193,7 @@ def complete(scenario, request):
         "id": "x",
         "object": "chat.completion",
         "created": 0,
-        "model": "m",
+        "model": request["model"] if planned(scenario, request) else "m",
         "choices": choices,
     }
     if not rules.get("no_usage"):
