@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.console import note, tell, terminal
 from ragemo.cli.options import Cache
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ def info(cache: Cache = None) -> None:
     """Show where answers are kept, how many of which models, and what they cost."""
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.table import Table
 
     def day(seconds: int) -> str:
@@ -35,10 +35,10 @@ def info(cache: Cache = None) -> None:
     for one in kept:
         days = day(one.oldest), day(one.newest)
         table.add_row(one.model, f"{one.answers:,}", *days, f"{one.dollars:.4f}")
-    Console(markup=False, highlight=False).print(table)
+    terminal().print(table)
     size = sum(part.stat().st_size for part in answers.path.parent.glob(f"{answers.path.name}*"))
     count, dollars = sum(one.answers for one in kept), sum(one.dollars for one in kept)
-    print(f"{answers.path}: {count:,} answers, {size / 1e6:.1f} MB, ${dollars:.4f} not paid again")
+    tell(f"{answers.path}: {count:,} answers, {size / 1e6:.1f} MB, ${dollars:.4f} not paid again")
     answers.close()
 
 
@@ -60,7 +60,7 @@ def prune(
     answers = _existing(cache)
     count = answers.prune(older_than=age, model=model, remove=yes)
     answers.close()
-    print(f"{answers.path}: {count:,} answers " + ("removed" if yes else "would go; --yes removes"))
+    tell(f"{answers.path}: {count:,} answers " + ("removed" if yes else "would go; --yes removes"))
 
 
 @app.command()
@@ -91,7 +91,6 @@ def export(
 
 def _existing(file: Path | None) -> AnswerCache:
     """The cache in a file; where there is none, it says so and ends the command."""
-    from ragemo.cli.console import note
     from ragemo.cli.sources import open_answers
     from ragemo.llm.answer_cache import answers_file
 

@@ -218,8 +218,7 @@ def predict(
         )
     tell_asking(plan, run, before, progress)
     tell_remarks([one for one in (model, *others) if one is not None], progress)
-    failed = tell_outcome(run)
-    if failed:
+    if tell_outcome(run):
         note("go on with the same command and --resume to ask the failed ones again")
         raise typer.Exit(3)
 
