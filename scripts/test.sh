@@ -26,6 +26,7 @@ echo "==> ruff and mypy"
 "$bin/mypy"
 
 echo "==> Tests"
-# Two files at a time: more would only make models wait for each other on few cores.
+# Two files at a time: more would only make models wait for each other on few cores. In the order of
+# tests/conftest.py, which begins with those that take longest.
 # Property tests draw the same inputs each time here; run pytest without the profile to explore.
-"$bin/python" -m pytest -n 2 --dist loadfile --hypothesis-profile=ci "$@"
+"$bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile=ci "$@"

@@ -34,6 +34,31 @@ settings.register_profile("nightly", deadline=None, max_examples=10_000)
 # What the tests' servers can do is nothing to remember, and what is remembered is the user's.
 os.environ["RAGEMO_ENDPOINTS"] = ""
 
+# Each time the same inputs; without the profile there are more, and others each time.
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=40)
+
+TESTS = Path(__file__).parent
+
+SLOWEST = (
+    "docs/test_examples.py",
+    "report/test_browser.py",
+    "docs/test_readme.py",
+    "test_classifier.py",
+    "cli/test_ablate.py",
+    "cli/test_ablate_killed.py",
+    "test_resume.py",
+    "docs/test_notebook.py",
+    "llm/test_local_model.py",
+    "llm/test_server.py",
+)
+"""Begun first: at the end one worker would be busy with such a file and the others idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {TESTS / name: place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
 HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 """First line of a program: it is interrupted even if who runs the tests is deaf to Ctrl-C, as
 whatever a script starts in the background is."""

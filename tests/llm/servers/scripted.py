@@ -27,13 +27,14 @@ sent); "constraint": which of "grammar", "response_format", "structured_outputs"
 "at_most": choices that a call gives, whatever `n` is; "no_usage": true; "think": tokens that a
 thought takes before the answer; "echo_key": true; "logprobs": {answer: what comes as the content
 of its log-probabilities, where they are asked for}. "answers" are given in turn, and again from
-the first.
+the first; with the rule "by_prompt": true, the prompt alone decides which.
 """
 
 import json
 import socket
 import struct
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
@@ -166,8 +167,10 @@ def complete(scenario, request):
             own = planned(scenario, request)
             answers = scenario["answers"] if own is None else own["answers"]
             place = scenario["given"] if own is None else request.get("seed", 0) + index
-            text = answers[place % len(answers)]
             scenario["given"] += 1
+        if rules.get("by_prompt"):
+            place = zlib.crc32(json.dumps(request["messages"]).encode())
+        text = answers[place % len(answers)]
         obeyed = rules.get("constraint")
         if obeyed == "response_format" and obeyed in request:
             schema = request[obeyed]["json_schema"]["schema"]
