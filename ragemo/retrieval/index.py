@@ -172,6 +172,7 @@ class Index:
         from ragemo.retrieval.fitting import fit_voters, refit_neighbours
 
         other = copy(self)
+        vars(other)["_lines_hash"] = self._lines_hash  # which copies, like pickles, are without
         other.neighbours = count
         fitted = self._fitted or self._lent
         if fitted is None:
