@@ -159,7 +159,8 @@ class Searcher:
             everybody = np.tile(np.arange(len(self.examples)), (len(queries), 1))
             return np.zeros(everybody.shape), everybody
         scores, found = self.faiss_index.search(queries, fetch)
-        return scores, found
+        # An index from elsewhere may name examples that there are not.
+        return scores, np.where(found < len(self.examples), found, -1)
 
     def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
         """Of the allowed candidates of each query the k closest by exact similarity."""
