@@ -7,7 +7,8 @@
     ├── RunFolderError          a run folder is missing, damaged or in use
     ├── PromptError             a template cannot be used, or no prompt fits the budget
     ├── ModelError              a local model cannot be fetched, verified or loaded
-    └── EndpointError           an LLM endpoint refused or failed (`retryable` says which)
+    ├── EndpointError           an LLM endpoint refused or failed (`retryable` says which)
+    └── PendingError            nothing is wrong: answers that were asked for by file are to come
 
 A message names what was looked at, what was found, what was expected and what to do.
 """
@@ -93,3 +94,7 @@ class EndpointError(RagemoError):
     def __init__(self, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+
+class PendingError(RagemoError):
+    """What was asked for by file is not answered yet; going on later asks nothing again."""

@@ -2,7 +2,8 @@
 
 Each command's module imports the library inside its function, so `ragemo --help` stays fast.
 Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 bad
-input or usage, 3 finished with failed utterances, 4 stopped by a budget, 130 interrupted.
+input or usage, 3 finished with failed utterances, 4 stopped by a budget, 5 answers that were asked
+for by file are still to come, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -65,14 +65,21 @@ def terminal(*, stderr: bool = False) -> Console:
 
 
 @contextmanager
-def resumable(folder: Path) -> Iterator[None]:
-    """Says how to go on with what was interrupted, or stopped by a budget (exit code 4)."""
+def resumable(folder: Path, *, in_batch: bool = False) -> Iterator[None]:
+    """Says how to go on with what was interrupted, or stopped (see `docs/runs.md` for the codes).
+
+    Args:
+        folder: of the run.
+        in_batch: whether an endpoint goes on while nobody waits.
+    """
+    from ragemo.errors import PendingError
     from ragemo.llm.budget import BudgetError
 
     try:
         yield
     except KeyboardInterrupt:
-        note("\ninterrupted; go on with the same command and --resume")
+        away = "; what was submitted goes on at the endpoint" if in_batch else ""
+        note(f"\ninterrupted{away}; go on with the same command and --resume")
         raise
     except BudgetError as reached:
         note(
@@ -80,6 +87,9 @@ def resumable(folder: Path) -> Iterator[None]:
             "command, --resume and a budget for what is left"
         )
         raise typer.Exit(4) from None
+    except PendingError as pending:
+        note(f"{folder}: {pending}")
+        raise typer.Exit(5) from None
 
 
 class ConsoleProgress:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.batch import Batch, BatchFiles, NoWait, Poll, batch_options, describe_batch
 from ragemo.cli.console import note, tell
 from ragemo.cli.options import (
     AbstainBelow,
@@ -97,6 +98,10 @@ def predict(
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    batch: Batch = False,
+    batch_files: BatchFiles = False,
+    no_wait: NoWait = False,
+    poll: Poll = None,
     budget: Limits = None,
     cache: Cache = None,
     no_cache: Annotated[
@@ -105,7 +110,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
-    failed, 4 the budget is reached."""
+    failed, 4 the budget is reached, 5 answers by file are still to come."""
     from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
@@ -145,6 +150,7 @@ def predict(
         set_ or (),
     )
     limits = read_budget(budget or ())
+    by_file = batch_options(batch, batch_files, no_wait, poll)
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
@@ -172,8 +178,10 @@ def predict(
     answers = None
     if settings.llm.model != "none" and not no_cache:
         answers = open_answers(cache, make=not dry_run)
-    model = load_llm(settings.llm, seed=settings.seed, asks=not dry_run, say=progress.say)
-    others = load_others(settings, asks=not dry_run, say=progress.say)
+    model = load_llm(
+        settings.llm, seed=settings.seed, asks=not (dry_run or batch_files), say=progress.say
+    )
+    others = load_others(settings, asks=not (dry_run or batch_files), say=progress.say)
     imported = import_ballots(
         ballots or (),
         found.labels if found else corpus.labels,
@@ -192,11 +200,13 @@ def predict(
     expected = estimate(plan, model, *others, cache=answers)
     for line in plan.notes:
         note(line)
-    settling = settings.llm.samples > 1 and settings.voting.stop != "none"
+    words = _describe(
+        expected, settling=settings.llm.samples > 1 and settings.voting.stop != "none"
+    ) + describe_batch(by_file, plan, settings, [one for one in (model, *others) if one])
     if dry_run:
-        tell(_describe(expected, settling=settling))
+        tell(words)
         return
-    progress.say(_describe(expected, settling=settling))
+    progress.say(words)
     if model and model.exact and settings.llm.samples > 1 and not settings.voting.vary:
         progress.say(
             f"{model.name} scores every label exactly: one ballot stands for "
@@ -204,7 +214,7 @@ def predict(
         )
     begun = resume and (target / "manifest.json").is_file()
     before = Run.open(target).ballots() if begun else []
-    with resumable(target):
+    with resumable(target, in_batch=batch):
         run = carry_out(
             plan,
             settings,
@@ -213,6 +223,7 @@ def predict(
             others=others,
             cache=answers,
             budget=limits,
+            batch=by_file,
             resume=resume,
             progress=progress,
         )

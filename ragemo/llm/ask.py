@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 from ragemo.labels import LabelSet
 from ragemo.llm.group_commit import GroupCommit
@@ -51,7 +51,11 @@ def ask_all(
             succeed. What was answered is stored, calls under way included.
         KeyboardInterrupt: what was answered is stored.
     """
-    work = _ask_all(inquiries, models, labels, store, advance)
+    run_through(_ask_all(inquiries, models, labels, store, advance))
+
+
+def run_through(work: Coroutine[Any, Any, None]) -> None:
+    """Come back when some asynchronous work is done, from wherever this is called."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

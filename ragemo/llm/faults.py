@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import EndpointError
 from ragemo.llm.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
@@ -91,6 +92,27 @@ def explain(
     return CallError(
         f"{endpoint.url} answered with damaged JSON: {endpoint.brief(error)}", transient=True
     )
+
+
+def explain_outcome(
+    status: int | None, error: Mapping[str, Any], endpoint: Endpoint, words: str
+) -> CallError | EndpointError:
+    """What an error means that came in a file instead of a response.
+
+    Args:
+        status: of the response, or None if the request was never made.
+        error: the response's error, as it came.
+        endpoint: who was asked.
+        words: the error in words.
+    """
+    import httpx2
+    import openai
+
+    if status is None or status < 400:
+        return CallError(endpoint.brief(words), transient=True)
+    response = httpx2.Response(status, request=httpx2.Request("POST", endpoint.url))
+    told = openai.APIStatusError(words, response=response, body=dict(error))
+    return _explain_status(told, endpoint, constrained=True)
 
 
 def no_completion(answer: object, endpoint: Endpoint) -> CallError:

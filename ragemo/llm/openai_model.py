@@ -212,9 +212,10 @@ class OpenAIModel:
         room = answer_room(form, self._capabilities.constraint, self._max_answer_tokens)
         return room + THINKING_TOKENS * self._capabilities.thinks
 
-    def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
+    def price(self, prompt_tokens: int, answer_tokens: int, *, batch: bool = False) -> float | None:
         """US dollars by `find_price`, with nothing cached."""
-        return None if self._price is None else self._price.cost(prompt_tokens, 0, answer_tokens)
+        price = self._price
+        return None if price is None else price.cost(prompt_tokens, 0, answer_tokens, batch=batch)
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
         """See `LanguageModel.ask`.
@@ -278,7 +279,7 @@ class OpenAIModel:
         """
         if not error.complaint:
             raise error
-        if self._capabilities is not call.able:
+        if self._capabilities != call.able:
             return  # a call beside this one has learned since
         learned = call.able.after_refusal(error.complaint, call.n)
         if learned is None:
@@ -316,7 +317,7 @@ class OpenAIModel:
         reply: Reply,
         *,
         seconds: float = 0.0,
-        share: float = 1.0,
+        batch: bool = False,
     ) -> list[Ballot]:
         """The ballots of a reply, for as many of the samples as it has answers.
 
@@ -324,10 +325,10 @@ class OpenAIModel:
             prompt, labels, samples: as for `call`.
             reply: to that call.
             seconds: that it took.
-            share: of the list price that was paid.
+            batch: whether it came in a batch, which has a price of its own.
         """
         ballots = []
-        usages = reply.usages(self._price and self._price.at(share), seconds)
+        usages = reply.usages(self._price, seconds, batch=batch)
         parts = zip(samples, reply.answers, reply.tokens, usages, strict=False)
         for sample, answer, tokens, usage in parts:
             read = read_answer(answer, prompt.form, labels, prompt.window, prompt.further)

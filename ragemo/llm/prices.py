@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,6 @@ class Price:
             + answer_tokens * self.answer
         ) / 1e6
         return dollars * self.batch if batch else dollars
-
-    def at(self, share: float) -> Price:
-        """This price times a share, as of a discount."""
-        return replace(
-            self, prompt=share * self.prompt, cached=share * self.cached, answer=share * self.answer
-        )
 
 
 FREE = Price(0.0, 0.0, 0.0)

@@ -88,7 +88,7 @@ class Reply:
             answer_tokens=self.answer_tokens + wasted.answer_tokens,
         )
 
-    def usages(self, price: Price | None, seconds: float) -> list[Usage]:
+    def usages(self, price: Price | None, seconds: float, *, batch: bool = False) -> list[Usage]:
         """The call's tokens and cost shared out over its answers; each has all its seconds."""
         parts = len(self.answers)
         return [
@@ -98,7 +98,7 @@ class Reply:
                 answer_tokens=answer_tokens,
                 cost=None
                 if price is None
-                else price.cost(prompt_tokens, cached_tokens, answer_tokens),
+                else price.cost(prompt_tokens, cached_tokens, answer_tokens, batch=batch),
                 seconds=seconds,
             )
             for prompt_tokens, cached_tokens, answer_tokens in zip(

@@ -54,6 +54,7 @@ class SettlingInquiry:
         self._outlook = outlook
         self._question_of = {sample: q for q in questions for sample in q.samples}
         self._open = sorted(self._question_of)
+        self._sure = 0  # how many of these are needed, whatever comes
         self._there: dict[int, Ballot] = {}
         self._heard: list[Ballot] = []
 
@@ -71,16 +72,16 @@ class SettlingInquiry:
     def next(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
         """See `ragemo.llm.ask.Inquiry`."""
         while needed := self._needed():
-            question = self._question_of[self._open[0]]
-            model = self._models[question.model]
-            if model.shares_prompt:
-                step = [sample for sample in self._open if sample in question.samples]
-            else:  # those of this prompt before another one's turn comes
-                step = list(takewhile(question.samples.__contains__, self._open[:needed]))
-            self._open = [sample for sample in self._open if sample not in step]
-            self._heard += [self._there[sample] for sample in step if sample in self._there]
-            if missing := [sample for sample in step if sample not in self._there]:
-                return model, question.prompt, missing
+            self._sure = needed
+            if step := self._step():
+                return step
+        return None
+
+    def ahead(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
+        """A further step that is needed whatever the answers to the last one say; None: none is."""
+        while self._sure > 0:
+            if step := self._step():
+                return step
         return None
 
     def hear(self, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
@@ -95,6 +96,20 @@ class SettlingInquiry:
         ]
         self._heard += heard
         return heard
+
+    def _step(self) -> tuple[LanguageModel, Prompt, Sequence[int]] | None:
+        """What is asked of the prompt whose turn it is; None if all of that is there already."""
+        question = self._question_of[self._open[0]]
+        model = self._models[question.model]
+        if model.shares_prompt:
+            step = [sample for sample in self._open if sample in question.samples]
+        else:  # those of this prompt before another one's turn comes
+            step = list(takewhile(question.samples.__contains__, self._open[: self._sure]))
+        self._open = [sample for sample in self._open if sample not in step]
+        self._sure = min(self._sure - len(step), len(self._open))
+        self._heard += [self._there[sample] for sample in step if sample in self._there]
+        missing = [sample for sample in step if sample not in self._there]
+        return (model, question.prompt, missing) if missing else None
 
     def _needed(self) -> int:
         """How many more answers may be asked for at once; 0: all is settled."""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ragemo.errors import EndpointError
 from ragemo.llm.answer_cache import AnswerCache
-from ragemo.llm.ask import ask_all
+from ragemo.llm.batch import BatchOptions
 from ragemo.llm.budget import Budget, MeteredModel
 from ragemo.llm.cached_model import CachedModel
 from ragemo.llm.protocol import LanguageModel
+from ragemo.pipeline.asking import Ask, by_call, by_file, check_by_file, is_away
 from ragemo.pipeline.asking_order import together
 from ragemo.pipeline.inquiry import SettlingInquiry
 from ragemo.pipeline.judge import adapted, judge, review_table, tried_panels
@@ -43,6 +44,7 @@ def predict(
     imported: Sequence[Imported] = (),
     cache: AnswerCache | None = None,
     budget: Budget | None = None,
+    batch: BatchOptions | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -59,6 +61,7 @@ def predict(
         imported: ballots of other systems, see `ragemo.voting.imported`.
         cache: answers that are there already are not asked for, and new ones are kept there.
         budget: what may be asked for; an answer of the cache takes nothing of it.
+        batch: ask by file, in rounds; None: call by call.
         resume: go on with the run in `out`.
         progress: told what is being done.
 
@@ -83,6 +86,7 @@ def predict(
         others=others,
         cache=cache,
         budget=budget,
+        batch=batch,
         resume=resume,
         progress=progress,
     )
@@ -97,6 +101,7 @@ def carry_out(
     others: Sequence[LanguageModel] = (),
     cache: AnswerCache | None = None,
     budget: Budget | None = None,
+    batch: BatchOptions | None = None,
     given: Panel | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -104,7 +109,8 @@ def carry_out(
     """Ask what a plan asks, each answer on disk before the next, then decide.
 
     Args:
-        plan, settings, out, llm, others, cache, budget, resume, progress: as for `predict`.
+        plan, settings, out, llm, others, cache, budget, batch, resume, progress: as for
+            `predict`.
         given: weights to decide by, instead of those that the index tells; `voting.weights` goes
             before it.
 
@@ -113,8 +119,10 @@ def carry_out(
         EndpointError: if no call can succeed; what was answered is kept, and where nothing
             was, no new folder is left.
         SettingsError: if `voting.weights` cannot be used, or was fitted on what is decided here,
-            or a budget in dollars is to be kept and a price is not known.
+            or a budget in dollars is to be kept and a price is not known, or a model cannot be
+            asked by file.
         BudgetError: before the call that could exceed the budget; what was answered is kept.
+        PendingError: if what was asked for by file is not answered yet.
     """
     progress = progress or Silent()
     how = settings.voting
@@ -125,10 +133,13 @@ def carry_out(
     if given is not None:
         given = adapted(given, how)
     models: list[LanguageModel] = [model for model in (llm, *others) if model is not None]
-    if budget is not None:
-        models = [MeteredModel(model, budget) for model in models]
-    if cache is not None:
-        models = [CachedModel(model, cache) for model in models]
+    if batch is None:
+        if budget is not None:
+            models = [MeteredModel(model, budget) for model in models]
+        if cache is not None:
+            models = [CachedModel(model, cache) for model in models]
+    else:
+        check_by_file(models)
     out = Path(out)
     resume = resume and out.is_dir() and any(out.iterdir())
     run = (
@@ -138,10 +149,18 @@ def carry_out(
     )
     try:
         with run:
-            _finish(plan, settings, models, run, given=given, progress=progress)
+            ask = (
+                by_call(models, run)
+                if batch is None
+                else by_file(
+                    models, run, settings, batch, cache=cache, budget=budget, progress=progress
+                )
+            )
+            _finish(plan, settings, models, run, ask, given=given, progress=progress)
     except BaseException as error:
         asked = len(run.ballots()) > len(plan.ballots)
-        if not resume and not asked and (llm is None or isinstance(error, EndpointError)):
+        nobody = llm is None or isinstance(error, EndpointError)
+        if nobody and not resume and not asked and not is_away(run.path):
             run.remove()  # nothing is lost, and a corrected command can use the folder
         raise
     return run
@@ -152,6 +171,7 @@ def _finish(
     settings: Settings,
     models: Sequence[LanguageModel],
     run: Run,
+    ask: Ask,
     *,
     given: Panel | None,
     progress: Progress,
@@ -160,7 +180,7 @@ def _finish(
     there = {ballot.key for ballot in run.ballots()}
     run.append([ballot for ballot in plan.ballots if ballot.key not in there])
     if models:
-        _ask(plan, settings, models, run, progress, given=given)
+        _ask(plan, settings, models, run, ask, given=given, progress=progress)
     ballots = run.ballots()
     judged = judge(plan, ballots, settings.voting, given=given)
     places = {part: place for place, part in enumerate(judged.panels)}
@@ -178,9 +198,10 @@ def _ask(
     settings: Settings,
     models: Sequence[LanguageModel],
     run: Run,
-    progress: Progress,
+    ask: Ask,
     *,
     given: Panel | None,
+    progress: Progress,
 ) -> None:
     """Ask first what tells of the models, then about the targets; nothing that is answered."""
     labels = len(plan.labels)
@@ -190,7 +211,7 @@ def _ask(
         for inquiry in inquiries:
             inquiry.recall([answered[key] for key in inquiry.all_keys() if key in answered])
         with progress.stage(what, len(inquiries)) as advance:
-            ask_all(inquiries, models, plan.labels, run.append, advance)
+            ask(inquiries, advance)
 
     go_on(
         [

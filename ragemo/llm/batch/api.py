@@ -1,0 +1,118 @@
+"""The endpoint's files and batches, as far as they are needed here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ragemo.errors import EndpointError
+from ragemo.llm.batch.lines import URL
+from ragemo.llm.connection import Connection
+from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.pace import Limits
+
+if TYPE_CHECKING:
+    import openai
+    from openai.types import Batch
+
+Value = TypeVar("Value")
+
+LEAST_TIMEOUT = 600.0
+"""Seconds that one request may take at least: files are large."""
+
+
+class BatchApi:
+    """What OpenAI's Batch API offers, by the official client.
+
+    Every method raises what `Connection.call` does: a CallError if the request failed, and an
+    EndpointError if every other one would fail like it.
+
+    Args:
+        endpoint: who is asked.
+        timeout: seconds that one request may take.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
+        self.endpoint = endpoint
+        self._connection = Connection(
+            endpoint,
+            limits=Limits(),
+            timeout=max(timeout, LEAST_TIMEOUT),
+            deadline=LEAST_TIMEOUT,
+            attempts=1,
+            backoff=1.0,
+        )
+
+    async def upload(self, name: str, data: bytes) -> str:
+        """The id of a new file.
+
+        Raises:
+            EndpointError: likewise if the endpoint has no such thing as batches.
+        """
+        file = await self._call(lambda c: c.files.create(file=(name, data), purpose="batch"))
+        return str(file.id)
+
+    async def find_upload(self, name: str, size: int) -> str | None:
+        """The id of a file that was uploaded under a name, or None."""
+
+        async def look(client: openai.AsyncOpenAI) -> str | None:
+            async for file in client.files.list(purpose="batch"):
+                if file.filename == name and file.bytes == size:
+                    return str(file.id)
+            return None
+
+        return await self._call(look)
+
+    async def create(self, upload: str, metadata: dict[str, str]) -> Batch:
+        """A new batch of the requests in a file."""
+        return await self._call(
+            lambda client: client.batches.create(
+                completion_window="24h", endpoint=URL, input_file_id=upload, metadata=metadata
+            )
+        )
+
+    async def find_batch(self, metadata: dict[str, str]) -> Batch | None:
+        """A batch that was created with such metadata and did not fail, or None."""
+
+        async def look(client: openai.AsyncOpenAI) -> Batch | None:
+            async for batch in client.batches.list(limit=100):
+                if batch.metadata == metadata and batch.status != "failed":
+                    return batch
+            return None
+
+        return await self._call(look)
+
+    async def retrieve(self, batch: str) -> Batch:
+        """How a batch stands."""
+        return await self._call(lambda client: client.batches.retrieve(batch))
+
+    async def content(self, file: str) -> bytes:
+        """What is in a file, without secrets."""
+        found = await self._call(lambda client: client.files.content(file))
+        return self.endpoint.scrub(found.content.decode("utf-8", "replace")).encode()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._connection.close()
+
+    async def _call(self, request: Callable[[openai.AsyncOpenAI], Awaitable[Value]]) -> Value:
+        import openai
+
+        missing: list[str] = []
+
+        async def attempt(client: openai.AsyncOpenAI) -> Any:
+            try:
+                return await request(client)
+            except openai.NotFoundError as error:
+                missing.append(f"{error.request.method} {error.request.url.path}")
+                return None
+
+        outcome: Value = await self._connection.call(attempt)
+        if missing:
+            raise EndpointError(
+                f"{self.endpoint.url} has no such thing (HTTP 404 for {missing[0]}). Either it "
+                "knows no batches: --batch-files writes the requests for another runner, such as "
+                "`vllm run-batch`; or the key or the base URL is another one than when the batch "
+                "was created"
+            )
+        return outcome

@@ -1,0 +1,211 @@
+"""Bring request files to an endpoint, wait for the batches, and fetch what came of them.
+
+Before a file is uploaded or a batch created, the state says so. Where it said so already, a
+process was killed or the endpoint's answer got lost: then its lists are looked through first,
+by a name and by metadata that hold the run's and the file's own mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from ragemo.errors import EndpointError, PendingError
+from ragemo.llm.batch.api import BatchApi
+from ragemo.llm.batch.folder import BatchFolder, Shipment
+from ragemo.llm.batch.lines import read_outcome
+from ragemo.llm.faults import CallError
+
+if TYPE_CHECKING:
+    from openai.types import Batch
+
+ENDED = ("completed", "expired", "cancelled")
+"""Words for a batch of which nothing more comes; "failed" is told apart."""
+
+TOO_MUCH = "token_limit_exceeded"
+"""OpenAI's code for more tokens than an account may have waiting at a time."""
+
+FIRST_POLL = 1.0
+"""Seconds before the first look at a batch; each later wait is half as long again."""
+
+PATIENCE = 30
+"""Requests that may fail in passing, one after the other."""
+
+FETCHES = 3
+"""How often an outcome is fetched that has fewer lines than the batch says."""
+
+
+class Courier:
+    """Takes what is open in a folder through the endpoint's Batch API.
+
+    Args:
+        folder: of the run.
+        api: of the endpoint.
+        wait: whether to wait for the batches.
+        poll: seconds between two looks at them, at most.
+        say: told in words what happens.
+    """
+
+    def __init__(
+        self,
+        folder: BatchFolder,
+        api: BatchApi,
+        *,
+        wait: bool,
+        poll: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._api = api
+        self._wait = wait
+        self._poll = poll
+        self._say = say
+
+    async def deliver(self) -> list[Shipment]:
+        """Submit all that is open, wait for it, and fetch it.
+
+        Returns:
+            Those that were fetched, or refused as too much at once.
+
+        Raises:
+            PendingError: if all is submitted and shall not be waited for.
+            EndpointError: if a batch was not accepted, or the endpoint cannot be used.
+        """
+        done: list[Shipment] = []
+        pause, failures = min(FIRST_POLL, self._poll), 0
+        while opened := self._whose_turn():
+            moved = False
+            try:
+                for shipment in opened:
+                    now = await self._go_on(shipment)
+                    moved = moved or now.stage != shipment.stage
+                    if not now.is_open:
+                        done.append(now)
+                failures = 0
+            except CallError as error:
+                failures += 1
+                if not error.transient or failures >= PATIENCE:
+                    raise EndpointError(
+                        f"{error}. {_resume(opened)}", retryable=error.transient
+                    ) from None
+                self._say(f"{error}; trying again")
+                moved = False
+                await asyncio.sleep(error.wait)
+            else:
+                if moved:
+                    continue
+                if not self._wait:
+                    raise PendingError(f"submitted: {_named(opened)}. {_resume(opened)}")
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, self._poll)
+        return done
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._api.close()
+
+    def _whose_turn(self) -> list[Shipment]:
+        """All that is open; one at a time where the endpoint takes no more at once."""
+        opened = [one for one in self._folder.shipments if one.is_open]
+        if self._folder.one_by_one:
+            return [one for one in opened if one.stage == "created"] or opened[:1]
+        return opened
+
+    async def _go_on(self, shipment: Shipment) -> Shipment:
+        """One step."""
+        folder, api = self._folder, self._api
+        if shipment.stage in ("written", "uploading"):
+            data, name = folder.requests(shipment), f"ragemo-{self._mark(shipment)}.jsonl"
+            upload = None
+            if shipment.stage == "uploading":
+                upload = await api.find_upload(name, len(data))
+            shipment = folder.change(shipment, stage="uploading")
+            upload = upload or await api.upload(name, data)
+            return folder.change(shipment, stage="uploaded", upload=upload)
+        if shipment.stage in ("uploaded", "creating"):
+            metadata = {"ragemo": self._mark(shipment), "requests_sha256": shipment.sha256}
+            batch = await api.find_batch(metadata) if shipment.stage == "creating" else None
+            shipment = folder.change(shipment, stage="creating")
+            batch = batch or await api.create(shipment.upload, metadata)
+            self._say(f"{self._words(shipment)}: batch {batch.id} created")
+            return folder.change(shipment, stage="created", batch=batch.id, status=batch.status)
+        return await self._look(shipment)
+
+    async def _look(self, shipment: Shipment) -> Shipment:
+        """See how a batch stands, and fetch its outcome once it has ended."""
+        batch = await self._api.retrieve(shipment.batch)
+        if batch.status != shipment.status:
+            shipment = self._folder.change(shipment, status=batch.status)
+            self._say(f"{self._words(shipment)}: {batch.status}{_progress(batch)}")
+        if batch.status == "failed":
+            return self._failed(shipment, batch)
+        if batch.status in ENDED:
+            await self._fetch(shipment, batch)
+            return self._folder.change(shipment, stage="fetched")
+        return shipment
+
+    def _failed(self, shipment: Shipment, batch: Batch) -> Shipment:
+        """A batch that was not accepted: smaller files where they help, else an error."""
+        errors = batch.errors.data if batch.errors and batch.errors.data else []
+        if any(error.code == TOO_MUCH for error in errors) and shipment.requests > 1:
+            self._say(f"{self._words(shipment)}: too much at once for the endpoint; making parts")
+            return self._folder.change(shipment, stage="refused")
+        words = "; ".join(
+            f"line {error.line}: {error.message}" if error.line else str(error.message)
+            for error in errors[:3]
+        )
+        words = self._api.endpoint.brief(words or "it does not say why")
+        # Submitted anew by whoever goes on once the reason is gone.
+        self._folder.change(shipment, stage="written", upload="", batch="")
+        raise EndpointError(
+            f"{self._api.endpoint.url} did not accept batch {batch.id} "
+            f"({self._folder.file('requests', shipment)}): {words}. Nothing of it was answered or "
+            "has to be paid; once the reason is gone, go on with the same command and --resume"
+        )
+
+    async def _fetch(self, shipment: Shipment, batch: Batch) -> None:
+        """Put the outcome on disk."""
+        for _ in range(FETCHES):
+            output, counts = batch.output_file_id, batch.request_counts
+            data = await self._api.content(output) if output else b""
+            readable = sum(read_outcome(line) is not None for line in data.split(b"\n"))
+            if counts is None or readable >= counts.completed:
+                break
+            self._say(
+                f"{self._words(shipment)}: {readable:,} of {counts.completed:,} answers can be read"
+            )
+            await asyncio.sleep(min(FIRST_POLL, self._poll))
+            batch = await self._api.retrieve(shipment.batch)
+        self._folder.keep(shipment, "answers", data)
+        if batch.error_file_id:
+            self._folder.keep(shipment, "errors", await self._api.content(batch.error_file_id))
+
+    def _mark(self, shipment: Shipment) -> str:
+        """What tells a request file from all others, whoever wrote them."""
+        return f"{self._folder.run_id}-{shipment.number:04}"
+
+    def _words(self, shipment: Shipment) -> str:
+        return self._folder.file("requests", shipment).name
+
+
+def _progress(batch: Batch) -> str:
+    counts = batch.request_counts
+    if counts is None or not counts.total:
+        return ""
+    failed = f", {counts.failed:,} failed" if counts.failed else ""
+    return f" ({counts.completed:,} of {counts.total:,} answered{failed})"
+
+
+def _named(shipments: Iterable[Shipment]) -> str:
+    return ", ".join(
+        f"{one.requests:,} requests in batch {one.batch}" if one.batch else f"file {one.number}"
+        for one in shipments
+    )
+
+
+def _resume(shipments: Iterable[Shipment]) -> str:
+    there = any(one.is_away for one in shipments)
+    return ("The endpoint goes on with what it has; " * there) + (
+        "fetch the answers with the same command and --resume, in a day or a week"
+    )

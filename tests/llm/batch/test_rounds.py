@@ -1,0 +1,225 @@
+"""A run by batch is the run online, whatever the endpoint does to its files."""
+
+import json
+
+import pytest
+
+from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
+from ragemo.llm.answer_cache import AnswerCache
+from ragemo.pipeline import predict
+from ragemo.settings import resolve_settings
+from tests.fake_llm import FakeLLM
+from tests.llm.asking import KEY, OPENAI_MAX_TOKENS, OPENAI_TEMPERATURE
+from tests.llm.batch.conftest import (
+    CORPUS,
+    NO_WAIT,
+    WAIT,
+    Lines,
+    answers,
+    derived,
+    run_by_batch,
+)
+
+
+def ids(endpoint):
+    return [request["custom_id"] for request in endpoint.requests]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"llm__samples": 5},
+        {"llm__samples": 4, "voting__vary": ("context",), "voting__stop": "hard"},
+        {"voting__calibration": "contextual", "llm__samples": 2},
+    ],
+)
+def test_a_run_by_batch_is_the_run_online(endpoint, tmp_path, settings):
+    online = run_by_batch(endpoint, tmp_path / "online", None, **settings)
+    assert endpoint.chats > 0
+    before = endpoint.chats
+    by_batch = run_by_batch(endpoint, tmp_path / "batch", **settings)
+    assert endpoint.chats == before
+    assert answers(by_batch) == answers(online)
+    assert derived(tmp_path / "batch") == derived(tmp_path / "online")
+    assert len(ids(endpoint)) == len(set(ids(endpoint)))
+    usages = [ballot.usage for ballot in by_batch.ballots()]
+    assert sum(usage.prompt_tokens for usage in usages) == 100 * len(ids(endpoint))
+
+
+def test_without_stopping_all_is_one_round(endpoint, tmp_path):
+    settings = {"llm__samples": 3, "voting__vary": ("context",), "voting__stop": "none"}
+    run_by_batch(endpoint, tmp_path / "run", **settings)
+    assert len(endpoint.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        ({"reverse": True, "double": True}, "6 lines that came twice"),
+        ({"stranger": True}, "1 lines of requests that were not made"),
+        ({"statuses": ["validating", "in_progress", "finalizing", "completed"]}, "finalizing"),
+        ({"short": 1}, "5 of 6 answers can be read"),
+        ({"after": 500}, "HTTP 500"),
+    ],
+)
+def test_what_comes_in_disorder_is_put_in_order(endpoint, tmp_path, trouble, told):
+    online = run_by_batch(endpoint, tmp_path / "online", None)
+    endpoint.script(trouble)
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "batch", said=said)
+    assert answers(run) == answers(online)
+    assert derived(tmp_path / "batch") == derived(tmp_path / "online")
+    assert told in str(said)
+    assert len(endpoint.batches) == len(endpoint.uploads) == 1
+
+
+BUSY = [503, {"message": "overloaded"}]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "missing"),
+    [
+        ({"answered": 2, "statuses": ["in_progress", "expired"]}, 4),
+        ({"errors": {"1": BUSY, "4": [429, {"message": "slow down"}]}}, 2),
+        ({"torn": True}, 1),
+    ],
+)
+def test_only_what_is_missing_is_submitted_again(endpoint, tmp_path, trouble, missing):
+    online = run_by_batch(endpoint, tmp_path / "online", None)
+    endpoint.script(trouble)
+    run = run_by_batch(endpoint, tmp_path / "batch")
+    assert answers(run) == answers(online)
+    first, second = endpoint.batches
+    assert len(second["requests"]) == missing
+    assert set(second["requests"]) < set(first["requests"])
+    lost = json.loads(second["requests"][0])["custom_id"]
+    state = json.loads((tmp_path / "batch" / "batch" / "state.json").read_text())
+    assert [file["stage"] for file in state["files"]] == ["heard", "heard"]
+    assert lost in (tmp_path / "batch" / "batch" / "requests-0002.jsonl").read_text()
+
+
+def test_what_never_comes_fails_after_three_batches_and_is_asked_again_by_resume(
+    endpoint, tmp_path
+):
+    endpoint.script(*[{"errors": {"0": BUSY}}] * 3)
+    run = run_by_batch(endpoint, tmp_path / "run")
+    failed = [ballot for ballot in run.ballots() if ballot.failed]
+    assert len(failed) == 1
+    assert "submitted 3 times without an answer: overloaded" in failed[0].error
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 1, 1]
+    resumed = run_by_batch(endpoint, tmp_path / "run", resume=True)
+    assert not any(ballot.failed for ballot in resumed.ballots())
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 1, 1, 1]
+
+
+def test_what_cannot_succeed_fails_at_once_with_its_reason(endpoint, tmp_path):
+    endpoint.script({"errors": {"2": [400, {"message": "maximum context length exceeded"}]}})
+    run = run_by_batch(endpoint, tmp_path / "run")
+    failed = [ballot.error for ballot in run.ballots() if ballot.failed]
+    assert len(failed) == 1
+    assert "HTTP 400" in failed[0]
+    assert "maximum context length" in failed[0]
+    assert len(endpoint.batches) == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "complaint", "then"),
+    [
+        ("temperature", OPENAI_TEMPERATURE, lambda body: "temperature" not in body),
+        ("max_tokens", OPENAI_MAX_TOKENS, lambda body: "max_completion_tokens" in body),
+    ],
+)
+def test_a_field_that_is_refused_is_left_out_in_the_next_file(
+    endpoint, tmp_path, field, complaint, then
+):
+    endpoint.script(refuse={field: [400, {"error": complaint}]})
+    run = run_by_batch(endpoint, tmp_path / "run")
+    assert not any(ballot.failed for ballot in run.ballots())
+    first, second = endpoint.batches
+    assert all(then(json.loads(line)["body"]) for line in second["requests"])
+    assert len(second["requests"]) == len(first["requests"]) == 6
+
+
+def test_fewer_answers_than_asked_for_leave_the_others_to_the_next_file(endpoint, tmp_path):
+    endpoint.script(at_most=2)
+    run = run_by_batch(endpoint, tmp_path / "run", llm__samples=5, voting__stop="none")
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 12]
+    assert sorted(ballot.sample for ballot in run.ballots()) == sorted([*range(5)] * 6)
+
+
+def test_too_many_at_once_become_smaller_files_one_after_the_other(endpoint, tmp_path):
+    endpoint.script(limit=2)
+    run = run_by_batch(endpoint, tmp_path / "run")
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 3, 3, 1, 1, 1, 1, 1, 1]
+
+
+def test_a_batch_that_is_not_accepted_is_one_error_with_the_endpoints_words(endpoint, tmp_path):
+    endpoint.script({"fail": [["invalid_model", "Model 'some-model' is not for batches", 1]]})
+    with pytest.raises(EndpointError) as caught:
+        run_by_batch(endpoint, tmp_path / "run")
+    assert "line 1: Model 'some-model' is not for batches" in str(caught.value)
+    assert not (tmp_path / "run").exists(), "nothing was submitted that could be lost"
+
+
+def test_an_endpoint_without_batches_is_told_of_the_files(endpoint, tmp_path):
+    endpoint.script(no_batches=True)
+    with pytest.raises(EndpointError, match=r"POST .*/v1/files.*--batch-files"):
+        run_by_batch(endpoint, tmp_path / "run")
+
+
+def test_no_wait_submits_once_and_goes_on_later(endpoint, tmp_path):
+    endpoint.script({"statuses": ["in_progress"] * 3 + ["completed"]})
+    with pytest.raises(PendingError, match=r"6 requests in batch batch_0.*--resume"):
+        run_by_batch(endpoint, tmp_path / "run", NO_WAIT)
+    with pytest.raises(PendingError, match="batch_0"):
+        run_by_batch(endpoint, tmp_path / "run", NO_WAIT, resume=True)
+    with pytest.raises(RunFolderError, match="6 requests of this run were submitted in a batch"):
+        run_by_batch(endpoint, tmp_path / "run", None, resume=True)
+    run = run_by_batch(endpoint, tmp_path / "run", resume=True)
+    assert len(run.verdicts()) == 6
+    assert len(endpoint.batches) == len(endpoint.uploads) == 1
+    assert endpoint.chats == 0
+
+
+def test_who_cancels_a_batch_keeps_its_answers_and_decides_when_to_go_on(endpoint, tmp_path):
+    endpoint.script({"statuses": ["in_progress"]})
+    with pytest.raises(PendingError):
+        run_by_batch(endpoint, tmp_path / "run", NO_WAIT)
+    endpoint.cancel("batch_0")
+    with pytest.raises(PendingError, match=r"batch_0 was cancelled; 5 answers are missing"):
+        run_by_batch(endpoint, tmp_path / "run", resume=True)
+    run = run_by_batch(endpoint, tmp_path / "run", resume=True)
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 5]
+
+
+def test_what_the_cache_knows_is_not_submitted_and_what_came_is_kept_there(endpoint, tmp_path):
+    cache = AnswerCache(tmp_path / "answers.sqlite")
+    run_by_batch(endpoint, tmp_path / "first", cache=cache, limit=4)
+    run = run_by_batch(endpoint, tmp_path / "second", cache=cache)
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [4, 2]
+    online = run_by_batch(endpoint, tmp_path / "online", None, cache=cache)
+    assert endpoint.chats == 0
+    assert answers(online) == answers(run)
+
+
+def test_the_key_is_nowhere_on_disk(endpoint, tmp_path):
+    endpoint.script(echo_key=True)
+    run_by_batch(endpoint, tmp_path / "run")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert (tmp_path / "run" / "batch" / "answers-0001.jsonl") in files
+    assert not any(KEY.encode() in path.read_bytes() for path in files)
+
+
+def test_a_model_without_an_endpoint_cannot_be_asked_by_file(tmp_path):
+    with pytest.raises(SettingsError, match="not behind an API"):
+        predict(
+            CORPUS,
+            resolve_settings({}, {"retrieval.k": 0}),
+            tmp_path / "run",
+            llm=FakeLLM(),
+            batch=WAIT,
+        )
+    assert not (tmp_path / "run").exists()
