@@ -175,9 +175,8 @@ def predict(
         tell_outcome(run)
         return
     corpus = open_corpus(source, settings, found)
-    answers = None
-    if settings.llm.model != "none" and not no_cache:
-        answers = open_answers(cache, make=not dry_run)
+    asks = settings.llm.model != "none"
+    answers = open_answers(cache, make=not dry_run) if asks and not no_cache else None
     model = load_llm(
         settings.llm, seed=settings.seed, asks=not (dry_run or batch_files), say=progress.say
     )
