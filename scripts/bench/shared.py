@@ -1,27 +1,34 @@
-"""What shared sets of demonstrations cost in accuracy, and what of the prompts repeats.
+"""What shared sets of demonstrations cost in accuracy, and how much of the prompts repeats.
 
-    python scripts/bench/shared.py INDEX CORPUS OUT [--limit 200] [--sets 0 64 16 4 1]
-        [--template few-shot-chat] [--base-url URL] [--out FILE.json]
+    python scripts/bench/shared.py INDEX CORPUS [--sets 0 64 16 4 1] [--out FILE.json]
+    python scripts/bench/shared.py INDEX CORPUS --ask RUNS [--limit 200] [--base-url URL]
 
-INDEX is a folder of `ragemo index build`, CORPUS a labelled file of other dialogues. Each row is a
-run of its own in the folder OUT, which is gone on with if it is there; 0 sets: each utterance has
-demonstrations of its own. Weighted F1 of the model alone, its leaning taken off, and of the vote,
-in percent with 95 % intervals by bootstrap over dialogues; `against own` is paired. `seconds` are
-those of all answers together, the 64 windows that the model is tried on included, whatever runs
-beside them. With --base-url the model `smollm2` of a server is asked (`ragemo models serve`), and
-`cached` is what it says of the prompts' tokens; the embedded model counts none.
+INDEX is a folder of `ragemo index build`, CORPUS a labelled file of other dialogues; 0 sets: each
+utterance has demonstrations of its own. Figures are weighted F1 in percent with 95 % intervals by
+bootstrap over dialogues, and `against own` is paired. Without --ask no model is asked: the eight
+demonstrations of each utterance vote as the index's neighbours do, and `repeated` is the share of
+the prompts' characters that repeats how the prompt before begins, in the order of asking.
+
+With --ask each row is a run of its own in the folder RUNS, gone on with if it is there: the
+embedded model alone, its leaning taken off, and the vote. `seconds` are those of all answers, the
+windows that the model is tried on included, whatever else the machine does. With --base-url the
+model `smollm2` of a server is asked (`ragemo models serve`), and `cached` is what it says of the
+prompts' tokens; the embedded model counts none.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from ragemo.corpus import read_corpus
 from ragemo.llm import load_llm
+from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.asking_order import repeated_share, together
 from ragemo.pipeline.judge import judge
@@ -29,11 +36,11 @@ from ragemo.pipeline.plan import Plan
 from ragemo.progress import Silent
 from ragemo.retrieval.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.neighbours import NeighbourVoter
 from ragemo.scoring.confusion import ScoredUtterance
 from ragemo.scoring.paired import paired_differences
 from ragemo.scoring.score import score
-from ragemo.settings import resolve_settings
-from ragemo.types import Verdict
+from ragemo.settings import Settings, resolve_settings
 
 
 def main() -> None:
@@ -41,8 +48,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("index", type=Path)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("runs", type=Path)
-    parser.add_argument("--limit", type=int, default=200)
+    parser.add_argument("--ask", type=Path, help="ask the model, with runs in this folder")
+    parser.add_argument("--limit", type=int, help="the first so many utterances")
     parser.add_argument("--sets", type=int, nargs="+", default=[0, 64, 16, 4, 1])
     parser.add_argument("--template", default="few-shot-chat")
     parser.add_argument("--strategy", default="knn")
@@ -52,10 +59,9 @@ def main() -> None:
     index = Index.load(options.index)
     corpus = read_corpus(options.corpus, labels=index.labels)
     embedder = load_index_embedder(index.embedder, say=Silent().say)
+    measure = asked if options.ask else unasked
     control: list[ScoredUtterance] = []
     rows: list[dict[str, Any]] = []
-    print("| sets | alone | against own | voted | tokens | repeated | cached | seconds |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for sets in options.sets:
         served = {"backend": "openai", "base_url": options.base_url, "concurrency": 2}
         settings = resolve_settings(
@@ -64,65 +70,94 @@ def main() -> None:
                 "retrieval": {"sets": sets or None, "strategy": [options.strategy]},
                 "llm": served if options.base_url else {},
                 "limit": options.limit,
-            }
+            },
+            {} if options.ask else {"voting.checks": 0},
         )
-        llm = load_llm(settings.llm, seed=settings.seed, asks=True, say=Silent().say)
+        llm = load_llm(settings.llm, seed=settings.seed, asks=bool(options.ask))
         plan = make_plan(corpus, settings, index=index, embedder=embedder, llm=llm)
         kind = "served" if options.base_url else "embedded"
-        out = options.runs / f"{kind}-{options.template}-{options.strategy}-{sets}"
-        run = carry_out(plan, settings, out, llm=llm, resume=out.exists())
-        ballots = run.ballots()
-        alone = resolve_settings({"voting": {"voters": ["smollm2"], "dialogue": "none"}}).voting
-        own = _scored(plan, judge(plan, ballots, alone).decision.verdicts)
-        voted = _scored(plan, judge(plan, ballots, settings.voting).decision.verdicts)
-        control = control or own
-        asked = [ballot for ballot in ballots if ballot.voter == "smollm2"]
-        tokens = sum(ballot.usage.prompt_tokens for ballot in asked)
+        name = f"{kind}-{options.template}-{options.strategy}-{sets}"
+        scored, figures = measure(plan, settings, llm, index, options.ask and options.ask / name)
+        control = control or scored
+        paired = paired_differences(scored, control, index.labels)["weighted_f1"]
         order = together(plan.questions)
-        paired = paired_differences(own, control, index.labels)["weighted_f1"]
         row = {
             "sets": sets,
-            "alone": _interval(score(own, index.labels, training_counts=None)),
+            "weighted_f1": _interval(scored, index),
             "against_own": [paired.difference, paired.low, paired.high],
-            "voted": _interval(score(voted, index.labels, training_counts=None)),
-            "prompt_tokens": tokens,
-            "repeated": repeated_share(
-                [q.prompt for target in order for q in plan.questions[target]]
-            ),
-            "cached": sum(ballot.usage.cached_tokens for ballot in asked) / max(tokens, 1),
-            "seconds": sum(ballot.usage.seconds for ballot in asked) / llm.concurrency
-            if llm
-            else 0,
+            "repeated": repeated_share([q.prompt for name in order for q in plan.questions[name]]),
+            **figures,
         }
         rows.append(row)
-        print(
-            f"| {sets or 'own'} | {_percent(row['alone'])} | {_percent(row['against_own'], '+')} "
-            f"| {_percent(row['voted'])} | {tokens:,} | {row['repeated']:.0%} "
-            f"| {row['cached']:.0%} | "
-            f"{row['seconds']:.0f} |",
-            flush=True,
-        )
+        cells = {
+            "sets": str(sets or "own"),
+            "weighted F1": _percent(row["weighted_f1"]),
+            "against own": _percent(row["against_own"], "+"),
+            "repeated": f"{row['repeated']:.0%}",
+            **{n: _percent(f) if isinstance(f, list) else f"{f:.4g}" for n, f in figures.items()},
+        }
+        if len(rows) == 1:
+            print(f"| {' | '.join(cells)} |")
+            print("|" + " ---: |" * len(cells))
+        print(f"| {' | '.join(cells.values())} |", flush=True)
     if options.out:
         options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _scored(plan: Plan, verdicts: Sequence[Verdict]) -> list[ScoredUtterance]:
-    known = {u.turn.utterance_id: u for u in plan.utterances}
+Figures = tuple[list[ScoredUtterance], dict[str, Any]]
+
+
+def unasked(
+    plan: Plan, settings: Settings, llm: LanguageModel | None, index: Index, out: Path | None
+) -> Figures:
+    """What the demonstrations say by themselves."""
+    names = index.labels.names
+    shape = (len(plan.targets), settings.retrieval.k)
+    similarities, labels = np.full(shape, -np.inf), np.zeros(shape, dtype=np.int64)
+    for query, target in enumerate(plan.targets):
+        # Nearest first: of a shared set that is not the order in which it is shown.
+        shown = sorted(plan.demonstrations[target], key=lambda one: -one.similarity)
+        for place, one in enumerate(shown):
+            similarities[query, place] = one.similarity
+            labels[query, place] = names.index(one.label)
+    fitted = cast("NeighbourVoter", index.voters["neighbours"])
+    votes = NeighbourVoter(shape[1], fitted.temperature, fitted.prior).votes(similarities, labels)
+    said = [names[winner] for winner in votes.argmax(axis=1).tolist()]
+    return _scored(plan, dict(zip(plan.targets, said, strict=True))), {}
+
+
+def asked(
+    plan: Plan, settings: Settings, llm: LanguageModel | None, index: Index, out: Path | None
+) -> Figures:
+    """What the model says alone, and what the vote makes of it."""
+    assert out is not None and llm is not None
+    ballots = carry_out(plan, settings, out, llm=llm, resume=out.exists()).ballots()
+    alone = resolve_settings({"voting": {"voters": ["smollm2"], "dialogue": "none"}}).voting
+    labels = [
+        {v.utterance_id: v.label for v in judge(plan, ballots, how).decision.verdicts}
+        for how in (alone, settings.voting)
+    ]
+    answers = [ballot.usage for ballot in ballots if ballot.voter == "smollm2"]
+    tokens = sum(usage.prompt_tokens for usage in answers)
+    return _scored(plan, labels[0]), {
+        "voted": _interval(_scored(plan, labels[1]), index),
+        "tokens": tokens,
+        "cached": sum(usage.cached_tokens for usage in answers) / max(tokens, 1),
+        "seconds": sum(usage.seconds for usage in answers) / llm.concurrency,
+    }
+
+
+def _scored(plan: Plan, said: Mapping[str, str | None]) -> list[ScoredUtterance]:
     return [
-        ScoredUtterance(
-            verdict.utterance_id,
-            known[verdict.utterance_id].turn.dialogue_id,
-            gold,
-            verdict.label,
-            verdict.distribution,
-        )
-        for verdict in verdicts
-        if (gold := known[verdict.utterance_id].gold) is not None
+        ScoredUtterance(u.turn.utterance_id, u.turn.dialogue_id, u.gold, said[name], None)
+        for u in plan.utterances
+        if u.gold is not None and (name := u.turn.utterance_id) in said
     ]
 
 
-def _interval(found: Any) -> list[float]:
-    low, high = found.intervals["weighted_f1"]
+def _interval(rows: Sequence[ScoredUtterance], index: Index) -> list[float]:
+    found = score(rows, index.labels, training_counts=None)
+    low, high = found.intervals["weighted_f1"] or (0.0, 1.0)
     return [found.weighted_f1, low, high]
 
 
