@@ -146,13 +146,19 @@ class Panel:
             beliefs = dawid_skene(votes, self.prior, confusions=self.confusions).distributions
         return np.where(silent[:, None], 0.0, beliefs)
 
-    def decided(self, beliefs: Floats, links: Links) -> tuple[Floats, Integers]:
-        """The distributions P, shape (N, L), and the labels' positions, shape (N,); -1: none."""
+    def decided(
+        self, beliefs: Floats, links: Links, heard: Floats | None = None
+    ) -> tuple[Floats, Integers]:
+        """The distributions P, shape (N, L), and the labels' positions, shape (N,); -1: none.
+
+        Args:
+            beliefs: from `pooled`, shape (N, L).
+            links: of the N turns.
+            heard: what `heard` gives of them, where it is there already.
+        """
         silent: Mask = np.asarray(~beliefs.any(axis=1))
-        corrected = normalised(
-            np.log(np.maximum(self._heard(beliefs, links), 1e-12))
-            - self.correction * self.log_prior
-        )
+        heard = self.heard(beliefs, links) if heard is None else heard
+        corrected = normalised(np.log(np.maximum(heard, 1e-12)) - self.correction * self.log_prior)
         labels = corrected.round(12).argmax(axis=1)
         if self.decoder == "viterbi" and self.transitions is not None:
             # Uncorrected: a correction would compound along the dialogue.
@@ -160,8 +166,8 @@ class Panel:
         shares = normalised(np.log(np.maximum(corrected, 1e-12)) / self.temperature)
         return np.where(silent[:, None], 0.0, shares), np.where(silent, -1, labels)
 
-    def _heard(self, beliefs: Floats, links: Links) -> Floats:
-        """The beliefs after the dialogue's say."""
+    def heard(self, beliefs: Floats, links: Links) -> Floats:
+        """The beliefs after the dialogue's say, whatever g and T are; shape (N, L)."""
         if self.decoder == "none" or self.transitions is None:
             return np.where(beliefs.any(axis=1, keepdims=True), beliefs, np.array(self.prior))
         return forward_filter(beliefs, links, self.transitions)
@@ -283,25 +289,24 @@ def finished(
     gold = known.gold[scored]
     beliefs = panel.pooled(known.votes)
     enough = len(gold) >= ENOUGH
+    if panel.pool != "majority" and decoder != "none" and enough:
+        transitions = fit_strengths(beliefs, known.links, known.gold, known.transitions)
+        panel = replace(panel, decoder=decoder, transitions=transitions)
+    heard = panel.heard(beliefs, known.links)
     if panel.pool != "majority":
-        if decoder != "none" and enough:
-            transitions = fit_strengths(beliefs, known.links, known.gold, known.transitions)
-            panel = replace(panel, decoder=decoder, transitions=transitions)
         if correction is None and enough:
-            found = {
-                g: _weighted_f1(
-                    gold, replace(panel, correction=g).decided(beliefs, known.links)[1][scored]
-                )
-                for g in CORRECTIONS
-            }
+            found = {}
+            for g in CORRECTIONS:
+                chosen = replace(panel, correction=g).decided(beliefs, known.links, heard)[1]
+                found[g] = _weighted_f1(gold, chosen[scored])
             # Weighted F1 is flat and ragged about its best: the middle of the plateau is safer
             # than its highest peak.
             plateau = [g for g in CORRECTIONS if found[g] >= max(found.values()) - PLATEAU]
             correction = plateau[len(plateau) // 2]
         panel = replace(panel, correction=UNTRIED_CORRECTION if correction is None else correction)
         if enough:
-            panel = replace(panel, temperature=_temperature(panel, beliefs, known))
-    shares = panel.decided(beliefs, known.links)[0][scored]
+            panel = replace(panel, temperature=_temperature(panel, beliefs, known, heard))
+    shares = panel.decided(beliefs, known.links, heard)[0][scored]
     return replace(panel, threshold=conformal.threshold(shares, gold, coverage))
 
 
@@ -314,10 +319,10 @@ def _weighted_f1(gold: Integers, chosen: Integers) -> float:
     return float((support * 2 * hits / np.maximum(support + named, 1)).sum() / len(gold))
 
 
-def _temperature(panel: Panel, beliefs: Floats, known: Labelled) -> float:
+def _temperature(panel: Panel, beliefs: Floats, known: Labelled, heard: Floats) -> float:
     """T by log loss."""
     scored = known.gold >= 0
-    shares = panel.decided(beliefs, known.links)[0][scored]
+    shares = panel.decided(beliefs, known.links, heard)[0][scored]
     logs = np.log(np.maximum(shares, 1e-12))
     rows = np.arange(len(logs))
     losses = [
