@@ -181,7 +181,8 @@ def _finish(
     run.append([ballot for ballot in plan.ballots if ballot.key not in there])
     if models:
         _ask(plan, settings, models, run, ask, given=given, progress=progress)
-    ballots = run.ballots()
+    told = {ballot.key: ballot for ballot in plan.ballots}
+    ballots = run.ballots() if models or there else list(told.values())
     judged = judge(plan, ballots, settings.voting, given=given)
     places = {part: place for place, part in enumerate(judged.panels)}
     run.finish(

@@ -9,7 +9,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -255,7 +254,7 @@ class Index:
     def _lines_hash(self) -> Any:
         """The fingerprint's beginning, which is that of every recomposition, too."""
         lines = [
-            canonical_json({**asdict(t), "label": g}) + "\n"
+            canonical_json({**{name: getattr(t, name) for name in t.__slots__}, "label": g}) + "\n"
             for t, g in zip(self.turns, self.gold, strict=True)
         ]
         return hashlib.sha256("".join(lines).encode())

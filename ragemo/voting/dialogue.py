@@ -80,11 +80,22 @@ def _filtered(beliefs: Floats, links: Links, influences: Sequence[Influence]) ->
         shares = beliefs[:, rows]
         for link, lift, exponent in influences:
             linked = link[rows] >= 0
-            # Neither a matrix product nor a power: their last digits depend on the other rows.
-            message = (beliefs[:, link[rows[linked]], :, None] * lift).sum(axis=2)
+            message = _message(beliefs[:, link[rows[linked]]], lift)
+            # No power: its last digits depend on the other rows.
             shares[:, linked] *= np.exp(exponent[:, rows[linked], None] * np.log(message))
         beliefs[:, rows] = shares / shares.sum(axis=2, keepdims=True)
     return beliefs
+
+
+def _message(beliefs: Floats, lift: Floats) -> Floats:
+    """sum_a B(a) lift(a, l), shape (..., L), label by label.
+
+    No matrix product: its last digits depend on the other rows.
+    """
+    message: Floats = beliefs[..., 0, None] * lift[0]
+    for label in range(1, len(lift)):
+        message += beliefs[..., label, None] * lift[label]
+    return message
 
 
 def fit_strengths(
