@@ -13,9 +13,9 @@ echo "==> Fetching the embedded models (once)"
 echo "==> Building an index of the sample's labelled training windows"
 "$ragemo" index build --config configs/sample.yaml --overwrite
 
-echo "==> Labelling the sample's test dialogues with the embedded LLM"
+echo "==> Labelling the first of the sample's test dialogues with the embedded LLM"
 rm -rf runs/sample
-"$ragemo" predict --config configs/sample.yaml --out runs/sample
+"$ragemo" predict --config configs/sample.yaml --limit 60 --out runs/sample
 
 echo "==> Score"
 "$ragemo" score runs/sample
