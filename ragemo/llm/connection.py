@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragemo.errors import SettingsError
+from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
 from ragemo.llm.pace import Limits, Pace, check_least, pace_of
@@ -64,6 +64,7 @@ class Connection:
         self._attempts = attempts
         self._backoff = backoff
         self._client: openai.AsyncOpenAI | None = None
+        self._refusal: EndpointError | None = None
 
     @property
     def pace(self) -> Pace:
@@ -107,6 +108,8 @@ class Connection:
                 clock.reschedule(began + self._deadline)
             seconds, busy = None, False
             try:
+                if self._refusal is not None:  # while this call waited for its turn
+                    raise self._refusal
                 completion: dict[str, Any] = await self.call(
                     lambda client: self._post(client, request), constrained=is_constrained(request)
                 )
@@ -116,6 +119,9 @@ class Connection:
                 failures.append(error)
                 pace.leave_alone(error.wait)
                 busy = error.busy
+                raise
+            except EndpointError as error:
+                self._refusal = error
                 raise
             finally:
                 pace.end(flight, seconds=seconds, busy=busy)
@@ -184,6 +190,7 @@ class Connection:
         each closes them.
         """
         self.pace.reset()
+        self._refusal = None
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()

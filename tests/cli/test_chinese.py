@@ -101,6 +101,7 @@ def predict(command, scenario, index):
             *("predict", file, "--index", index, "--llm", "some-model", "--out", out, "--k", 3),
             *("--base-url", scenario.url, "--set", "llm.concurrency=1", "--context", 2),
             *("--set", "llm.constraint=none", "--set", "voting.checks=0", *more),
+            "--no-cache",  # each time all is sent
         )
         assert done.code == 0, done.err
         return [[message["content"] for message in seen["messages"]] for seen in scenario.seen]

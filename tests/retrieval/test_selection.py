@@ -368,11 +368,12 @@ def test_rerank_goes_by_the_scores_of_the_cross_encoder(cross_encoder):
             for text in texts
         ]
     options = {"model": str(cross_encoder)}
-    expected = sorted(range(8), key=lambda row: -logits[row])
-    assert expected != list(range(8))
-    assert chosen("rerank", index, query, 8, **options) == expected
-    assert chosen("rerank", index, query, 3, **options) == expected[:3]
-    near = [row for row in expected if row < 4]
+    found = chosen("rerank", index, query, 8, **options)
+    assert found != list(range(8))
+    # Alone and beside others a text's score may differ in its last digits.
+    assert [logits[row] for row in found] == pytest.approx(sorted(logits, reverse=True), abs=1e-5)
+    assert chosen("rerank", index, query, 3, **options) == found[:3]
+    near = [row for row in found if row < 4]
     assert chosen("rerank", index, query, 3, candidates=4, **options) == near[:3]
     assert chosen("rerank", index, query, 6, candidates=4, **options) == [*near, 4, 5]
 
