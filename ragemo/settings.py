@@ -69,7 +69,10 @@ class IndexSettings(_Section):
     )
     context_length: int = pydantic.Field(8, ge=0, description="earlier turns in a window's vector")
     factory: str = pydantic.Field(
-        "Flat", description="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ..."
+        "Flat",
+        description="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ...; auto: by "
+        "the number of windows and the memory there is; auto-latency: likewise, for single "
+        "questions",
     )
 
 

@@ -208,7 +208,7 @@ def test_other_reference_transcripts_change_no_vector_and_no_answer(tmp_path, fo
         # The manifests name the corpus by its hash, so they must differ.
         made.append({name: data for name, data in files.items() if "manifest" not in name})
         assert made[-1].keys() >= {
-            *("utterances.jsonl", "vectors.npy", "voters.npz", "windows.faiss"),
+            *("utterances.jsonl", "vectors.npy", "voters.npz", "windows.npy"),
             *("run/utterances.jsonl", "run/ballots.jsonl", "run/verdicts.jsonl"),
         }
         # Answers come in any order.

@@ -48,7 +48,10 @@ def build(
     precision: Annotated[str | None, typer.Option(help="int8 or fp32 (minilm only).")] = None,
     factory: Annotated[
         str | None,
-        typer.Option(help="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ..."),
+        typer.Option(
+            help="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ...; auto or "
+            "auto-latency: by size and memory."
+        ),
     ] = None,
     set_: Assignments = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
@@ -102,6 +105,8 @@ def build(
             f"{part.name}: {part.utterances} utterances, {part.labelled} labelled, "
             f"{part.mapped_away} without a counterpart, {part.duplicates} duplicates"
         )
+    if index.chosen.reason:
+        tell(f"factory {index.factory}: {index.chosen.reason}")
     tell(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
 
 

@@ -16,8 +16,9 @@ from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
 from ragemo.retrieval.retrieve import Retrieval
-from ragemo.retrieval.searcher import Neighbours, Rows
+from ragemo.retrieval.searcher import Neighbours
 from ragemo.retrieval.shared import choose_shared
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.settings import Settings
 from ragemo.types import Demonstration, Turn, Window

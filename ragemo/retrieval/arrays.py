@@ -17,14 +17,16 @@ LOOPS = 10_000_000
 subspaces, not vectors."""
 
 
-def read_array(file: Path) -> np.ndarray[Any, Any]:
-    """An array of numbers from a `.npy` file.
+def map_array(file: Path) -> np.ndarray[Any, Any]:
+    """An array of numbers in a `.npy` file, read as far as it is used.
+
+    Many processes share one copy of what was read.
 
     Raises:
         OSError, ValueError: if it is none, or not as long as it says.
     """
     # A map of a file reaches no further than the file.
-    return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
 
 
 def read_arrays(file: Path) -> dict[str, np.ndarray[Any, Any]]:

@@ -3,16 +3,19 @@
     manifest.json    format version, settings, label set, embedder, data hash, a SHA-256 per file
     utterances.jsonl one utterance a line: its chosen transcript, and its label if it is an example
     vectors.npy      utterance vectors, float32, one row a line of utterances.jsonl
-    windows.faiss    FAISS index (inner product) over the composed vectors of the examples
+    windows.npy      composed window vectors, float32, likewise; exact search needs nothing else
+    windows.faiss    FAISS index (inner product) over those of the examples; not where it is "Flat"
     voters.npz       what the index's own voters have learned, and their votes on held-out windows
 
 Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
+Vectors are not read but mapped into memory, so that many processes share one copy of them.
 Context utterances that are no examples themselves are kept, since windows need them.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,19 +36,21 @@ from ragemo.files import (
     write_json,
 )
 from ragemo.labels import LabelSet
-from ragemo.retrieval.arrays import read_array, read_arrays, read_faiss_index
-from ragemo.retrieval.fitting import FittedVoters, questions_of
-from ragemo.retrieval.guards import Guard
+from ragemo.retrieval.arrays import map_array, read_arrays
+from ragemo.retrieval.checksums import remembered_sha256
+from ragemo.retrieval.factory import Factory
+from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.vectors import Composition
-from ragemo.retrieval.voters import INDEX_VOTERS, voter_class
+from ragemo.retrieval.stores import EXACT, read_store, write_store
+from ragemo.retrieval.vectors import Composition, compose
+from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
 from ragemo.types import Turn
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's layout."""
 
-FILES = ("utterances.jsonl", "vectors.npy", "voters.npz", "windows.faiss")
-"""What the manifest has a hash of."""
+FILES = ("utterances.jsonl", "vectors.npy", "voters.npz", "windows.npy")
+"""What the manifest has a hash of; also of `windows.faiss`, where the factory is not "Flat"."""
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -96,13 +101,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: index format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
             "build the index anew"
         )
-    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != set(FILES):
-        raise IndexFolderError(f"{file}: expected the files {', '.join(FILES)}")
+    files = FILES if manifest.get("factory") == EXACT else (*FILES, "windows.faiss")
+    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != set(files):
+        raise IndexFolderError(f"{file}: expected the files {', '.join(files)}")
     return manifest
 
 
-def verify_index(path: Path) -> list[str]:
+def verify_index(path: Path, *, remembered: bool = False) -> list[str]:
     """Check every byte of an index against its manifest.
+
+    Args:
+        path: the index's folder.
+        remembered: whether a large file that was checked before and has not changed since may
+            stay unread, see `ragemo.retrieval.checksums`.
 
     Returns:
         One line per file that is missing or differs; empty if all is well.
@@ -111,11 +122,12 @@ def verify_index(path: Path) -> list[str]:
         IndexFolderError: if there is no readable manifest to check against.
     """
     manifest = read_manifest(path)
+    sha256_of = remembered_sha256 if remembered else sha256_file
     problems = []
     for name, expected in manifest["files"].items():
         file = path / name
         try:
-            found = sha256_file(file_in(path, name))
+            found = sha256_of(file_in(path, name))
         except FileNotFoundError:
             problems.append(f"{file}: missing")
             continue
@@ -143,15 +155,13 @@ def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write(index: Index, folder: Path) -> None:
-    import faiss
-
-    lines = [
-        json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n"
-        for turn, label in zip(index.turns, index.gold, strict=True)
-    ]
-    (folder / "utterances.jsonl").write_text("".join(lines), encoding="utf-8")
+    with (folder / "utterances.jsonl").open("w", encoding="utf-8") as file:
+        for turn, label in zip(index.turns, index.gold, strict=True):
+            file.write(json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n")
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
-    faiss.write_index(index.searcher.faiss_index, str(folder / "windows.faiss"))
+    np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
+    if not index.searcher.exact:
+        write_store(index.searcher.store, folder / "windows.faiss")
     arrays: dict[str, Any] = {
         "held_out": index.fitted.held_out,
         "close": np.float64(index.fitted.close),
@@ -169,11 +179,13 @@ def _write(index: Index, folder: Path) -> None:
         "embedder": index.embedder,
         "composition": index.composition.to_dict(),
         "factory": index.factory,
+        "factory_choice": {"asked": index.chosen.asked, "reason": index.chosen.reason},
         "labels": index.labels.to_dict(),
         "label_counts": index.label_counts,
         "utterances": len(index.turns),
         "examples": len(index.examples),
         "voters": {name: voter.to_dict() for name, voter in index.voters.items()},
+        "fingerprint": index.fingerprint,
         "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
     }
     manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
@@ -187,31 +199,37 @@ def read_index(path: Path) -> Index:
         IndexFolderError: if it is missing, damaged, or of another format version.
     """
     # Before anything is parsed: a vector's damaged digits would only give other neighbours.
-    if problems := verify_index(path):
+    if problems := verify_index(path, remembered=True):
         raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
     manifest = read_manifest(path)
     try:
         labels = LabelSet.from_dict(manifest["labels"], str(path))
         turns, gold = _read_utterances(path / "utterances.jsonl", labels)
-        vectors = read_array(path / "vectors.npy")
-        faiss_index = read_faiss_index(path / "windows.faiss")
-        if vectors.ndim != 2 or len(vectors) != len(turns):
+        vectors, windows = (map_array(path / name) for name in ("vectors.npy", "windows.npy"))
+        composition = Composition(**manifest["composition"])
+        if not _are_of(vectors, windows, turns, composition):
             raise _StrangersError
+        factory = Factory(manifest["factory"], **manifest["factory_choice"])
+        examples = sum(label is not None for label in gold)
         index = Index(
             turns=turns,
             gold=gold,
             vectors=vectors,
             labels=labels,
-            composition=Composition(**manifest["composition"]),
+            composition=composition,
             embedder=manifest["embedder"],
             transcript=manifest["transcript"],
             corpus=manifest["corpus"],
-            factory=str(manifest["factory"]),
-            faiss_index=faiss_index,
+            factory=factory,
+            store=None
+            if factory.name == EXACT
+            else read_store(path / "windows.faiss", count=examples, dimension=windows.shape[1]),
+            window_vectors=windows,
             fitted=_read_voters(path / "voters.npz", manifest["voters"]),
         )
         if not _belong_together(index):
             raise _StrangersError
+        index.fingerprint = str(manifest["fingerprint"])
     except _StrangersError:
         raise IndexFolderError(
             f"{path}: its files do not belong together; build the index anew"
@@ -227,21 +245,39 @@ class _StrangersError(Exception):
     """Files of one folder that were not written together."""
 
 
+def _are_of(
+    vectors: np.ndarray[Any, Any],
+    windows: np.ndarray[Any, Any],
+    turns: Sequence[Turn],
+    composition: Composition,
+) -> bool:
+    """Whether vectors can be those of such turns, judged by their shapes and the last dialogue."""
+    if vectors.ndim != 2 or not len(turns) == len(vectors) == len(windows):
+        return False
+    if windows.shape[1:] != (2 * vectors.shape[1],):
+        return False
+    if not vectors.dtype == windows.dtype == np.float32:
+        return False
+    first = len(turns) - 1
+    while first > 0 and turns[first - 1].dialogue_id == turns[-1].dialogue_id:
+        first -= 1
+    ids = [turn.dialogue_id for turn in turns[first:]]
+    return np.array_equal(compose(vectors[first:], ids, composition), windows[first:])
+
+
 def _belong_together(index: Index) -> bool:
+    """Whether the voters are of such examples, labels and vectors."""
     fitted, labels = index.fitted, len(index.labels)
-    faiss_index = index.searcher.faiss_index
-    dimension = faiss_index.d // 2
     if (
-        index.vectors.shape != (len(index.turns), dimension)
-        or index.vectors.dtype != np.float32
-        or (faiss_index.ntotal, faiss_index.d) != (len(index.examples), 2 * dimension)
-        or fitted.held_out.dtype != np.int64
+        fitted.held_out.dtype != np.int64
         or fitted.held_out.ndim != 1
         or not np.isin(fitted.held_out, index.examples).all()
     ):
         return False
-    # What a voter says of one window shows whether it was fitted on such vectors and labels.
-    asked = questions_of(index, index.turns[:1], index.window_vectors[:1], Guard())
+    # What a voter says of one window shows whether it was fitted on such vectors and labels. Its
+    # neighbours are left out: to find them all vectors would have to be read.
+    nobody = np.zeros((1, 0))
+    asked = Questions(index.turns[:1], index.window_vectors[:1], nobody, nobody.astype(np.int64))
     said = [(voter.distributions(asked), 1) for voter in fitted.voters.values()]
     kept = [(votes, len(fitted.held_out)) for votes in fitted.votes.values()]
     return all(

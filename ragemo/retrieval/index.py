@@ -22,10 +22,12 @@ from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.factory import Factory, choose_factory
 from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, Mask
 from ragemo.retrieval.neighbours import Floats, Integers
-from ragemo.retrieval.searcher import Neighbours, Rows, Searcher, similarities_of
+from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of
+from ragemo.retrieval.stores import EXACT, Rows, VectorStore
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT
 from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
@@ -49,8 +51,8 @@ class Index:
         embedder: dict[str, Any],
         transcript: str,
         corpus: dict[str, Any],
-        factory: str = "Flat",
-        faiss_index: Any = None,
+        factory: Factory | str = EXACT,
+        store: VectorStore | None = None,
         window_vectors: Vectors | None = None,
         fitted: FittedVoters | None = None,
         exclude: str = "dialogue",
@@ -68,9 +70,11 @@ class Index:
         if window_vectors is None:
             window_vectors = compose(vectors, [turn.dialogue_id for turn in turns], composition)
         self.window_vectors = window_vectors
-        self.factory = factory
+        if isinstance(factory, str):
+            factory = choose_factory(factory, len(self.examples), window_vectors.shape[1])
+        self.chosen = factory
         self.searcher = Searcher(
-            window_vectors, turns, self.examples, factory=factory, faiss_index=faiss_index
+            window_vectors, turns, self.examples, factory=factory.name, store=store
         )
         self._label_searchers: dict[int, Searcher] = {}
         self.exclude = exclude
@@ -107,7 +111,8 @@ class Index:
             transcript: how each utterance's transcript is chosen (a strategy or an ASR system).
             composition: weight, decay and length of the context in a window's vector.
             factory: FAISS's index factory string: "Flat" is exact; others trade recall for
-                speed and memory.
+                speed and memory. "auto" and "auto-latency" choose one, see
+                `ragemo.retrieval.factory`.
             provenance: what the manifest says of the corpus beside its file, format and hash.
             seed: for transcript strategies that draw.
             progress: told what is being done.
@@ -156,7 +161,7 @@ class Index:
         if composition == self.composition:
             return self
         if self._recomposed is None or self._recomposed.composition != composition:
-            self._recomposed = self._changed(self.gold, composition, self.exclude, self.factory)
+            self._recomposed = self._changed(self.gold, composition, self.exclude, self.chosen)
             self._recomposed._alike = self._fitted or self._lent
             self._recomposed.__dict__["_lines_hash"] = self._lines_hash
         return self._recomposed
@@ -196,10 +201,14 @@ class Index:
             gold[row] = None
         # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not be
         # able to train it on these ("IVF700" on fewer), and a run would wait for each part.
-        return self._changed(gold, self.composition, exclude, "Flat")
+        return self._changed(gold, self.composition, exclude, EXACT)
 
     def _changed(
-        self, gold: Sequence[str | None], composition: Composition, exclude: str, factory: str
+        self,
+        gold: Sequence[str | None],
+        composition: Composition,
+        exclude: str,
+        factory: Factory | str,
     ) -> Index:
         return Index(
             turns=self.turns,
@@ -217,6 +226,11 @@ class Index:
         )
 
     # -- what it holds -----------------------------------------------------------------------
+
+    @property
+    def factory(self) -> str:
+        """How its windows are searched, in FAISS's language."""
+        return self.chosen.name
 
     @cached_property
     def label_positions(self) -> Integers:

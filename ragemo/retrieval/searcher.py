@@ -1,30 +1,22 @@
-"""Search among labelled windows: FAISS proposes, guards and exact similarities dispose."""
+"""Search among labelled windows: a store proposes, guards and exact similarities dispose."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
-from ragemo.errors import SettingsError
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.stores import EXACT, ExactStore, Rows, VectorStore, make_store
 from ragemo.types import Turn
 
 FETCH_MARGIN = 1e-5
 """More than FAISS's single precision and the rounding to six digits can change a similarity."""
-
-VISITED_LISTS = 0.25
-"""Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
-
-VISITED_NODES = 256
-"""efSearch of a graph (HNSW)."""
 
 KEPT_SEARCHES, KEPT_NEIGHBOURS = 4, 4_000_000
 """So many searches are kept, each of at most so many neighbours (64 MB) in all: several who ask
@@ -36,10 +28,11 @@ PROPOSED = 2_000_000
 PAIRS = 256
 """Pairs of a window and a query whose similarity is computed at a time."""
 
+MOST_PROPOSED = 65_536
+"""An approximate store is asked for fewer; who needs more is better off with exact search."""
+
 APPROXIMATE_FETCH = 4
 """Where similarities are approximate, so many times as many candidates are looked at closely."""
-
-Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class Searcher:
         turns: of all utterances.
         examples: rows of those to be found, rising.
         factory: FAISS's index factory string, such as "Flat" or "HNSW32".
-        faiss_index: one that holds the examples already, in their order.
+        store: one that holds the examples already, in their order.
 
     Raises:
         SettingsError: if FAISS does not know the factory string or cannot make such an index of
@@ -76,18 +69,14 @@ class Searcher:
         turns: Sequence[Turn],
         examples: Rows,
         *,
-        factory: str = "Flat",
-        faiss_index: Any = None,
+        factory: str = EXACT,
+        store: VectorStore | None = None,
     ) -> None:
         self._vectors = vectors
         self.examples = examples
         self.guarded = GuardedRows([turns[row] for row in examples])
-        self.exact = factory == "Flat"
-        if faiss_index is None:
-            faiss_index = _make(vectors[examples], factory)
-        else:
-            _widen(faiss_index)  # whatever its file says of how far to look
-        self.faiss_index = faiss_index
+        self.exact = factory == EXACT
+        self.store = make_store(vectors, examples, factory) if store is None else store
         self._kept: dict[tuple[str, tuple[Turn, ...], Guard], Neighbours] = {}
 
     def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
@@ -103,13 +92,13 @@ class Searcher:
         double precision and rounded to six digits, so that a query's neighbours do not depend
         on which other queries it was searched with. More are fetched than asked for until the
         last one fetched is clearly less similar than the last one kept: which of many equal
-        examples (a corpus's every "Yeah.") FAISS returns is chance. An approximate index cannot
+        examples (a corpus's every "Yeah.") it returns is chance. An approximate store cannot
         tell that; there, what it proposes is fetched amply and judged by exact similarity, and
-        a query for which it proposes fewer than k allowed examples is compared with all.
+        a query for which it proposes fewer than k allowed examples is searched exactly.
         """
         key = (sha256_bytes(np.ascontiguousarray(queries).tobytes()), tuple(targets), guard)
         known = self._kept.pop(key, None)
-        # What an approximate index finds first depends on how many are asked for.
+        # What an approximate store finds first depends on how many are asked for.
         if known is None or known.rows.shape[1] < k or not (self.exact or known.rows.shape[1] == k):
             known = self._search(queries, targets, k, guard)
         if known.rows.size <= KEPT_NEIGHBOURS:
@@ -122,45 +111,73 @@ class Searcher:
         self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard
     ) -> Neighbours:
         """See `search`."""
-        rows = np.full((len(targets), k), -1, dtype=np.int64)
-        similarities = np.full((len(targets), k), -np.inf)
-        pending = np.arange(len(targets))
+        found = Neighbours(
+            np.full((len(targets), k), -1, dtype=np.int64), np.full((len(targets), k), -np.inf)
+        )
+        pending: Rows = np.arange(len(targets) if k and len(self.examples) else 0)
+        for store, exact in self._stores():
+            pending = self._fill(
+                found, pending, store, queries=queries, targets=targets, guard=guard, exact=exact
+            )
+        return found
+
+    def _stores(self) -> Iterator[tuple[VectorStore, bool]]:
+        """What is asked, and whether it is exact: the last one is."""
+        if self.exact:
+            yield self.store, True
+        else:
+            yield self.store, False
+            yield self._everything, True
+
+    @cached_property
+    def _everything(self) -> VectorStore:
+        return ExactStore(self._vectors, self.examples)
+
+    def _fill(
+        self,
+        found: Neighbours,
+        pending: Rows,
+        store: VectorStore,
+        *,
+        queries: Vectors,
+        targets: Sequence[Turn],
+        guard: Guard,
+        exact: bool,
+    ) -> Rows:
+        """Fill in the neighbours of the pending queries that a store has enough for.
+
+        Returns:
+            Those for which it proposes too few that are allowed; none if it is exact.
+        """
+        k = found.rows.shape[1]
         # As many more as are shut out on average, if they stand no closer than others.
         share = self.guarded.largest_share(targets, guard)
-        fetch = int((k + 16) / max(1 - share, 0.1)) * (1 if self.exact else APPROXIMATE_FETCH)
-        while len(pending) and k:
-            fetch = min(fetch, len(self.examples))
+        fetch = int((k + 16) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
+        most = len(self.examples) if exact else min(len(self.examples), MOST_PROPOSED)
+        while len(pending) and (exact or fetch < most):
+            fetch = min(fetch, most)
             short = []
-            size = max(1, PROPOSED // max(fetch, 1))
+            size = max(1, PROPOSED // fetch)
             for start in range(0, len(pending), size):
                 block = pending[start : start + size]
                 turns = [targets[query] for query in block.tolist()]
-                near, candidates = self._propose(queries[block], fetch)
+                near, candidates = store.search(queries[block], fetch)
+                # A store from elsewhere may name examples that there are not.
+                candidates = np.where(candidates < len(self.examples), candidates, -1)
                 allowed = self.guarded.allowed_of_each(candidates, turns, guard)
-                if self.exact:
+                if exact:
                     allowed &= near >= _too_far(near, allowed, k)[:, None]
-                found = self._closest(queries[block], candidates, allowed, k)
-                enough = found.rows[:, k - 1] >= 0
-                if self.exact and fetch:
-                    enough &= found.similarities[:, k - 1] > near[:, -1] + FETCH_MARGIN
-                enough |= fetch == len(self.examples)
-                rows[block[enough]] = found.rows[enough]
-                similarities[block[enough]] = found.similarities[enough]
+                closest = self._closest(queries[block], candidates, allowed, k)
+                enough = closest.rows[:, k - 1] >= 0
+                if exact:
+                    enough &= closest.similarities[:, k - 1] > near[:, -1] + FETCH_MARGIN
+                    enough |= fetch == most
+                found.rows[block[enough]] = closest.rows[enough]
+                found.similarities[block[enough]] = closest.similarities[enough]
                 short.append(block[~enough])
             pending = np.concatenate(short)
             fetch *= 4
-        return Neighbours(rows, similarities)
-
-    def _propose(self, queries: Vectors, fetch: int) -> tuple[Floats, Rows]:
-        """Scores and positions of the examples in question, shape (n, fetch); -1 is nobody."""
-        if not fetch:  # of a label that nobody bears; FAISS refuses to find nothing
-            return np.zeros((len(queries), 0)), np.zeros((len(queries), 0), dtype=np.int64)
-        if fetch == len(self.examples) and not self.exact:
-            everybody = np.tile(np.arange(len(self.examples)), (len(queries), 1))
-            return np.zeros(everybody.shape), everybody
-        scores, found = self.faiss_index.search(queries, fetch)
-        # An index from elsewhere may name examples that there are not.
-        return scores, np.where(found < len(self.examples), found, -1)
+        return pending
 
     def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
         """Of the allowed candidates of each query the k closest by exact similarity."""
@@ -179,7 +196,7 @@ class Searcher:
         return Neighbours(rows, similarities)
 
 
-def _too_far(near: Floats, allowed: Mask, k: int) -> Floats:
+def _too_far(near: Vectors, allowed: Mask, k: int) -> Floats:
     """Of each query the score below which no closer look is needed; -inf: all need one."""
     ranks = np.cumsum(allowed, axis=1)
     floor = np.full(len(near), -np.inf)
@@ -209,46 +226,3 @@ def similarities_of(vectors: Vectors, rows: Rows, query: Vectors) -> Floats:
     """Exact similarities of some windows to a query, to six digits; shape of `rows`."""
     exact: Floats = (vectors[rows].astype(np.float64) @ query.astype(np.float64)).round(6)
     return exact
-
-
-def _make(vectors: Vectors, factory: str) -> Any:
-    """A FAISS index over vectors, inner product."""
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    try:
-        if re.search(r"HNSW[01](\D|$)", factory):
-            raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
-        index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        if not index.is_trained:
-            index.train(vectors)
-        if factory != "Flat":
-            faiss.omp_set_num_threads(1)  # threads would race for a place in a graph
-        index.add(vectors)
-    except (RuntimeError, MemoryError) as error:
-        # Without the place in FAISS's source that it begins with.
-        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[-1])
-        raise SettingsError(
-            f"index.factory {factory!r}: FAISS cannot make such an index of {len(vectors)} windows "
-            f"of {vectors.shape[1]} dimensions ({reason}); expected its index factory's language, "
-            "such as Flat, HNSW32, IVF64,Flat or PQ48"
-        ) from None
-    finally:
-        faiss.omp_set_num_threads(threads)
-    _widen(index)
-    return index
-
-
-def _widen(index: Any) -> None:
-    """Let an approximate index look further than FAISS's defaults, which are made for speed."""
-    import faiss
-
-    try:
-        inverted = faiss.extract_index_ivf(index)
-    except RuntimeError:  # there is none in it
-        inverted = None
-    if inverted is not None:
-        inverted.nprobe = min(max(8, int(VISITED_LISTS * inverted.nlist)), inverted.nlist)
-    graph = faiss.downcast_index(index)
-    if hasattr(graph, "hnsw"):
-        graph.hnsw.efSearch = VISITED_NODES

@@ -25,7 +25,8 @@ from ragemo.retrieval.beliefs import common_belief, votes_of
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Neighbours, Rows, similarities_of
+from ragemo.retrieval.searcher import Neighbours, similarities_of
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, Strategy, choose
 
 ROUNDS = 10

@@ -87,7 +87,7 @@ def compared(searcher: Searcher, index: Index, batch: int, size: int) -> dict[st
         searcher.search(queries, asking, NEIGHBOURS, guard)
 
     def raw(queries: Vectors, asking: list[Turn]) -> None:
-        searcher.faiss_index.search(queries, NEIGHBOURS)
+        searcher.store.search(queries, NEIGHBOURS)
 
     own, reference = (0.0, 0.0)
     for _ in range(TURNS):

@@ -28,7 +28,7 @@ from tests.fuzz.damage import (
 from tests.retrieval.test_folder import sign
 from tests.retrieval.worlds import build
 
-BINARY = ("vectors.npy", "voters.npz")
+BINARY = ("vectors.npy", "voters.npz", "windows.npy")
 FACTORIES = ("Flat", "HNSW8", "IVF2,Flat", "SQ8")
 
 
@@ -119,7 +119,7 @@ def test_arrays(indexes, name):
     try_one()
 
 
-@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize("factory", [name for name in FACTORIES if name != "Flat"])
 def test_whatever_faiss_is_given(indexes, factory):
     sound = (indexes / factory / "windows.faiss").read_bytes()
 
@@ -178,7 +178,7 @@ def test_no_file_outside_is_named(indexes, name):
     refused(victim, "expected the files")
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "utterances.jsonl", "windows.faiss"])
+@pytest.mark.parametrize("name", ["manifest.json", "utterances.jsonl", "windows.npy"])
 @pytest.mark.parametrize("how", ["absolute", "relative", "within"])
 def test_links_are_followed_within_the_folder_only(indexes, name, how):
     victim = victim_of(indexes)

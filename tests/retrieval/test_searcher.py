@@ -156,8 +156,8 @@ def test_an_index_s_folder_gives_the_same_results_back(factory, tmp_path):
 
 
 def reach(index, name):
-    faiss_index = index.searcher.faiss_index
-    return getattr(getattr(faiss_index, "hnsw", faiss_index), name, None)
+    store = index.searcher.store
+    return getattr(getattr(store, "hnsw", store), name, None)
 
 
 @pytest.mark.parametrize("factory", ["IVF300,Flat", "HNSW32", "PQ8x4"])

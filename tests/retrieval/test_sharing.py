@@ -55,10 +55,10 @@ def test_a_searcher_that_was_asked_before_answers_like_a_new_one(factory, steps)
 def test_the_same_search_is_made_once(monkeypatch):
     searcher = made()
     calls = []
-    search = searcher.faiss_index.search
+    search = searcher.store.search
     monkeypatch.setattr(
         searcher,
-        "faiss_index",
+        "store",
         type("Counted", (), {"search": lambda self, *q: calls.append(1) or search(*q)})(),
     )
     for k in (20, 3, 20):

@@ -20,7 +20,8 @@ from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.searcher import Neighbours, Rows
+from ragemo.retrieval.searcher import Neighbours
+from ragemo.retrieval.stores import Rows
 from ragemo.types import Turn
 
 STRATEGIES: dict[str, str] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, filled
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, check_count, check_number, filled
 
 NOTHING_NEW = 1e-9

@@ -20,7 +20,7 @@ import numpy as np
 from ragemo.retrieval.guards import words
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, best, check_count, filled
 
 DAMPING = 60

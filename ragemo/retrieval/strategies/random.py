@@ -7,7 +7,7 @@ from hashlib import sha256
 import numpy as np
 
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, best
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ragemo.errors import ModelError, SettingsError
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Rows
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, check_count, filled
 
 

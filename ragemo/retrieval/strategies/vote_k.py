@@ -18,7 +18,8 @@ import numpy as np
 from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Rows, Searcher
+from ragemo.retrieval.searcher import Searcher
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, check_count
 
 LINKS = 150

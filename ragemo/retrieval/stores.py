@@ -1,0 +1,191 @@
+"""Where window vectors are searched: by exact comparison, or in one of FAISS's indexes.
+
+A store only proposes. Guards and exact similarities decide among what it finds, see
+`ragemo.retrieval.searcher`, so a store may be approximate and may live anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ragemo.errors import SettingsError
+from ragemo.retrieval.arrays import read_faiss_index
+from ragemo.retrieval.embedder import Vectors
+
+EXACT = "Flat"
+"""The factory string of exact search."""
+
+VISITED_LISTS = 0.25
+"""Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
+
+VISITED_NODES = 256
+"""efSearch of a graph (HNSW)."""
+
+TRAINED_ON = 131_072
+"""An index that has to be trained learns from so many windows at most, drawn by lot."""
+
+ADDED_AT_ONCE = 65_536
+"""Windows that are read and added in one go, which bounds the memory that building takes."""
+
+Rows = npt.NDArray[np.int64]
+
+
+class VectorStore(Protocol):
+    """Anything that proposes the nearest of some stored vectors, by inner product."""
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """Scores and positions of about the k nearest, the nearest first, shape (n, k) each.
+
+        The position is -1 where fewer than k were found.
+        """
+        ...
+
+
+class ExactStore:
+    """Compares a query with all vectors, which stay where they are: in memory or in a file.
+
+    Args:
+        vectors: shape (rows, D); a file that is mapped into memory is not copied.
+        rows: those that count, rising.
+    """
+
+    def __init__(self, vectors: Vectors, rows: Rows) -> None:
+        # Rows that do not count are cheaper to pass over than the others are to copy, unless
+        # they are the most.
+        self._whole = 2 * len(rows) > len(vectors)
+        self._vectors = vectors if self._whole else vectors[rows]
+        self._count = len(rows)
+        self._position: Rows = np.full(len(self._vectors), -1, dtype=np.int64)
+        self._position[rows if self._whole else slice(None)] = np.arange(len(rows))
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """See `VectorStore.search`; exact to single precision, and as many as there are."""
+        total, k = len(self._vectors), min(k, self._count)
+        if k == 0 or total == self._count:
+            return _nearest(queries, self._vectors, k)
+        scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
+        found: Rows = np.full((len(queries), k), -1, dtype=np.int64)
+        pending = np.arange(len(queries))
+        fetch = min(total, k * total // self._count + 16)
+        while len(pending):
+            near, rows = _nearest(queries[pending], self._vectors, fetch)
+            positions = self._position[rows]
+            counts = positions >= 0
+            enough = counts.sum(axis=1) >= k
+            # Those that count, in their order, before the others.
+            order = np.argsort(~counts[enough], axis=1, kind="stable")[:, :k]
+            scores[pending[enough]] = np.take_along_axis(near[enough], order, axis=1)
+            found[pending[enough]] = np.take_along_axis(positions[enough], order, axis=1)
+            pending, fetch = pending[~enough], min(total, 4 * fetch)
+        return scores, found
+
+
+def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+    """Scores and rows of the k nearest of all vectors."""
+    import faiss
+
+    if k == 0:
+        return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+    scores, found = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+    return scores, found
+
+
+def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:
+    """A store of some vectors.
+
+    Args:
+        vectors: shape (all, D); may be mapped from a file.
+        rows: those to be stored, rising.
+        factory: FAISS's index factory string; "Flat" is `ExactStore`.
+
+    Raises:
+        SettingsError: if FAISS does not know the factory string or cannot make such an index.
+    """
+    if factory == EXACT:
+        return ExactStore(vectors, rows)
+    import faiss
+
+    try:
+        if re.search(r"HNSW[01](\D|$)", factory):
+            raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
+        index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        if not index.is_trained:
+            drawn = np.random.default_rng(0).permutation(len(rows))[:TRAINED_ON]
+            index.train(vectors[rows[np.sort(drawn)]])
+        with _one_thread():  # several would race for a place in a graph
+            for start in range(0, len(rows), ADDED_AT_ONCE):
+                index.add(vectors[rows[start : start + ADDED_AT_ONCE]])
+    except (RuntimeError, MemoryError) as error:
+        # Without the place in FAISS's source that it begins with.
+        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[-1])
+        raise SettingsError(
+            f"index.factory {factory!r}: FAISS cannot make such an index of {len(rows)} windows "
+            f"of {vectors.shape[1]} dimensions ({reason}); expected its index factory's language, "
+            "such as Flat, HNSW32, IVF64,Flat or PQ48"
+        ) from None
+    _widen(index)
+    store: VectorStore = index
+    return store
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import faiss
+
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
+
+
+def _widen(index: Any) -> None:
+    """Let an approximate index look further than FAISS's defaults, which are made for speed."""
+    import faiss
+
+    try:
+        inverted = faiss.extract_index_ivf(index)
+    except RuntimeError:  # there is none in it
+        inverted = None
+    if inverted is not None:
+        inverted.nprobe = min(max(8, int(VISITED_LISTS * inverted.nlist)), inverted.nlist)
+    graph = faiss.downcast_index(index)
+    if hasattr(graph, "hnsw"):
+        graph.hnsw.efSearch = VISITED_NODES
+
+
+def write_store(store: Any, path: Path) -> None:
+    """Write an index of FAISS's as a file.
+
+    Raises:
+        RuntimeError: if it cannot be written.
+    """
+    import faiss
+
+    faiss.write_index(store, str(path))
+
+
+def read_store(path: Path, *, count: int, dimension: int) -> VectorStore:
+    """An index of FAISS's from a file that may be anybody's.
+
+    It is read and not mapped into memory: of a file that ends too soon FAISS would then read on
+    past the end.
+
+    Raises:
+        ValueError: if it does not hold `count` vectors of `dimension`.
+        RuntimeError: if FAISS cannot read it.
+    """
+    held = read_faiss_index(path)
+    if (held.ntotal, held.d) != (count, dimension):
+        raise ValueError(f"{path.name} holds {held.ntotal} vectors of {held.d} dimensions")
+    _widen(held)  # whatever its file says of how far to look
+    store: VectorStore = held
+    return store
