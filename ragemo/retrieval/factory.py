@@ -7,8 +7,8 @@
     IVFn,SQ8        inverted lists of vectors in a quarter of the bytes
     IVFn,PQm        inverted lists of product codes, one byte for eight dimensions
 
-The bounds follow from the sizes in docs/scale.md; they are no measurements. The inverted file is that of
-Jegou et al., "Product quantization for nearest neighbor search", IEEE TPAMI (2011), the
+The bounds follow from the sizes in docs/scale.md; they are no measurements. The inverted file is
+that of Jegou et al., "Product quantization for nearest neighbor search", IEEE TPAMI (2011), the
 graph that of Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search",
 IEEE TPAMI (2020).
 """
