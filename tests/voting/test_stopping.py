@@ -18,6 +18,7 @@ from ragemo.voting.panel import untried_panel
 from ragemo.voting.stopping import StoppingRule, leader_probability, replay, vote_counts
 from ragemo.voting.votes import count_votes
 from tests.conftest import LABELS, make_turn
+from tests.runs.test_run import MANIFEST
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench" / "stopping.py"
 
@@ -299,7 +300,7 @@ def run_with(path, texts, gold):
         RunUtterance(make_turn(number=number), label, predicted=True)
         for number, label in enumerate(gold)
     ]
-    with Run.create(path, {"labels": LABELS.to_dict()}, utterances) as run:
+    with Run.create(path, {**MANIFEST, "labels": LABELS.to_dict()}, utterances) as run:
         run.append([Ballot("d_0", "neighbours", distribution=(1.0, 0.0, 0.0))])
         for number, text in enumerate(texts):
             run.append(answers(f"d_{number}", text))
