@@ -78,7 +78,8 @@ class Remarks:
                     "json_schema": "; answers are held by a JSON schema instead",
                     "none": "; answers are not held to the labels",
                 }
-                after = instead[able.constraint] if able.constraint != constraint else ""
+                # An object is held by a schema where labels alone are held by a grammar, still.
+                after = "" if able.constraint == constraint else instead.get(able.constraint, "")
                 told.append(
                     f"{place} passes over {what[constraint]}: {not_held} of {seen} answers are "
                     f"{no[constraint]}{after}"
