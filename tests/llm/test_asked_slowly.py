@@ -160,7 +160,8 @@ class TestGivingUp:
         asyncio.run(work())
         assert ends.count("answered") == 1
         assert ends.index("answered") < ends.index("given up")
-        assert 4 <= len(scenario.seen) <= 8, "those that were in flight, and no other"
+        # The first two that failed made room for two more.
+        assert 4 <= len(scenario.seen) <= 10, "those that were in flight, and no other"
 
     def test_it_can_be_asked_again_later(self, scenario):
         scenario.script(*[{"status": 500, "body": {}}] * 2)
