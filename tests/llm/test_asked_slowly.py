@@ -118,8 +118,8 @@ class TestDeadline:
         assert len(scenario.seen) == 1
 
     def test_waiting_for_a_turn_is_not_counted(self, scenario):
-        scenario.script(*[{"sleep": 0.2, "ok": True}] * 6)
-        ballots, _ = ask(scenario, prompts=6, concurrency=1, deadline=0.9)
+        scenario.script(*[{"sleep": 0.5, "ok": True}] * 6)
+        ballots, _ = ask(scenario, prompts=6, concurrency=1, deadline=2.5)
         assert [ballot.distribution for ballot in ballots] == [JOY] * 6
 
 
