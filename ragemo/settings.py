@@ -72,7 +72,7 @@ class IndexSettings(_Section):
         "Flat",
         description="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ...; auto: by "
         "the number of windows and the memory there is; auto-latency: likewise, for single "
-        "questions",
+        "questions; lancedb: a table of LanceDB's, exact",
     )
 
 

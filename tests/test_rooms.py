@@ -32,6 +32,7 @@ ROOMS = (
 HEAVY = {
     "datasets",
     "faiss",
+    "lancedb",
     "matplotlib",
     "mlflow",
     "onnx",
@@ -39,6 +40,7 @@ HEAVY = {
     "openai",
     "pandas",
     "pyarrow",
+    "ray",
     "sentence_transformers",
     "sklearn",
     "torch",

@@ -50,7 +50,7 @@ def build(
         str | None,
         typer.Option(
             help="FAISS's index factory: Flat (exact), HNSW32, IVF256,Flat, PQ64, ...; auto or "
-            "auto-latency: by size and memory."
+            "auto-latency: by size and memory; lancedb: a table of LanceDB's."
         ),
     ] = None,
     set_: Assignments = None,

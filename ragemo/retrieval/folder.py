@@ -5,6 +5,7 @@
     vectors.npy      utterance vectors, float32, one row a line of utterances.jsonl
     windows.npy      composed window vectors, float32, likewise; exact search needs nothing else
     windows.faiss    FAISS index (inner product) over those of the examples; not where it is "Flat"
+    windows.lancedb/ a table of them instead, where the factory is "lancedb"
     voters.npz       what the index's own voters have learned, and their votes on held-out windows
 
 Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
@@ -15,7 +16,7 @@ Context utterances that are no examples themselves are kept, since windows need 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ import numpy as np
 
 from ragemo import __version__
 from ragemo.corpus.checked import require, typed_turn
-from ragemo.errors import IndexFolderError
+from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
     canonical_json,
     file_in,
@@ -41,7 +42,7 @@ from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.factory import Factory
 from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.stores import EXACT, read_store, write_store
+from ragemo.retrieval.stores import VectorStore, read_store, store_name, write_store
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
 from ragemo.types import Turn
@@ -50,7 +51,7 @@ FORMAT = 4
 """Version of the folder's layout."""
 
 FILES = ("utterances.jsonl", "vectors.npy", "voters.npz", "windows.npy")
-"""What the manifest has a hash of; also of `windows.faiss`, where the factory is not "Flat"."""
+"""What the manifest has a hash of; also of the store's file or files, where there is a store."""
 
 
 def check_destination(path: Path, *, overwrite: bool) -> None:
@@ -101,10 +102,19 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: index format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
             "build the index anew"
         )
-    files = FILES if manifest.get("factory") == EXACT else (*FILES, "windows.faiss")
-    if not isinstance(manifest.get("files"), dict) or set(manifest["files"]) != set(files):
-        raise IndexFolderError(f"{file}: expected the files {', '.join(files)}")
+    store = store_name(str(manifest.get("factory")))
+    files = manifest.get("files")
+    if not isinstance(files, dict) or _without_store(files, store) != set(FILES):
+        expected = FILES if store is None else (*FILES, store)
+        raise IndexFolderError(f"{file}: expected the files {', '.join(expected)}")
     return manifest
+
+
+def _without_store(files: Iterable[str], store: str | None) -> set[str]:
+    """The names of files but for the store's own, of which there is one at least."""
+    names = set(files)
+    own = {name for name in names if store and (name == store or name.startswith(f"{store}/"))}
+    return names - own if own or store is None else set()
 
 
 def verify_index(path: Path, *, remembered: bool = False) -> list[str]:
@@ -136,7 +146,17 @@ def verify_index(path: Path, *, remembered: bool = False) -> list[str]:
             continue
         if found != expected:
             problems.append(f"{file}: SHA-256 differs from the manifest; it was damaged or edited")
+    store = store_name(str(manifest["factory"]))
+    if store is not None:  # which of its files count is for its library to say
+        known = {path / name for name in manifest["files"]}
+        strange = [entry for entry in _files_below(path / store) if entry not in known]
+        problems += [f"{entry}: the manifest does not name it; remove it" for entry in strange]
     return problems
+
+
+def _files_below(folder: Path) -> list[Path]:
+    """All files and links in a folder and its folders; links are not followed."""
+    return sorted(entry for entry in folder.rglob("*") if entry.is_symlink() or not entry.is_dir())
 
 
 def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
@@ -160,8 +180,9 @@ def _write(index: Index, folder: Path) -> None:
             file.write(json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n")
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
     np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
-    if not index.searcher.exact:
-        write_store(index.searcher.store, folder / "windows.faiss")
+    store = store_name(index.factory)
+    if store is not None:
+        write_store(index.searcher.store, folder / store)
     arrays: dict[str, Any] = {
         "held_out": index.fitted.held_out,
         "close": np.float64(index.fitted.close),
@@ -186,7 +207,10 @@ def _write(index: Index, folder: Path) -> None:
         "examples": len(index.examples),
         "voters": {name: voter.to_dict() for name, voter in index.voters.items()},
         "fingerprint": index.fingerprint,
-        "files": {entry.name: sha256_file(entry) for entry in sorted(folder.iterdir())},
+        "files": {
+            entry.relative_to(folder).as_posix(): sha256_file(entry)
+            for entry in _files_below(folder)
+        },
     }
     manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
     write_json(folder / "manifest.json", manifest)
@@ -221,9 +245,7 @@ def read_index(path: Path) -> Index:
             transcript=manifest["transcript"],
             corpus=manifest["corpus"],
             factory=factory,
-            store=None
-            if factory.name == EXACT
-            else read_store(path / "windows.faiss", count=examples, dimension=windows.shape[1]),
+            store=_read_store(path, factory.name, examples, windows.shape[1]),
             window_vectors=windows,
             fitted=_read_voters(path / "voters.npz", manifest["voters"]),
         )
@@ -234,11 +256,24 @@ def read_index(path: Path) -> Index:
         raise IndexFolderError(
             f"{path}: its files do not belong together; build the index anew"
         ) from None
+    except IndexFolderError:
+        raise
     except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(
             f"{path}: not an index that ragemo wrote ({error}); build the index anew"
         ) from None
     return index
+
+
+def _read_store(path: Path, factory: str, count: int, dimension: int) -> VectorStore | None:
+    """The store of so many windows; None: they are searched where they lie."""
+    store = store_name(factory)
+    if store is None:
+        return None
+    try:
+        return read_store(path / store, factory, count=count, dimension=dimension)
+    except SettingsError as error:  # what it needs is not installed
+        raise IndexFolderError(f"{path}: {error}") from None
 
 
 class _StrangersError(Exception):

@@ -12,7 +12,7 @@ from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.stores import EXACT, ExactStore, Rows, VectorStore, make_store
+from ragemo.retrieval.stores import EXACT, ExactStore, Rows, VectorStore, is_exact, make_store
 from ragemo.types import Turn
 
 FETCH_MARGIN = 1e-5
@@ -55,7 +55,8 @@ class Searcher:
         vectors: composed vectors of all utterances of an index, shape (utterances, 2 d).
         turns: of all utterances.
         examples: rows of those to be found, rising.
-        factory: FAISS's index factory string, such as "Flat" or "HNSW32".
+        factory: FAISS's index factory string, such as "Flat" or "HNSW32", or an outside store's
+            name.
         store: one that holds the examples already, in their order.
 
     Raises:
@@ -75,7 +76,7 @@ class Searcher:
         self._vectors = vectors
         self.examples = examples
         self.guarded = GuardedRows([turns[row] for row in examples])
-        self.exact = factory == EXACT
+        self.exact = is_exact(factory)
         self.store = make_store(vectors, examples, factory) if store is None else store
         self._kept: dict[tuple[str, tuple[Turn, ...], Guard], Neighbours] = {}
 

@@ -1,4 +1,4 @@
-"""Where window vectors are searched: by exact comparison, or in one of FAISS's indexes.
+"""Where window vectors are searched: by exact comparison, in one of FAISS's indexes, or outside.
 
 A store only proposes. Guards and exact similarities decide among what it finds, see
 `ragemo.retrieval.searcher`, so a store may be approximate and may live anywhere.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,9 @@ from ragemo.retrieval.embedder import Vectors
 
 EXACT = "Flat"
 """The factory string of exact search."""
+
+OUTSIDE: dict[str, str] = {"lancedb": "ragemo.retrieval.lance_store:LanceStore"}
+"""Stores of other libraries: the name that stands for a factory string -> where the class is."""
 
 VISITED_LISTS = 0.25
 """Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
@@ -46,6 +50,54 @@ class VectorStore(Protocol):
         The position is -1 where fewer than k were found.
         """
         ...
+
+
+class OutsideStore(VectorStore, Protocol):
+    """A store of another library, exact to single precision; it lies in a folder of its own."""
+
+    @classmethod
+    def make(cls, vectors: Vectors, rows: Rows) -> OutsideStore:
+        """A store of the given rows of some vectors, in their order.
+
+        Raises:
+            SettingsError: if the library is not installed.
+        """
+        ...
+
+    def write(self, folder: Path) -> None:
+        """Write it as a folder, which is not there yet.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        ...
+
+    @classmethod
+    def read(cls, folder: Path, *, count: int, dimension: int) -> OutsideStore:
+        """What `write` wrote, or anybody else: nothing in it may run or reach out of the folder.
+
+        Raises:
+            SettingsError: if the library is not installed.
+            Exception: whatever the library raises, if it does not hold that many such vectors.
+        """
+        ...
+
+
+def is_exact(factory: str) -> bool:
+    """Whether a store of such a factory finds exactly the nearest, to single precision."""
+    return factory == EXACT or factory in OUTSIDE
+
+
+def store_name(factory: str) -> str | None:
+    """What the store's file or folder is called in an index's folder; None: it has none."""
+    if factory == EXACT:
+        return None
+    return f"windows.{factory if factory in OUTSIDE else 'faiss'}"
+
+
+def _outside(factory: str) -> type[OutsideStore]:
+    module, _, class_name = OUTSIDE[factory].partition(":")
+    return cast("type[OutsideStore]", getattr(import_module(module), class_name))
 
 
 class ExactStore:
@@ -103,13 +155,16 @@ def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:
     Args:
         vectors: shape (all, D); may be mapped from a file.
         rows: those to be stored, rising.
-        factory: FAISS's index factory string; "Flat" is `ExactStore`.
+        factory: FAISS's index factory string, or a name of `OUTSIDE`; "Flat" is `ExactStore`.
 
     Raises:
-        SettingsError: if FAISS does not know the factory string or cannot make such an index.
+        SettingsError: if FAISS does not know the factory string or cannot make such an index, or
+            what an outside store needs is not installed.
     """
     if factory == EXACT:
         return ExactStore(vectors, rows)
+    if factory in OUTSIDE:
+        return _outside(factory).make(vectors, rows)
     import faiss
 
     try:
@@ -163,26 +218,33 @@ def _widen(index: Any) -> None:
 
 
 def write_store(store: Any, path: Path) -> None:
-    """Write an index of FAISS's as a file.
+    """Write an index of FAISS's as a file, or an outside store as a folder.
 
     Raises:
-        RuntimeError: if it cannot be written.
+        OSError, RuntimeError: if it cannot be written.
     """
+    if hasattr(store, "write"):
+        store.write(path)
+        return
     import faiss
 
     faiss.write_index(store, str(path))
 
 
-def read_store(path: Path, *, count: int, dimension: int) -> VectorStore:
-    """An index of FAISS's from a file that may be anybody's.
+def read_store(path: Path, factory: str, *, count: int, dimension: int) -> VectorStore:
+    """A store from a file or folder that may be anybody's.
 
-    It is read and not mapped into memory: of a file that ends too soon FAISS would then read on
-    past the end.
+    An index of FAISS's is read and not mapped into memory: of a file that ends too soon FAISS
+    would then read on past the end.
 
     Raises:
         ValueError: if it does not hold `count` vectors of `dimension`.
         RuntimeError: if FAISS cannot read it.
+        SettingsError: if the library of an outside store is not installed.
+        Exception: if that cannot read it.
     """
+    if factory in OUTSIDE:
+        return _outside(factory).read(path, count=count, dimension=dimension)
     held = read_faiss_index(path)
     if (held.ntotal, held.d) != (count, dimension):
         raise ValueError(f"{path.name} holds {held.ntotal} vectors of {held.d} dimensions")

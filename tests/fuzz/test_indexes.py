@@ -134,6 +134,27 @@ def test_whatever_faiss_is_given(indexes, factory):
     try_one()
 
 
+def test_whatever_lancedb_is_given(indexes):
+    """In this process: its threads do not outlive a fork."""
+    pytest.importorskip("lancedb", reason="LanceDB is not installed: pip install 'ragemo[lancedb]'")
+    build(factory="lancedb").save(indexes / "lancedb")
+    table = indexes / "lancedb" / "windows.lancedb"
+    names = sorted(path.relative_to(indexes / "lancedb") for path in table.rglob("*.*"))
+    files = {name: (indexes / "lancedb" / name) for name in names}
+    sound = {name: path.read_bytes() for name, path in files.items() if path.is_file()}
+
+    @fuzz(12)
+    @given(st.sampled_from(sorted(sound)), st.data())
+    def try_one(name, data):
+        victim = victim_of(indexes, "lancedb")
+        (victim / name).write_bytes(data.draw(damaged_bytes(sound[name])))
+        sign(victim)
+        with only_our_errors():
+            use(victim)
+
+    try_one()
+
+
 # -- attacks that were thought of ------------------------------------------------------------------
 
 

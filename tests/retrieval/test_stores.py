@@ -45,11 +45,11 @@ def test_exact_search_among_some_of_the_rows(rows, k, seed):
 def test_a_file_answers_as_what_was_written(factory, tmp_path):
     made = make_store(VECTORS, np.arange(600), factory)
     write_store(made, tmp_path / "store")
-    read = read_store(tmp_path / "store", count=600, dimension=16)
+    read = read_store(tmp_path / "store", factory, count=600, dimension=16)
     for one, other in zip(made.search(VECTORS[:9], 5), read.search(VECTORS[:9], 5), strict=True):
         assert np.array_equal(one, other)
     with pytest.raises(ValueError, match="holds 600 vectors of 16 dimensions"):
-        read_store(tmp_path / "store", count=599, dimension=16)
+        read_store(tmp_path / "store", factory, count=599, dimension=16)
 
 
 def test_an_index_s_vectors_are_mapped_and_not_copied(tmp_path):
