@@ -18,15 +18,22 @@ finished run is not run again, whatever else the ablation has gained since.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ragemo import __version__
 from ragemo.ablation.design import Cell, Design
 from ragemo.errors import RunFolderError
-from ragemo.files import canonical_json, sha256_bytes, write_json, write_text
+from ragemo.files import (
+    canonical_json,
+    file_in,
+    parse_json,
+    sha256_bytes,
+    write_json,
+    write_text,
+)
 from ragemo.labels import LabelSet
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.voters import weights_hash
@@ -79,11 +86,12 @@ def is_finished(folder: Path, settings: Settings, corpus: Corpus, index: Index |
     Raises:
         RunFolderError: if the folder holds another run than its name says, or a damaged one.
     """
+    own_place(folder.parents[1], f"{folder.parent.name}/{folder.name}")
     if not (folder / "verdicts.jsonl").is_file():
         return False
     run = Run.open(folder)
     told = {
-        "settings": Settings.model_validate(run.manifest["settings"]).model_dump(
+        "settings": _settings_of(run).model_dump(
             mode="json", exclude={"index": True, "llm": set(PACE)}
         ),
         "corpus": run.manifest["corpus"]["sha256"],
@@ -97,11 +105,34 @@ def is_finished(folder: Path, settings: Settings, corpus: Corpus, index: Index |
         "index": index.fingerprint if index else None,
     }
     if told != wanted:
-        raise RunFolderError(
-            f"{folder}: its manifest is of another run than the folder's name says; it was "
-            "changed by hand. Move it away, and the cell is run again"
-        )
+        raise _changed(folder, "its manifest is of another run than the folder's name says")
     return run.manifest["llm"] is None or not any(ballot.failed for ballot in run.ballots())
+
+
+def own_place(out: Path, name: str) -> Path:
+    """A place in the ablation's folder, which may be anybody's, if no link leads out of it.
+
+    Raises:
+        RunFolderError: if one does.
+    """
+    path = out / name
+    if not path.resolve().is_relative_to(out.resolve()):
+        raise RunFolderError(f"{path} leads out of the ablation's folder; remove the link")
+    return path
+
+
+def _settings_of(run: Run) -> Settings:
+    try:
+        return Settings.model_validate(run.manifest["settings"])
+    except ValueError as error:
+        why = " ".join(str(error).split())
+        raise _changed(run.path, f"its manifest has settings that are none ({why})") from None
+
+
+def _changed(folder: Path, what: str) -> RunFolderError:
+    return RunFolderError(
+        f"{folder}: {what}; it was changed by hand. Move it away, and the cell is run again"
+    )
 
 
 def _labels(corpus: Corpus, index: Index | None) -> LabelSet:
@@ -113,9 +144,10 @@ def known_identities(out: Path) -> dict[str, Mapping[str, Any]]:
     """Language models' settings as JSON -> what earlier runs of the ablation found them to be."""
     found = {}
     for file in sorted(out.glob("cells/*/manifest.json")):
-        manifest = Run.open(file.parent).manifest
+        manifest = Run.open(own_place(out, f"cells/{file.parent.name}")).manifest
         if manifest["llm"] is not None:
-            found[canonical_json(_asked(manifest["settings"]))] = manifest["llm"]
+            with suppress(KeyError, TypeError, AttributeError):  # what ragemo did not write is none
+                found[canonical_json(_asked(manifest["settings"]))] = manifest["llm"]
     return found
 
 
@@ -146,7 +178,7 @@ def open_folder(out: Path, *, resume: bool) -> None:
             "it (finished cells are kept), or choose another --out"
         )
     try:
-        data = json.loads(manifest.read_text(encoding="utf-8"))
+        data = parse_json(file_in(out, manifest.name).read_bytes())
         right = (data["kind"], data["format"]) == (KIND, FORMAT)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{manifest}: cannot be read ({error!r})") from None

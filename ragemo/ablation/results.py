@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ragemo.ablation.costs import read_costs
 from ragemo.ablation.design import Axis
+from ragemo.corpus.checked import MOST, require, typed
 from ragemo.errors import RunFolderError
+from ragemo.files import file_in, parse_json
+from ragemo.scoring.metrics import METRICS
 from ragemo.scoring.paired import Difference
 from ragemo.scoring.slices import GroupScore
 
@@ -86,13 +90,42 @@ class CellResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CellResult:
-        """What `to_dict` gave."""
-        read = {
-            "intervals": {n: one and (one[0], one[1]) for n, one in data["intervals"].items()},
-            "differences": {n: Difference(**one) for n, one in data["differences"].items()},
-            "word_error_bands": tuple(map(GroupScore.from_dict, data["word_error_bands"])),
-        }
-        return cls(**{**data, **read})
+        """What `to_dict` gave.
+
+        Raises:
+            ValueError: in words, if it is not.
+        """
+        cell = typed(cls, data)
+        _check_metrics(cell)
+        counts = (cell.n, cell.invalid, cell.errors, cell.calls)
+        tokens = (cell.prompt_tokens, cell.answer_tokens)
+        require("a count", all(0 <= count < MOST for count in (*counts, *tokens)))
+        require("cost", 0 <= (cell.cost or 0) < MOST)
+        require("run", FOLDER.fullmatch(cell.run) is not None)
+        return cell
+
+
+FOLDER = re.compile(r"cells/[0-9a-f]{12}")
+"""Where a cell's run lies, see `ragemo.ablation.folder`."""
+
+
+def _check_metrics(cell: CellResult) -> None:
+    """Whether a cell has all its figures, each in its range, or a reason to have none."""
+    known = set(METRICS)
+    require("metrics", cell.metrics.keys() == cell.intervals.keys())
+    require("metrics", cell.metrics.keys() == (set() if cell.failure else known))
+    require("differences", cell.differences.keys() <= set(COMPARED) & cell.metrics.keys())
+    shares: list[float | None] = [*cell.metrics.values()]
+    for band in cell.word_error_bands:
+        shares += [band.accuracy, band.weighted_f1, band.uar]
+        require("word_error_bands", 0 <= band.n < MOST and 0 <= band.dialogues < MOST)
+    for interval in (cell.intervals, *(band.intervals for band in cell.word_error_bands)):
+        shares += [bound for one in interval.values() for bound in one or ()]
+    require("a share", all(one is None or 0 <= one <= 1 for one in shares))
+    for one in cell.differences.values():
+        bounds = (one.difference, one.low or 0, one.high or 0)
+        require("differences", all(-1 <= bound <= 1 for bound in bounds))
+    require("word_error_rate", 0 <= (cell.word_error_rate or 0) < MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +176,22 @@ class AblationResult:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> AblationResult:
-        """What `to_dict` gave."""
-        read = {
-            "axes": tuple(Axis(one["name"], tuple(one["labels"])) for one in data["axes"]),
-            "cells": tuple(CellResult.from_dict(one) for one in data["cells"]),
-            "notes": tuple(data["notes"]),
-        }
-        return cls(**{**data, **read})
+        """What `to_dict` gave.
+
+        Raises:
+            ValueError: in words, if it is not.
+        """
+        result = typed(cls, {**data, "cells": [CellResult.from_dict(one) for one in data["cells"]]})
+        axes = {axis.name: axis.labels for axis in result.axes}
+        require("axes", len(axes) == len(result.axes))
+        for cell in result.cells:
+            # A cell of the grid has a value of each axis, one of the list has none.
+            require("values", not cell.values or cell.values.keys() == axes.keys())
+            require("values", all(one in axes[name] for name, one in cell.values.items()))
+        require("cells", len({cell.name for cell in result.cells}) == len(result.cells))
+        counts = (result.dialogues, result.bootstrap_samples)
+        require("a count", all(0 <= count < MOST for count in counts))
+        return result
 
     @classmethod
     def open(cls, path: Path | str) -> AblationResult:
@@ -160,9 +202,7 @@ class AblationResult:
         """
         file = Path(path) / "result.json"
         try:
-            result = cls.from_dict(json.loads(file.read_text(encoding="utf-8")))
-            took = json.loads((Path(path) / "costs.json").read_text(encoding="utf-8"))
-            seconds = {run: one.get("seconds_per_utterance") for run, one in took["cells"].items()}
+            result = cls.from_dict(parse_json(file_in(file.parent, file.name).read_bytes()))
         except FileNotFoundError:
             raise RunFolderError(
                 f"{path}: no result of an ablation here; `ragemo ablate FILE --out {path}` makes "
@@ -173,5 +213,7 @@ class AblationResult:
                 f"{file}: not a result that ragemo wrote ({error!r}); run the ablation again with "
                 "--resume"
             ) from None
+        took = read_costs(file.parent)["cells"]
+        seconds = {run: one.get("seconds_per_utterance") for run, one in took.items()}
         cells = tuple(replace(cell, seconds=seconds.get(cell.run)) for cell in result.cells)
         return replace(result, cells=cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,12 +9,14 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from ragemo.ablation.costs import read_costs, write_costs
 from ragemo.ablation.design import Cell, Design
 from ragemo.ablation.folder import (
     ANSWERS,
     cell_folder,
     is_finished,
     open_folder,
+    own_place,
     write_manifest,
 )
 from ragemo.ablation.planning import Forecast, embedded_texts, forecast
@@ -80,7 +81,7 @@ class Sweep:
     @property
     def answers_file(self) -> Path:
         """Where answers are looked up and kept."""
-        return self.answers or self.out / ANSWERS
+        return self.answers or own_place(self.out, ANSWERS)
 
     def forecast(self) -> Forecast:
         """What is still to be done; nothing is sent."""
@@ -196,7 +197,7 @@ def carry_out_sweep(
         KeyboardInterrupt: what was answered is kept.
     """
     out, design = sweep.out, sweep.design
-    costs = _read_costs(out)
+    costs = read_costs(out)
     folders = [sweep.folders[cell.name] for cell in design.cells]
     write_manifest(out, design, folders, sweep.corpus, sweep.index)
     budget = budget or Budget()
@@ -215,7 +216,7 @@ def carry_out_sweep(
         for name in costs["asked"]:
             costs["asked"][name] += getattr(budget.spent, name)
         with suppress(OSError):  # told when the result is written, and hides nothing here
-            _write_costs(out, costs, walls)
+            write_costs(out, costs, walls)
     counted = _count_cells(sweep, samples, seed)
     result = summarise(
         design,
@@ -348,7 +349,7 @@ def _write_result(out: Path, result: AblationResult, costs: dict[str, Any]) -> N
     """
     took = {cell.run: {"seconds_per_utterance": cell.seconds} for cell in result.done}
     try:
-        _write_costs(out, costs, took)
+        write_costs(out, costs, took)
         write_text(out / "table.csv", result_csv(result))
         write_text(out / "table.md", result_markdown(result))
         write_json(out / "result.json", result.to_dict())
@@ -357,33 +358,3 @@ def _write_result(out: Path, result: AblationResult, costs: dict[str, Any]) -> N
             f"{out}: the result could not be written: {error}. Make room and go on with --resume; "
             "all cells are kept"
         ) from None
-
-
-def _read_costs(out: Path) -> dict[str, Any]:
-    """What was asked so far and how long it took.
-
-    Raises:
-        RunFolderError: if it cannot be read.
-    """
-    file = out / "costs.json"
-    asked: dict[str, float] = {"calls": 0, "tokens": 0, "dollars": 0.0}
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            "asked": {name: data["asked"][name] + zero for name, zero in asked.items()},
-            "cells": {run: dict(own) for run, own in data["cells"].items()},
-        }
-    except FileNotFoundError:
-        return {"asked": asked, "cells": {}}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunFolderError(
-            f"{file}: not what ragemo wrote ({error!r}); move it away: what was asked is counted "
-            "anew then, and answers and cells are kept"
-        ) from None
-
-
-def _write_costs(out: Path, costs: dict[str, Any], took: dict[str, dict[str, Any]]) -> None:
-    """Add how long cells took."""
-    for run, own in took.items():
-        costs["cells"].setdefault(run, {}).update(own)
-    write_json(out / "costs.json", costs)

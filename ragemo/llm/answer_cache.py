@@ -15,23 +15,31 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ragemo.corpus.checked import MOST, require, typed
 from ragemo.errors import RunFolderError
-from ragemo.files import canonical_json, sha256_bytes
+from ragemo.files import canonical_json, parse_json, sha256_bytes
 from ragemo.labels import LabelSet
+from ragemo.llm.ballots import check_ballot, read_ballot
 from ragemo.llm.protocol import LanguageModel
 from ragemo.models import cache_folder
-from ragemo.types import Ballot, Prompt, Usage
+from ragemo.types import Ballot, Prompt
 
 APPLICATION = int.from_bytes(b"rgmo", "big")
 """Stands in the file's header and tells it from other programs' files."""
 
 LAYOUT = 2
 """Version of the table, of the keys, and of how answers are read."""
+
+TABLE = (
+    "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, "
+    "answered INTEGER NOT NULL, ballot TEXT NOT NULL) WITHOUT ROWID"
+)
+"""All that the file holds; SQLite keeps it in these words."""
 
 WAIT = 60.0
 """Seconds to wait for another process that is writing."""
@@ -80,13 +88,24 @@ class AnswerCache:
         except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from None
 
-    def read(self, keys: Collection[str]) -> dict[str, Ballot]:
-        """The answers that are there."""
+    def read(self, keys: Collection[str], labels: LabelSet) -> dict[str, Ballot]:
+        """The answers that are there.
+
+        Args:
+            keys: see `answer_key`.
+            labels: what they are about.
+
+        Raises:
+            RunFolderError: if the file cannot be read, or holds what is no answer on these labels.
+        """
         rows = self._rows(
             "SELECT key, ballot FROM answers WHERE key IN (SELECT value FROM json_each(?))",
             json.dumps(list(keys)),
         )
-        return {key: self._ballot(text) for key, text in rows}
+        try:
+            return {key: _answer(text, labels) for key, text in rows}
+        except NO_ANSWER as error:
+            raise self._unusable(error) from None
 
     def has(self, keys: Collection[str]) -> set[str]:
         """Which of the keys have an answer."""
@@ -102,6 +121,8 @@ class AnswerCache:
             "SELECT avg(json_extract(ballot, '$.usage.seconds')) FROM answers WHERE model = ?",
             model,
         )
+        if mean is not None and not 0 <= mean < MOST:
+            raise self._unusable(ValueError(f"answers that took {mean} s"))
         return None if mean is None else float(mean)
 
     def write(self, answers: Mapping[str, Ballot]) -> None:
@@ -123,13 +144,25 @@ class AnswerCache:
             "SELECT model, count(*), min(answered), max(answered), "
             "total(json_extract(ballot, '$.usage.cost')) FROM answers GROUP BY model ORDER BY model"
         )
-        return [KeptAnswers(*row) for row in rows]
+        names = [field.name for field in fields(KeptAnswers)]
+        try:
+            found = [typed(KeptAnswers, dict(zip(names, row, strict=True))) for row in rows]
+            for one in found:
+                _when(one.oldest), _when(one.newest)
+        except NO_ANSWER as error:
+            raise self._unusable(error) from None
+        return found
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Each answer as plain data: `answered` (ISO 8601, UTC) and the fields of its ballot."""
         for answered, text in self._rows("SELECT answered, ballot FROM answers ORDER BY key"):
-            when = datetime.fromtimestamp(answered, UTC).isoformat()
-            yield {"answered": when, **json.loads(text)}
+            try:
+                record = parse_json(text.encode())
+                read_ballot(record)
+                record = {"answered": _when(answered).isoformat(), **record}
+            except NO_ANSWER as error:
+                raise self._unusable(error) from None
+            yield record
 
     def prune(
         self,
@@ -183,19 +216,21 @@ class AnswerCache:
             self.path, timeout=WAIT, isolation_level=None, check_same_thread=False
         )
         try:
+            # The file may be anybody's: https://sqlite.org/security.html.
+            base.execute("PRAGMA trusted_schema=OFF")
+            base.execute("PRAGMA cell_size_check=ON")
             with _transaction(base):  # two processes may be the first ones
                 [(application,)] = base.execute("PRAGMA application_id")
                 [(layout,)] = base.execute("PRAGMA user_version")
-                [(tables,)] = base.execute("SELECT count(*) FROM sqlite_master")
-                if not tables:
-                    base.execute(
-                        "CREATE TABLE answers (key TEXT PRIMARY KEY, model TEXT NOT NULL, "
-                        "answered INTEGER NOT NULL, ballot TEXT NOT NULL) WITHOUT ROWID"
-                    )
+                held = [text for (text,) in base.execute("SELECT sql FROM sqlite_master")]
+                if not held:
+                    base.execute(TABLE)
                     base.execute(f"PRAGMA application_id = {APPLICATION}")
                     base.execute(f"PRAGMA user_version = {LAYOUT}")
                 elif (application, layout) != (APPLICATION, LAYOUT):
                     raise self._foreign(layout if application == APPLICATION else None)
+                elif held != [TABLE]:  # triggers would run, and views answer
+                    raise self._foreign(None)
             base.execute("PRAGMA journal_mode=WAL")
             base.execute("PRAGMA synchronous=FULL")
         except BaseException:
@@ -208,16 +243,6 @@ class AnswerCache:
             with self._reading:
                 return self._reader.execute(query, values).fetchall()
         except sqlite3.Error as error:
-            raise self._unusable(error) from None
-
-    def _ballot(self, text: str) -> Ballot:
-        try:
-            record = json.loads(text)
-            for name in ("distribution", "log_likelihoods"):
-                if record[name] is not None:
-                    record[name] = tuple(record[name])
-            return Ballot(**{**record, "usage": Usage(**record["usage"])})
-        except (ValueError, TypeError, KeyError) as error:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> RunFolderError:
@@ -237,6 +262,20 @@ class AnswerCache:
             f"{self.path}: answers in layout {layout}, this ragemo reads {LAYOUT}; it is left as "
             "it is. Move it away, or name another file with --cache or RAGEMO_ANSWERS"
         )
+
+
+NO_ANSWER = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, OSError)
+"""What comes of a row that ragemo did not write; OSError of a time that is none."""
+
+
+def _answer(text: str, labels: LabelSet) -> Ballot:
+    ballot = check_ballot(read_ballot(parse_json(text.encode())), labels)
+    require("error", ballot.error is None)
+    return ballot
+
+
+def _when(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @contextmanager

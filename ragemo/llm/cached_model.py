@@ -47,7 +47,7 @@ class CachedModel(WrappedModel):
             await same[0].wait()  # another utterance asks the very same
         known = {
             key: replace(ballot, from_cache=True)
-            for key, ballot in self._cache.read(keys.values()).items()
+            for key, ballot in self._cache.read(keys.values(), labels).items()
         }
         missing = [sample for sample in samples if keys[sample] not in known]
         if self.exact:
@@ -55,7 +55,12 @@ class CachedModel(WrappedModel):
         if missing:
             known |= await self._ask(prompt, labels, {sample: keys[sample] for sample in missing})
         return [
-            replace(known[keys[sample]], utterance_id=prompt.utterance_id, sample=sample)
+            replace(
+                known[keys[sample]],
+                utterance_id=prompt.utterance_id,
+                voter=self.name,
+                sample=sample,
+            )
             for sample in samples
         ]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
 
+from ragemo.ablation.costs import read_costs
+from ragemo.ablation.folder import own_place
 from ragemo.ablation.results import NOT_RUN, AblationResult, CellResult
 from ragemo.errors import RunFolderError
+from ragemo.files import file_in, parse_json
 from ragemo.report.figures import settings_data
 from ragemo.report.folders import short_names, with_short_names
 from ragemo.report.page import ABLATION, render
@@ -46,18 +48,17 @@ def ablation_data(folder: Path) -> dict[str, Any]:
     """
     result = AblationResult.open(folder)
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        costs = json.loads((folder / "costs.json").read_text(encoding="utf-8"))
-        known = {name: costs["asked"][name] for name in ("calls", "tokens", "dollars")}
-        # Cells that left the design are in the costs still; a cell that never ran is not.
-        runs = dict.fromkeys(cell.run for cell in result.cells)
-        walls = [costs["cells"][run].get("wall") for run in runs if run in costs["cells"]]
-        version, digest = manifest["ragemo"], manifest["corpus"]["sha256"]
+        manifest = parse_json(file_in(folder, MANIFEST).read_bytes())
+        version, digest = str(manifest["ragemo"]), str(manifest["corpus"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunFolderError(
-            f"{folder}: {MANIFEST} or costs.json is not what ragemo wrote ({error!r}); run the "
-            "ablation again with --resume"
+            f"{folder}: {MANIFEST} is not what ragemo wrote ({error!r}); run the ablation again "
+            "with --resume"
         ) from None
+    costs = read_costs(folder)
+    # Cells that left the design are in the costs still; a cell that never ran is not.
+    runs = dict.fromkeys(cell.run for cell in result.cells)
+    walls = [costs["cells"][run].get("wall") for run in runs if run in costs["cells"]]
     common = _common(folder, result)
     data = {
         "name": result.name,
@@ -71,7 +72,7 @@ def ablation_data(folder: Path) -> dict[str, Any]:
         "notes": list(result.notes),
         "axes": [{"name": axis.name, "labels": list(axis.labels)} for axis in result.axes],
         "cells": [_cell_data(cell) for cell in result.cells],
-        "asked": known,
+        "asked": costs["asked"],
         "seconds": None if None in walls else sum(walls),
         "common": common,
         "command": _command(result, folder.resolve().name),
@@ -107,7 +108,7 @@ def _common(folder: Path, result: AblationResult) -> list[dict[str, Any]]:
         if found and varied <= found.keys() | cell.settings.keys():
             continue  # nothing new
         try:
-            settings = settings_data(Run.open(folder / cell.run))
+            settings = settings_data(Run.open(own_place(folder, cell.run)))
         except RunFolderError:
             continue  # a cell's folder may have been moved away; the figures are in the result
         for one in settings:

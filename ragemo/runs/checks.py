@@ -6,20 +6,16 @@ that whoever reads a run need not look again. All raise ValueError with one line
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pydantic
 
 from ragemo.corpus.checked import MOST, checked, require
 from ragemo.labels import LabelSet
-from ragemo.types import Ballot, Demonstration, Verdict
+from ragemo.llm.ballots import require_shares
+from ragemo.types import Demonstration, Verdict
 from ragemo.voting.panel import Panel
-
-PURPOSES = ("verdict", "check", "contentless")
-
-ROUNDING = 1e-3
-"""How far the shares of a distribution may be from a sum of 1."""
 
 
 class _Part(pydantic.BaseModel):
@@ -94,22 +90,9 @@ def check_part(data: Mapping[str, Any], labels: LabelSet) -> None:
             raise ValueError("the panel is not for the run's labels")
 
 
-def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:
-    """A ballot on the labels."""
-    usage = ballot.usage
-    _require_shares(ballot.distribution, labels)
-    require("purpose", ballot.purpose in PURPOSES)
-    scores = ballot.log_likelihoods
-    require("log_likelihoods", scores is None or len(scores) == len(labels))
-    counts = (ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens)
-    require("a count", all(0 <= count < MOST for count in counts))
-    require("usage", 0 <= usage.seconds < MOST and 0 <= (usage.cost or 0) < MOST)
-    return ballot
-
-
 def check_verdict(verdict: Verdict, labels: LabelSet) -> Verdict:
     """A verdict of one of the labels, or of none."""
-    _require_shares(verdict.distribution, labels)
+    require_shares(verdict.distribution, labels)
     require("label", verdict.label is None or verdict.label in labels.names)
     require("label_set", set(verdict.label_set) <= set(labels.names))
     require("confidence", 0 <= verdict.confidence <= 1 and 0 <= verdict.agreement <= 1)
@@ -122,9 +105,3 @@ def check_demonstration(found: Demonstration, labels: LabelSet) -> Demonstration
     require("similarity", abs(found.similarity) < 2)
     require("label", found.label in labels.names)
     return found
-
-
-def _require_shares(shares: Sequence[float] | None, labels: LabelSet) -> None:
-    if shares is not None:
-        fits = len(shares) == len(labels) and min(shares) >= 0 and abs(sum(shares) - 1) < ROUNDING
-        require("distribution", fits)

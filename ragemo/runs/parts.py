@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
+from operator import index
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from ragemo.errors import RunFolderError
-from ragemo.files import whole_file, whole_folder, write_json, write_text
+from ragemo.files import file_in, parse_json, whole_file, whole_folder, write_json, write_text
 from ragemo.runs.records import line
 
 FILES = ("utterances.jsonl", "ballots.jsonl", "verdicts.jsonl", "examples.jsonl")
@@ -61,8 +62,11 @@ def write_part(run: Path, number: int, part: Part) -> None:
     Raises:
         RunFolderError: if it cannot be written.
     """
+    path = part_folder(run, number)
     try:
-        with whole_folder(part_folder(run, number)) as folder:
+        if not path.resolve().is_relative_to(run.resolve()):
+            raise OSError(f"{path} leads out of its folder; remove the link")
+        with whole_folder(path) as folder:
             for name in FILES:
                 write_text(folder / name, part.lines[name])
             header, *rows = part.review.splitlines(keepends=True)
@@ -118,35 +122,44 @@ class JoinedParts:
 
     def _all(self, name: str) -> Iterator[bytes]:
         for folder in self._folders:
-            with (folder / name).open("rb") as file:
-                yield from file
+            yield from _lines(folder / name)
 
     def _rows(self, name: str) -> Iterator[bytes]:
         for number, folder in enumerate(self._folders):
-            with (folder / name).open("rb") as file:
-                header = next(file)
-                if number == 0:
-                    yield header
-                yield from file
+            lines = _lines(folder / name)
+            header = next(lines, None)
+            if header is None:
+                raise _damaged(folder / name, "it has no header")
+            if number == 0:
+                yield header
+            yield from lines
 
     def _examples(self) -> Iterator[bytes]:
         """Each once, where it comes first; there are no more than the index has."""
         seen: set[str] = set()
-        for text in self._all("examples.jsonl"):
-            name = json.loads(text)["turns"][-1]["utterance_id"]
-            if name not in seen:
-                seen.add(name)
-                yield text
+        for folder in self._folders:
+            file = folder / "examples.jsonl"
+            for text in _lines(file):
+                try:
+                    name = str(parse_json(text)["turns"][-1]["utterance_id"])
+                except UNREADABLE as error:
+                    raise _damaged(file, error) from None
+                if name not in seen:
+                    seen.add(name)
+                    yield text
 
     def _verdicts(self) -> Iterator[bytes]:
         """With the places of their panels among all."""
         places = {json.dumps(panel["left_out"]): row for row, panel in enumerate(self.panels)}
         for folder, panels in zip(self._folders, self._panels, strict=True):
             own = [places[json.dumps(panel["left_out"])] for panel in panels]
-            with (folder / "verdicts.jsonl").open("rb") as file:
-                for text in file:
-                    record = json.loads(text)
+            file = folder / "verdicts.jsonl"
+            for text in _lines(file):
+                try:
+                    record = parse_json(text)
                     yield line({**record, "part": own[record["part"]]}).encode()
+                except UNREADABLE as error:
+                    raise _damaged(file, error) from None
 
     def _review(self) -> Iterator[bytes]:
         """Most doubtful first; equals in the corpus's order."""
@@ -165,18 +178,46 @@ class JoinedParts:
     def _read_panels(folder: Path) -> list[Mapping[str, Any]]:
         file = folder / "panel.json"
         try:
-            return list(json.loads(file.read_text(encoding="utf-8"))["parts"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(
-                f"{file}: cannot be read ({error}); remove the folder {folder} and go on with "
-                "--resume: this part is made again"
-            ) from None
+            panels = parse_json(_safe(file).read_bytes())["parts"]
+            return [{**panel, "left_out": [*map(index, panel["left_out"])]} for panel in panels]
+        except (OSError, *UNREADABLE) as error:
+            raise _damaged(file, error) from None
+
+
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
+"""What comes of data that ragemo did not write."""
+
+
+def _safe(file: Path) -> Path:
+    """A part's file, if neither it nor its folder, which may be anybody's, leads out of the run's.
+
+    Raises:
+        OSError: if it does, or there is none.
+    """
+    run = file.parents[2]
+    return file_in(run, str(file.relative_to(run)))
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    """The lines of a part's file; it was written whole, so none is torn."""
+    with _safe(file).open("rb") as lines:
+        for text in lines:
+            if not text.endswith(b"\n"):
+                raise _damaged(file, "its last line is torn")
+            yield text
+
+
+def _damaged(file: Path, why: object) -> RunFolderError:
+    return RunFolderError(
+        f"{file}: not what ragemo wrote ({why}); remove the folder {file.parent} and go on with "
+        "--resume: this part is made again"
+    )
 
 
 def _placed(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as rows:
-        next(rows)
-        yield from rows
+    rows = _lines(file)
+    next(rows, None)
+    yield from rows
 
 
 def _place(text: bytes) -> bytes:

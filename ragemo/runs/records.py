@@ -132,11 +132,6 @@ def read_prompt(record: dict[str, Any]) -> AskedPrompt:
     return typed(AskedPrompt, {**who, "prompt": typed(Prompt, record)})
 
 
-def read_ballot(record: dict[str, Any]) -> Ballot:
-    """A line of ballots.jsonl."""
-    return typed(Ballot, {**record, "usage": typed(Usage, record["usage"])})
-
-
 def verdict_line(verdict: Verdict, part: int, demonstrations: Sequence[Demonstration]) -> str:
     """A line of verdicts.jsonl; what the demonstrations say stands in examples.jsonl."""
     found = [

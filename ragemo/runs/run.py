@@ -33,7 +33,8 @@ from typing import Any
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
-from ragemo.runs.checks import check_ballot, check_manifest, check_part, check_verdict
+from ragemo.llm.ballots import check_ballot, read_ballot
+from ragemo.runs.checks import check_manifest, check_part, check_verdict
 from ragemo.runs.manifest import check_same
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
@@ -43,7 +44,6 @@ from ragemo.runs.records import (
     each_line,
     example_lines,
     prompt_line,
-    read_ballot,
     read_found,
     read_prompt,
     read_utterance,
@@ -172,8 +172,11 @@ class Run:
             self._file = None
 
     def _lock(self) -> None:
+        file = self.path / "ballots.jsonl"
+        if os.path.lexists(file):
+            file_in(self.path, file.name)  # the folder may be anybody's: no link is written through
         # Unbuffered: nothing of an answer that could not be written is left to be written later.
-        self._file = (self.path / "ballots.jsonl").open("ab", buffering=0)
+        self._file = file.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -385,7 +385,7 @@ def test_mistakes_are_told(folder, run, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken, ignore=shutil.ignore_patterns("cells"))
     (broken / "ablation.json").write_text("{}")
-    with pytest.raises(RunFolderError, match=r"broken: ablation\.json or costs\.json is not"):
+    with pytest.raises(RunFolderError, match=r"broken: ablation\.json is not"):
         ablation_report(broken)
     (broken / "result.json").unlink()
     with pytest.raises(RunFolderError, match="no result of an ablation here"):

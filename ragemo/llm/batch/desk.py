@@ -150,13 +150,14 @@ class Desk:
         if self._cache is None:
             return {}
         keys = [self._full[step.keys[sample]] for step in steps for sample in step.samples]
-        known = self._cache.read(keys)
+        known = self._cache.read(keys, self._labels)
         return {key[:DIGITS]: replace(one, from_cache=True) for key, one in known.items()}
 
     def _ballot(self, step: Step, sample: int, found: Found) -> Ballot:
         key, target = step.keys[sample], step.prompt.utterance_id
         if key in found.ballots:
-            return replace(found.ballots[key], utterance_id=target, sample=sample)
+            known = found.ballots[key]
+            return replace(known, utterance_id=target, voter=step.model.name, sample=sample)
         error = found.failed.get(key) or (
             f"submitted {found.tries[key]} times without an answer: {found.reasons.get(key, '')}"
         )

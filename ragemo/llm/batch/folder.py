@@ -11,23 +11,21 @@ be done before it is done: whoever goes on knows what may have happened and look
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from ragemo.corpus.checked import typed
 from ragemo.errors import RunFolderError
-from ragemo.files import sha256_bytes, write_bytes, write_json
+from ragemo.files import file_in, parse_json, sha256_bytes, write_bytes, write_json
 from ragemo.llm.batch.lines import Outcome, read_outcome
 
 Stage = Literal[
     "written", "uploading", "uploaded", "creating", "created", "fetched", "heard", "refused"
 ]
-
-STAGES: tuple[Stage, ...] = get_args(Stage)
 
 MOST_REQUESTS = 50_000
 """In a file: the limit of OpenAI's Batch API."""
@@ -129,7 +127,7 @@ class BatchFolder:
         """
         path = self.file("requests", shipment)
         try:
-            data = path.read_bytes()
+            data = self._safe(path).read_bytes()
         except OSError as error:
             raise self._unusable(error) from None
         if sha256_bytes(data) != shipment.sha256:
@@ -140,7 +138,11 @@ class BatchFolder:
         """What the requests of a file are called."""
         if shipment.number not in self._names:
             lines = self.requests(shipment).splitlines()
-            self._names[shipment.number] = frozenset(json.loads(one)["custom_id"] for one in lines)
+            try:
+                names = frozenset(str(parse_json(one)["custom_id"]) for one in lines)
+            except (ValueError, TypeError, KeyError) as error:
+                raise self._unusable(error) from None
+            self._names[shipment.number] = names
         return self._names[shipment.number]
 
     def outcomes(self, shipment: Shipment) -> Iterator[Outcome | None]:
@@ -150,7 +152,7 @@ class BatchFolder:
             if not path.is_file():
                 continue
             try:
-                with path.open("rb") as file:
+                with self._safe(path).open("rb") as file:
                     for line in file:
                         if line.strip():
                             yield read_outcome(line)
@@ -180,17 +182,21 @@ class BatchFolder:
 
     def _read(self) -> tuple[str, list[Shipment]]:
         try:
-            record = json.loads(self._state.read_text(encoding="utf-8"))
-            shipments = [Shipment(**one) for one in record["files"]]
-            if not all(one.stage in STAGES for one in shipments):
-                raise ValueError("a stage that is none")
+            record = parse_json(self._safe(self._state).read_bytes())
+            shipments = [typed(Shipment, one) for one in record["files"]]
             if [one.number for one in shipments] != list(range(1, len(shipments) + 1)):
                 raise ValueError("files are not numbered from 1")
             return str(record["run"]), shipments
         except FileNotFoundError:
             return uuid.uuid4().hex, []
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._unusable(error) from None
+
+    def _safe(self, path: Path) -> Path:
+        """One of the files, if neither it nor the folder, which may be anybody's, leads out of the
+        run's.
+        """
+        return file_in(self.path.parent, f"{self.path.name}/{path.name}")
 
     def _save(self) -> None:
         record = {"run": self.run_id, "files": [asdict(one) for one in self.shipments]}

@@ -1,0 +1,43 @@
+"""A ballot that was kept in a file, which may be anybody's: whether it is one, on these labels.
+
+All raise ValueError, TypeError or KeyError with one line of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ragemo.corpus.checked import MOST, require, typed
+from ragemo.labels import LabelSet
+from ragemo.types import Ballot, Usage
+
+PURPOSES = ("verdict", "check", "contentless")
+
+ROUNDING = 1e-3
+"""How far the shares of a distribution may be from a sum of 1."""
+
+
+def read_ballot(record: Mapping[str, Any]) -> Ballot:
+    """A ballot of its plain data."""
+    return typed(Ballot, {**record, "usage": typed(Usage, record["usage"])})
+
+
+def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:
+    """A ballot on the labels."""
+    usage = ballot.usage
+    require_shares(ballot.distribution, labels)
+    require("purpose", ballot.purpose in PURPOSES)
+    scores = ballot.log_likelihoods
+    require("log_likelihoods", scores is None or len(scores) == len(labels))
+    counts = (ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens)
+    require("a count", all(0 <= count < MOST for count in counts))
+    require("usage", 0 <= usage.seconds < MOST and 0 <= (usage.cost or 0) < MOST)
+    return ballot
+
+
+def require_shares(shares: Sequence[float] | None, labels: LabelSet) -> None:
+    """Refuse what is no distribution over the labels; None is none at all."""
+    if shares is not None:
+        fits = len(shares) == len(labels) and min(shares) >= 0 and abs(sum(shares) - 1) < ROUNDING
+        require("distribution", fits)
