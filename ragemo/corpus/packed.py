@@ -28,17 +28,53 @@ PREFIX = "hypothesis:"
 ROWS = 4_096
 """Rows of a table that are held at once."""
 
+MOST_WHOLE = 1 << 30
+"""Bytes of a file that is read whole, unpacked: a few packed ones can stand for more than any memory
+holds."""
+
+MOST_LINE = 1 << 26
+"""Bytes of one of its lines where it is read as a stream."""
+
+PIECE = 1 << 20
+"""Bytes that are unpacked at once."""
+
 
 def unpacked(data: bytes, path: Path) -> bytes:
     """The bytes that a file's bytes stand for; themselves for an ordinary file.
 
     Raises:
-        DataError: if it is not what its name says, or a library for it is missing.
+        DataError: if it is not what its name says or too large, or a library for it is missing.
     """
     if not is_packed(path):
         return data
+    found = bytearray()
     with open_packed(path, io.BytesIO(data)) as lines:
-        return lines.read()
+        while piece := lines.read(PIECE):
+            found += piece
+            if len(found) > MOST_WHOLE:
+                raise DataError(
+                    f"it holds more than {MOST_WHOLE >> 20:,} MiB unpacked, too much to be read "
+                    "whole; if that is meant, split it, or label it as a stream (JSON lines or "
+                    "Parquet, `ragemo predict --stream`)",
+                    path=path,
+                )
+    return bytes(found)
+
+
+def some_lines(file: BinaryIO, path: Path) -> list[bytes]:
+    """The next lines of a file, about `PIECE` bytes of them; none at its end.
+
+    Raises:
+        DataError: if one is longer than `MOST_LINE`.
+    """
+    found: list[bytes] = []
+    size = 0
+    while size < PIECE and (line := file.readline(MOST_LINE)):
+        found.append(line)
+        size += len(line)
+        if len(line) == MOST_LINE:
+            raise DataError(f"a line of more than {MOST_LINE >> 20} MiB", path=path)
+    return found
 
 
 def packed(text: str, path: Path) -> bytes:
@@ -137,12 +173,26 @@ def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
     """
     parquet = _pyarrow("pyarrow.parquet", path)
     try:
-        table = parquet.ParquetFile(file)
+        columns = parquet.ParquetFile(file).schema
+        texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
+        # A text that thousands of rows share is there once, and copied row by row.
+        table = parquet.ParquetFile(file, read_dictionary=texts)
         for batch in table.iter_batches(batch_size=ROWS):
-            for row in batch.to_pylist():
-                yield _values(row)
+            for cells in zip(*map(_cells, batch.columns), strict=True):
+                yield _values(dict(zip(batch.schema.names, cells, strict=True)))
     except (OSError, ValueError, MemoryError, NotImplementedError) as error:  # pyarrow's own too
         raise _damaged(path, error) from None
+
+
+def _cells(column: Any) -> Iterator[Any]:
+    """A column's values one by one."""
+    if column.type.num_fields:  # texts in it may be shared, so row by row
+        return (cell.as_py() for cell in column)
+    if not hasattr(column, "dictionary"):
+        return iter(column.to_pylist())
+    places = column.indices.unique()
+    texts = dict(zip(places.to_pylist(), column.dictionary.take(places).to_pylist(), strict=True))
+    return (texts[place] for place in column.indices.to_pylist())
 
 
 def _values(row: dict[str, Any]) -> dict[str, Any]:

@@ -14,15 +14,12 @@ from functools import cached_property
 from pathlib import Path
 
 from ragemo.corpus.formats import Record, Source, plain
-from ragemo.corpus.packed import is_packed, is_table, open_packed, table_rows
+from ragemo.corpus.packed import is_packed, is_table, open_packed, some_lines, table_rows
 from ragemo.corpus.read import gathered, settled, text_of
 from ragemo.errors import DataError
 from ragemo.files import sha256_file
 from ragemo.labels import LabelSet
 from ragemo.types import Corpus, Utterance
-
-PIECE = 1 << 20
-"""Bytes of lines that are read at once."""
 
 SUFFIXES = frozenset({".jsonl", ".ndjson"})
 
@@ -103,7 +100,7 @@ class CorpusStream:
                     return
                 with open_packed(self.path, file) as lines:
                     first = 1
-                    while some := lines.readlines(PIECE):
+                    while some := some_lines(lines, self.path):
                         source = self._source(b"".join(some), first)
                         yield source, source.json_lines()
                         first += len(some)

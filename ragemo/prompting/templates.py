@@ -151,6 +151,10 @@ def load_template(name: str) -> Template:
     return _made(name, text)
 
 
+TOO_MUCH = (RecursionError, SyntaxError, MemoryError, ValueError, OverflowError)
+"""What comes of blocks nested too deeply, or a number of thousands of digits."""
+
+
 @lru_cache(maxsize=64)  # the runs of a sweep mostly share theirs
 def _made(name: str, text: str) -> Template:
     """A template of its text."""
@@ -164,12 +168,18 @@ def _made(name: str, text: str) -> Template:
         compiled = environment.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(f"template {name}, line {error.lineno}: {error.message}") from None
-    refuse_unknown_names(tree, name)
+    except TOO_MUCH as error:
+        raise PromptError(f"template {name}: it cannot be compiled ({error})") from None
+    try:
+        refuse_unknown_names(tree, name)
+        form, uses = form_of(tree, name), uses_of(tree)
+    except RecursionError:
+        raise PromptError(f"template {name}: blocks nested too deeply") from None
     template = Template(
         name=name,
         sha256=sha256_bytes(text.encode()),
-        form=form_of(tree, name),
-        uses=uses_of(tree),
+        form=form,
+        uses=uses,
         render_blocks=compiled.render,
     )
     try_out(template.render, name)

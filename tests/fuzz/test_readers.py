@@ -19,7 +19,7 @@ from ragemo.corpus import FORMATS, check_corpus, read_corpus
 from ragemo.corpus.convert import convert_corpus
 from ragemo.corpus.mapping import load_mapping
 from ragemo.corpus.transcripts import choose_transcripts
-from ragemo.errors import RagemoError
+from ragemo.errors import PromptError, RagemoError
 from ragemo.labels import load_labels
 from ragemo.llm.prices import read_prices
 from ragemo.prompting.templates import load_template
@@ -173,6 +173,23 @@ def test_templates(place, data):
     path = place / "own.jinja"
     path.write_bytes(data.draw(damaged_bytes(sound)))
     with only_our_errors():
+        load_template(str(path))
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        '{% call message("user") %}' * 500 + "x" + "{% endcall %}" * 500,
+        "{% for a in shots %}" * 30 + "x" + "{% endfor %}" * 30,
+        "{{ " + "(" * 900 + "1" + ")" * 900 + " }}",
+        "{{ " + "9" * 5000 + " }}",
+        "{{ " + " ~ ".join("x" * 2000) + " }}",
+    ],
+)
+def test_templates_that_no_compiler_takes(place, inside):
+    path = place / "own.jinja"
+    path.write_text(inside)
+    with only_our_errors(), pytest.raises(PromptError, match="own.jinja"):
         load_template(str(path))
 
 
