@@ -29,8 +29,8 @@ ROWS = 4_096
 """Rows of a table that are held at once."""
 
 MOST_WHOLE = 1 << 30
-"""Bytes of a file that is read whole, unpacked: a few packed ones can stand for more than any memory
-holds."""
+"""Bytes of a file that is read whole, unpacked: a few packed ones can stand for more than any
+memory holds."""
 
 MOST_LINE = 1 << 26
 """Bytes of one of its lines where it is read as a stream."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -112,6 +111,10 @@ def _own_prices() -> dict[str, Price]:
     return read_prices(text, f"RAGEMO_PRICES: {path}")
 
 
+MOST = 1e9
+"""USD per million tokens; no price is higher."""
+
+
 def read_prices(text: str, source: str) -> dict[str, Price]:
     """A table of prices from YAML: model -> {prompt, answer} and, optional, {cached, batch, as_of}.
 
@@ -141,7 +144,7 @@ def _read_price(entry: Any, place: str) -> Price:
     for field in ("prompt", "cached", "answer", "batch"):
         rate = rates[field]
         number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        if not number or not math.isfinite(rate) or rate < 0:
+        if not number or not 0 <= rate <= MOST:  # of NaN neither is true
             raise SettingsError(
                 f"{place}: {field} is {rate!r}, expected USD per million tokens, 0 or more"
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -62,11 +61,8 @@ def test_own_format_and_plain_hold_everything(tmp_path, name):
         assert again.format == format_name
 
 
-def test_meld_train_has_a_gap_and_is_read_at_once():
-    path = corpus_file("meld/train_sent_emo.csv")
-    started = time.process_time()
-    corpus = read_corpus(path)
-    assert time.process_time() - started < 1.0
+def test_meld_train_has_a_gap():
+    corpus = read_corpus(corpus_file("meld/train_sent_emo.csv"))
     assert "dia60" not in {dialogue.id for dialogue in corpus.dialogues}
     gaps = sum(
         [u.turn for u in dialogue.utterances] != list(range(len(dialogue.utterances)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -120,12 +118,6 @@ def test_the_order_of_the_dialogues_does_not_matter(order):
     queries = [(f"q{name}", text) for name, text in INDEX]
     straight = sorted(shuffled, key=lambda pair: int(pair[0][2:]))
     assert twin_dialogues(shuffled, queries) == twin_dialogues(straight, queries)
-
-
-def test_time_grows_with_the_words():
-    started = time.process_time()
-    twin_dialogues(invented(2, 1200), invented(3, 140))
-    assert time.process_time() - started < 3
 
 
 # -- scripts without blanks --------------------------------------------------------------------

@@ -154,5 +154,5 @@ def test_settings_that_are_none_are_told(ablations):
     data = json.loads(file.read_text())
     data["settings"]["retrieval"]["k"] = "many"
     file.write_text(json.dumps(data))
-    with pytest.raises(RunFolderError, match="settings that are none .* changed by hand"):
+    with pytest.raises(RunFolderError, match=r"settings that are none .* changed by hand"):
         go_on(victim)

@@ -90,7 +90,7 @@ def test_a_part_without_a_file_or_with_half_a_line_is_named(runs):
             join(victim)
         file.write_bytes(data[:-3] or b"")
         if data:
-            with pytest.raises(RunFolderError, match="000001.* this part is made again"):
+            with pytest.raises(RunFolderError, match=r"000001.* this part is made again"):
                 join(victim)
 
 

