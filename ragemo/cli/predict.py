@@ -26,6 +26,7 @@ from ragemo.cli.options import (
     Model,
     Pool,
     Quiet,
+    ShardChoice,
     Strategy,
     TemplateChoice,
     TranscriptChoice,
@@ -97,6 +98,7 @@ def predict(
             "a language model)."
         ),
     ] = None,
+    shard: ShardChoice = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     batch: Batch = False,
     batch_files: BatchFiles = False,
@@ -111,14 +113,15 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached, 5 answers by file are still to come."""
+    from ragemo.cli.blocks import predict_blocks, read_shard
     from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
+    from ragemo.corpus.stream import WholeCorpus
     from ragemo.llm import load_llm, load_others
     from ragemo.llm.budget import read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
-    from ragemo.pipeline.streaming import predict_stream
     from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import Run, check_new_run
 
@@ -154,25 +157,15 @@ def predict(
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
-    if not (dry_run or resume):
+    share = read_shard(shard, settings, index or paths.get("index"), ballots or dry_run)
+    if not (dry_run or resume or share):
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
     flow = None if ballots else open_stream(source, settings, found, stream)
-    if flow is not None and found and embedder and not dry_run:
-        with resumable(target):
-            run = predict_stream(
-                flow,
-                settings,
-                target,
-                index=found,
-                embedder=embedder,
-                resume=resume,
-                progress=progress,
-            )
-        for line in run.manifest["notes"]:
-            note(line)
-        tell_outcome(run)
+    if found and embedder and (share or flow) and not dry_run:
+        blocks = flow or WholeCorpus(open_corpus(source, settings, found))
+        predict_blocks(blocks, settings, target, share, found, embedder, resume, progress)
         return
     corpus = open_corpus(source, settings, found)
     asks = settings.llm.model != "none"
