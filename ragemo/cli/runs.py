@@ -26,6 +26,6 @@ def merge(
     """Make a run of all its shards, after a proof that nothing is missing or there twice; it is
     the run that one `ragemo predict` would have made, byte for byte."""
     from ragemo.cli.outcome import tell_outcome
-    from ragemo.runs.shards import merge_shards
+    from ragemo.runs.merging import merge_shards
 
     tell_outcome(merge_shards(shards, out))

@@ -3,7 +3,7 @@
     Blockwise -> outline (the same in every shard) -> the shard's own blocks -> parts of the run
 
 No shard knows of another one. Each reads the corpus through to learn what of the whole counts for
-its blocks, and `ragemo.runs.shards.merge_shards` puts them together.
+its blocks, and `ragemo.runs.merging.merge_shards` puts them together.
 """
 
 from __future__ import annotations

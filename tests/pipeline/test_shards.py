@@ -12,8 +12,9 @@ from ragemo.corpus.stream import CorpusStream, WholeCorpus
 from ragemo.errors import RunFolderError, SettingsError
 from ragemo.pipeline import calibrate, predict
 from ragemo.pipeline.sharding import predict_shard
+from ragemo.runs.merging import merge_shards
 from ragemo.runs.run import Run
-from ragemo.runs.shards import RunShard, merge_shards
+from ragemo.runs.shards import RunShard
 from ragemo.settings import VotingSettings
 from ragemo.types import Shard
 from tests.conftest import LABELS
@@ -229,6 +230,14 @@ def test_each_verdict_is_proven_to_be_there_once(tmp_path, shards):
     assert [p.name for p in tmp_path.iterdir() if "run" in p.name] == []
 
 
+def test_lines_that_ragemo_did_not_write_are_one_message(tmp_path, shards):
+    for name, file in ((2, "verdicts.jsonl"), (1, "utterances.jsonl")):
+        rechecked(shards[name], name, file, lambda lines: ['["utterance_id"]\n', *lines])
+        with pytest.raises(RunFolderError, match=f"{file}.*: not what ragemo wrote"):
+            merge_shards(shards, tmp_path / "run")
+    assert [p.name for p in tmp_path.iterdir() if "run" in p.name] == []
+
+
 def test_a_merge_that_cannot_be_written_leaves_nothing(tmp_path, shards, monkeypatch):
     def full(path, lines):
         if path.name == "examples.jsonl":
@@ -236,7 +245,7 @@ def test_a_merge_that_cannot_be_written_leaves_nothing(tmp_path, shards, monkeyp
         path.write_bytes(b"".join(lines))
 
     with monkeypatch.context() as patch:
-        patch.setattr("ragemo.runs.shards.write_lines", full)
+        patch.setattr("ragemo.runs.merging.write_lines", full)
         with pytest.raises(RunFolderError, match="No space left"):
             merge_shards(shards, tmp_path / "run")
     assert [p.name for p in tmp_path.iterdir() if "run" in p.name] == []
