@@ -9,6 +9,7 @@ import typer
 
 from ragemo.cli.batch import Batch, BatchFiles, NoWait, Poll, batch_options, describe_batch
 from ragemo.cli.console import note, tell
+from ragemo.cli.engine import LOCAL, Address, EngineChoice, uses_ray
 from ragemo.cli.options import (
     AbstainBelow,
     Assignments,
@@ -26,7 +27,6 @@ from ragemo.cli.options import (
     Model,
     Pool,
     Quiet,
-    ShardChoice,
     Strategy,
     TemplateChoice,
     TranscriptChoice,
@@ -35,6 +35,7 @@ from ragemo.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from ragemo.corpus.blocks import Blocks
     from ragemo.pipeline import Estimate
 
 
@@ -98,7 +99,8 @@ def predict(
             "a language model)."
         ),
     ] = None,
-    shard: ShardChoice = None,
+    engine: EngineChoice = LOCAL,
+    address: Address = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     batch: Batch = False,
     batch_files: BatchFiles = False,
@@ -113,12 +115,11 @@ def predict(
 ) -> None:
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached, 5 answers by file are still to come."""
-    from ragemo.cli.blocks import predict_blocks, read_shard
     from ragemo.cli.console import ConsoleProgress, resumable
+    from ragemo.cli.engine import in_blocks, label_in_blocks
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
-    from ragemo.corpus.stream import WholeCorpus
     from ragemo.llm import load_llm, load_others
     from ragemo.llm.budget import read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
@@ -154,18 +155,29 @@ def predict(
     )
     limits = read_budget(budget or ())
     by_file = batch_options(batch, batch_files, no_wait, poll)
+    on_ray = uses_ray(engine, address)
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
-    share = read_shard(shard, settings, index or paths.get("index"), ballots or dry_run)
-    if not (dry_run or resume or share):
+    if not (dry_run or resume):
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
-    flow = None if ballots else open_stream(source, settings, found, stream)
-    if found and embedder and (share or flow) and not dry_run:
-        blocks = flow or WholeCorpus(open_corpus(source, settings, found))
-        predict_blocks(blocks, settings, target, share, found, embedder, resume, progress)
+    flow: Blocks | None = None if ballots else open_stream(source, settings, found, stream)
+    if on_ray and flow is None:
+        flow = in_blocks(source, settings, found, ballots or ())
+    if flow is not None and found and embedder and not dry_run:
+        label_in_blocks(
+            flow,
+            settings,
+            target,
+            index=found,
+            embedder=embedder,
+            on_ray=on_ray,
+            address=address,
+            resume=resume,
+            progress=progress,
+        )
         return
     corpus = open_corpus(source, settings, found)
     asks = settings.llm.model != "none"

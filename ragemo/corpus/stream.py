@@ -10,10 +10,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from ragemo.corpus.formats import Record, Source, plain
 from ragemo.corpus.packed import is_packed, is_table, open_packed, some_lines, table_rows
@@ -21,51 +19,9 @@ from ragemo.corpus.read import gathered, settled, text_of
 from ragemo.errors import DataError
 from ragemo.files import sha256_file
 from ragemo.labels import LabelSet
-from ragemo.types import Corpus, Dialogue, Utterance
+from ragemo.types import Corpus, Utterance
 
 SUFFIXES = frozenset({".jsonl", ".ndjson"})
-
-
-class Blockwise(Protocol):
-    """A corpus that comes block by block, as often as wanted and each time the same."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the file's bytes."""
-        ...
-
-    def blocks(self, size: int) -> Iterator[Corpus]:
-        """Pieces of whole dialogues, in the corpus's order.
-
-        Args:
-            size: utterances; a block ends with the first dialogue that reaches it.
-        """
-        ...
-
-
-class WholeCorpus:
-    """A corpus of any format, which is in memory, block by block.
-
-    Args:
-        corpus: the dialogues.
-    """
-
-    def __init__(self, corpus: Corpus) -> None:
-        self.corpus = corpus
-        self.sha256 = corpus.sha256
-
-    def blocks(self, size: int) -> Iterator[Corpus]:
-        """See `Blockwise.blocks`."""
-        found: list[Dialogue] = []
-        utterances = 0
-        for dialogue in self.corpus.dialogues:
-            if utterances >= size:
-                yield replace(self.corpus, dialogues=tuple(found))
-                found, utterances = [], 0
-            found.append(dialogue)
-            utterances += len(dialogue.utterances)
-        if found:
-            yield replace(self.corpus, dialogues=tuple(found))
 
 
 class CorpusStream:
@@ -193,24 +149,16 @@ class _Seen:
                 record=twice[1:],
             )
         starts: dict[str, int] = {}
-        before = ""
         for line, utterance in found:
-            own = f"d{utterance.dialogue_id}"
-            if own in starts and own != before:
-                raise self._goes_on(own, line)
-            starts.setdefault(own, line)
-            before = own
+            starts.setdefault(f"d{utterance.dialogue_id}", line)
         if twice := self._first_known(starts):
-            raise self._goes_on(twice, starts[twice])
-
-    def _goes_on(self, dialogue: str, line: int) -> DataError:
-        return DataError(
-            f"dialogue {dialogue[1:]!r} goes on here, after others; to be read as a stream a file "
-            "has to hold each dialogue in one piece: sort it by dialogue, or read it whole "
-            "(--no-stream)",
-            path=self._path,
-            line=line,
-        )
+            raise DataError(
+                f"dialogue {twice[1:]!r} goes on here, after others; to be read as a stream a file "
+                "has to hold each dialogue in one piece: sort it by dialogue, or read it whole "
+                "(--no-stream)",
+                path=self._path,
+                line=starts[twice],
+            )
 
     def close(self) -> None:
         """Forget them."""

@@ -1,6 +1,6 @@
 """Label a corpus that does not fit into memory: block by block, with the same outcome.
 
-    Blockwise    -> survey (what of the whole counts for each block)
+    CorpusStream -> survey (what of the whole counts for each block)
                  -> a block -> plan -> verdicts -> a part of the run, whole on disk
                  -> all parts -> the run's files
 
@@ -11,16 +11,13 @@ and the run's files are, byte for byte, those of `predict` on the file read whol
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from math import ceil
 from pathlib import Path
-from typing import Any
 
-from ragemo.corpus.stream import Blockwise
+from ragemo.corpus.blocks import Blocks
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
 from ragemo.errors import SettingsError
@@ -34,14 +31,13 @@ from ragemo.runs.parts import Part, drop_parts, join_parts, part_folder, write_p
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import ballot_line, example_lines, utterance_line, verdict_line
 from ragemo.runs.run import Run
-from ragemo.runs.shards import as_link
 from ragemo.settings import Settings
 from ragemo.types import Corpus, Turn
 from ragemo.voting.calibration import read_calibration
 from ragemo.voting.review import review_csv
 
 BLOCK = 4_096
-"""Utterances in a block, but for the dialogue that ends it; in one of a shard at most."""
+"""Utterances in a block, but for the dialogue that ends it."""
 
 LOOK = 32_768
 """The same while a corpus is compared with the index, which is read once for each block."""
@@ -55,15 +51,11 @@ class Outline:
         survey: what of the whole corpus counts for each block.
         targets: of each block, how many utterances are predicted there.
         utterances: how many there are in all.
-        size: utterances in a block, see `Blockwise.blocks`.
-        ids: SHA-256 over all their ids, see `as_link`.
     """
 
     survey: Survey
     targets: tuple[int, ...]
     utterances: int
-    size: int
-    ids: str
 
     def wanted(self, block: int, limit: int | None) -> int:
         """How many of the block's targets are predicted if only the first `limit` are."""
@@ -101,23 +93,11 @@ class Labeller:
             survey=self.outline.survey,
         )
 
-    def manifest(self, piece: Corpus) -> Mapping[str, Any]:
-        """The run's manifest, told by any piece of the corpus."""
-        return make_plan(
-            piece,
-            self.settings,
-            index=self.index,
-            embedder=self.embedder,
-            only=(),
-            survey=self.outline.survey,
-        ).manifest
-
     def part(self, plan: Plan) -> Part:
         """What a block becomes.
 
         Raises:
-            SettingsError: if `voting.weights` was fitted on one of its dialogues, or is without
-                one of the index's voters.
+            SettingsError: if `voting.weights` was fitted on one of its dialogues.
         """
         how = self.settings.voting
         given = None
@@ -125,13 +105,6 @@ class Labeller:
             heard = [utterance.turn for utterance in plan.utterances]
             sha256 = plan.manifest["corpus"]["sha256"]
             given = adapted(read_calibration(how.weights, heard, plan.labels, sha256).panel, how)
-            counting = {b.voter for b in plan.ballots} & {*(how.voters or self.index.voters)}
-            if strangers := sorted(counting - given.weights.keys()):
-                raise SettingsError(
-                    f"{how.weights} has no weight for {', '.join(strangers)}, to be weighed by how "
-                    "they agree with the others on the whole corpus; read it whole (--no-stream), "
-                    "or name the voters that count (--voters)"
-                )
         judged = judge(plan, plan.ballots, how, given=given)
         places = {part: place for place, part in enumerate(judged.panels)}
         verdicts = judged.decision.verdicts
@@ -159,27 +132,20 @@ class Labeller:
         )
 
 
-def refuse_blocks(settings: Settings) -> None:
-    """Refuse to label block by block what depends on all blocks.
+MakeParts = Callable[[Labeller, Iterable[tuple[int, Corpus]]], Generator[tuple[int, Part]]]
+"""Makes parts of numbered blocks, in any order; see `parts_here`."""
 
-    Raises:
-        SettingsError: if a language model is asked for, whose worth is told from all its answers,
-            or a pool that learns from all votes.
-    """
-    if settings.llm.model != "none":
-        raise SettingsError(
-            "block by block a corpus is labelled by the index's own voters alone; use --llm none, "
-            "or read the corpus whole (--no-stream, and no --shard)"
-        )
-    if settings.voting.pool == "dawid-skene":
-        raise SettingsError(
-            "voting.pool dawid-skene learns from the votes on all utterances together; choose "
-            "another pool, or read the corpus whole (--no-stream, and no --shard)"
-        )
+
+def parts_here(
+    labeller: Labeller, blocks: Iterable[tuple[int, Corpus]]
+) -> Generator[tuple[int, Part]]:
+    """Makes the parts in this process, one after the other."""
+    for number, block in blocks:
+        yield number, labeller.part(labeller.plan(number, block))
 
 
 def predict_stream(
-    stream: Blockwise,
+    stream: Blocks,
     settings: Settings,
     out: Path | str,
     *,
@@ -187,6 +153,7 @@ def predict_stream(
     embedder: Embedder,
     resume: bool = False,
     block: int = BLOCK,
+    make_parts: MakeParts = parts_here,
     progress: Progress | None = None,
 ) -> Run:
     """Label a corpus's utterances with the index's own voters, in bounded memory.
@@ -202,19 +169,24 @@ def predict_stream(
         embedder: the index's embedder.
         resume: go on with the run in `out`; parts that are there are not made again.
         block: utterances that are worked on at once.
+        make_parts: where parts are made; the outcome is the same.
         progress: told what is being done.
 
     Raises:
-        SettingsError: see `refuse_blocks`; or if the corpus and the index do not fit.
+        SettingsError: if a language model is asked for, or the corpus and the index do not fit.
         DataError: at the first fault of the file.
         RunFolderError: if `out` cannot be used.
     """
-    refuse_blocks(settings)
+    if settings.llm.model != "none":
+        raise SettingsError(
+            "a stream is labelled by the index's own voters alone; use --llm none, or read the "
+            "corpus whole (--no-stream)"
+        )
     progress = progress or Silent()
     out = Path(out)
     outline = outline_of(stream, settings, index, block=block, progress=progress)
     labeller = Labeller(settings, outline, index, embedder)
-    manifest = labeller.plan(0, next(stream.blocks(outline.size))).manifest
+    manifest = labeller.plan(0, next(stream.blocks(block))).manifest
     going_on = resume and out.is_dir() and any(out.iterdir())
     run = Run.resume(out, manifest) if going_on else Run.create(out, manifest, ())
     with run:
@@ -222,34 +194,34 @@ def predict_stream(
             drop_parts(out)  # in case it was stopped just before
             return run
         with progress.stage("labelling", outline.utterances) as advance:
-            for number, part in enumerate(stream.blocks(outline.size)):
-                if not part_folder(out, number).is_dir():
-                    write_part(out, number, labeller.part(labeller.plan(number, part)))
-                advance(len(part.utterances))
+            sizes: dict[int, int] = {}
+
+            def missing() -> Iterator[tuple[int, Corpus]]:
+                for number, some in enumerate(stream.blocks(block)):
+                    if part_folder(out, number).is_dir():
+                        advance(len(some.utterances))
+                    else:
+                        sizes[number] = len(some.utterances)
+                        yield number, some
+
+            with closing(make_parts(labeller, missing())) as parts:
+                for number, part in parts:
+                    write_part(out, number, part)
+                    advance(sizes.pop(number))
         folders = [part_folder(out, number) for number in range(len(outline.targets))]
         join_parts(out, folders, run.replace_ballots)
     return run
 
 
 def outline_of(
-    stream: Blockwise,
+    stream: Blocks,
     settings: Settings,
     index: Index,
     *,
     block: int = BLOCK,
-    shards: int | None = None,
     progress: Progress | None = None,
 ) -> Outline:
     """Read a stream through: whether it is sound, and what of it counts for each block.
-
-    Args:
-        stream: the corpus.
-        settings: of the run.
-        index: labelled windows.
-        block: utterances in a block.
-        shards: blocks are as many times these as they have to be to be no larger than `block`;
-            None: they are just so large.
-        progress: told what is being done.
 
     Raises:
         DataError: at the first fault.
@@ -257,22 +229,14 @@ def outline_of(
     """
     progress = progress or Silent()
     transcript = settings.corpus.transcript or index.transcript
-    lengths, wanted = array("L"), array("L")  # of each dialogue, of which there may be many
+    targets: list[int] = []
     systems: set[str] = set()
-    ids = hashlib.sha256()
+    utterances = 0
     with progress.stage("reading", 3) as advance:
-        for part in stream.blocks(BLOCK):
-            for dialogue in part.dialogues:
-                own = dialogue.utterances
-                lengths.append(len(own))
-                wanted.append(sum(u.needs_prediction for u in own))
-                systems.update(system for u in own for system in u.hypotheses)
-                for utterance in own:
-                    ids.update(as_link(utterance.id))
-        utterances = sum(lengths)
-        size = block
-        if shards is not None:
-            size = ceil(utterances / (shards * ceil(utterances / (shards * block))))
+        for part in stream.blocks(block):
+            targets.append(sum(u.needs_prediction for u in part.utterances))
+            systems.update(system for u in part.utterances for system in u.hypotheses)
+            utterances += len(part.utterances)
         advance(1)
 
         def turns() -> Iterator[list[Turn]]:
@@ -287,28 +251,4 @@ def outline_of(
         kinship = survey_kinship(
             index.turns, turns, same_corpus=is_same_corpus(index, stream.sha256)
         )
-    return Outline(
-        survey=Survey(kinship, frozenset(systems)),
-        targets=_targets_of_blocks(zip(lengths, wanted, strict=True), size),
-        utterances=utterances,
-        size=size,
-        ids=ids.hexdigest(),
-    )
-
-
-def _targets_of_blocks(dialogues: Iterable[tuple[int, int]], size: int) -> tuple[int, ...]:
-    """How many utterances are predicted in each block, as `Blockwise.blocks` cuts them.
-
-    Args:
-        dialogues: of each how many utterances it has, and how many of them need a prediction.
-        size: utterances in a block.
-    """
-    targets: list[int] = []
-    room = 0
-    for length, wanted in dialogues:
-        if room <= 0:
-            targets.append(0)
-            room = size
-        targets[-1] += wanted
-        room -= length
-    return tuple(targets)
+    return Outline(Survey(kinship, frozenset(systems)), tuple(targets), utterances)

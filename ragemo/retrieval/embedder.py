@@ -99,6 +99,10 @@ class OnnxEmbedder:
         tokenizer.enable_truncation(MAX_TOKENS)
         return cls(precision, session, tokenizer)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy elsewhere is loaded there."""
+        return OnnxEmbedder.load, (self.precision,)
+
     @property
     def identity(self) -> dict[str, Any]:
         """The weights' hash, the graph's version, the precision and the cut."""
@@ -218,6 +222,10 @@ class SentenceTransformerEmbedder:
                 f"{MINILM.name!r}, the embedded one"
             ) from None
         return cls.of(name, model)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy elsewhere is loaded there; its identity tells whether it is the same."""
+        return SentenceTransformerEmbedder.load, (self.name,)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -70,6 +70,10 @@ class CachedEmbedder:
         self._file = file or vectors_folder() / f"{_name(embedder.identity)}.sqlite"
         self._most = most
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy elsewhere looks into the cache that is there."""
+        return with_cache, (self._embedder,)
+
     @property
     def identity(self) -> dict[str, Any]:
         """See `Embedder`."""

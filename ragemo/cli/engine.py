@@ -1,0 +1,116 @@
+"""Who does the work of a run: this process, or a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragemo.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ragemo.corpus.blocks import Blocks, WholeCorpus
+    from ragemo.pipeline.streaming import MakeParts
+    from ragemo.progress import Progress
+    from ragemo.retrieval.embedder import Embedder
+    from ragemo.retrieval.index import Index
+    from ragemo.settings import Settings
+
+LOCAL, RAY = "local", "ray"
+
+EngineChoice = Annotated[
+    str, typer.Option("--engine", help="Where the work is done: local, or ray (extra `ray`).")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a Ray cluster's head, HOST:PORT (default: RAY_ADDRESS, or else this machine)."
+    ),
+]
+
+
+def uses_ray(engine: str, address: str | None) -> bool:
+    """Whether a Ray cluster is asked for.
+
+    Raises:
+        SettingsError: if there is no such engine, or an address for none.
+    """
+    if engine not in (LOCAL, RAY):
+        raise SettingsError(f"--engine {engine}: expected {LOCAL} or {RAY}")
+    if address is not None and engine != RAY:
+        raise SettingsError("--address names a Ray cluster; add --engine ray, or leave it out")
+    return engine == RAY
+
+
+def in_blocks(
+    path: Path, settings: Settings, index: Index | None, ballots: Sequence[str]
+) -> WholeCorpus:
+    """A corpus that cannot be read as a stream, in blocks for the workers.
+
+    Raises:
+        SettingsError: if there is nothing that workers could do.
+    """
+    from ragemo.cli.sources import open_corpus
+    from ragemo.corpus.blocks import WholeCorpus
+
+    reasons = []
+    if settings.llm.model != "none":
+        reasons.append("a language model is asked (--llm none asks nobody)")
+    if index is None:
+        reasons.append("there is no index, whose voters decide")
+    if ballots:
+        reasons.append("ballots of other systems join the vote (--ballots)")
+    if reasons:
+        raise SettingsError(f"--engine ray: {'; '.join(reasons)}")
+    return WholeCorpus(open_corpus(path, settings, index))
+
+
+def label_in_blocks(
+    blocks: Blocks,
+    settings: Settings,
+    out: Path,
+    *,
+    index: Index,
+    embedder: Embedder,
+    on_ray: bool,
+    address: str | None,
+    resume: bool,
+    progress: Progress,
+) -> None:
+    """Label a corpus block by block, here or on a cluster, and say what came of it."""
+    from ragemo.cli.console import note, resumable
+    from ragemo.cli.outcome import tell_outcome
+    from ragemo.pipeline.streaming import predict_stream
+
+    with resumable(out), _opened(on_ray, address) as make_parts:
+        run = predict_stream(
+            blocks,
+            settings,
+            out,
+            index=index,
+            embedder=embedder,
+            resume=resume,
+            make_parts=make_parts,
+            progress=progress,
+        )
+    for line in run.manifest["notes"]:
+        note(line)
+    tell_outcome(run)
+
+
+@contextmanager
+def _opened(on_ray: bool, address: str | None) -> Iterator[MakeParts]:
+    """What makes the parts of a run; a cluster that was started for it ends with the block."""
+    from ragemo.pipeline.streaming import parts_here
+
+    if not on_ray:
+        yield parts_here
+        return
+    from ragemo.pipeline.cluster.blocks import parts_on
+    from ragemo.pipeline.cluster.connection import open_cluster
+
+    with open_cluster(address) as cluster:
+        yield parts_on(cluster)

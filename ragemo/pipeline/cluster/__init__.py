@@ -1,0 +1,8 @@
+"""A Ray cluster does the work of a run, and this process keeps the run's folder.
+
+connection   join a cluster, or start one on this machine; actors, and what comes of their calls
+blocks       blocks of a corpus become parts of a run, whichever worker makes them
+
+Whatever a worker makes is whole when it arrives, and only this process writes it down: a worker
+that is lost takes nothing with it but the time, and its work is done again by another one.
+"""

@@ -1,0 +1,125 @@
+"""Join a Ray cluster, or start one on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragemo.errors import RunFolderError, SettingsError
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster that this process is connected to.
+
+    Attributes:
+        workers: how many actors work at once: one for each of its cores.
+    """
+
+    workers: int
+
+    @contextmanager
+    def actors(self, kind: type, *arguments: Any) -> Iterator[list[ActorHandle]]:
+        """Actors of a class, spread over the nodes; they end with the block.
+
+        One whose process or node is lost begins anew on a node that is there, and its calls are
+        made again.
+        """
+        import ray
+
+        remote = ray.remote(kind).options(
+            max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD"
+        )
+        found = [remote.remote(*arguments) for _ in range(self.workers)]
+        try:
+            yield found
+        finally:
+            for actor in found:
+                ray.kill(actor)
+
+
+@contextmanager
+def open_cluster(address: str | None = None) -> Iterator[Cluster]:
+    """Join a cluster, or start one on this machine that ends with the block.
+
+    No statistics of usage are sent, no dashboard is started, and workers' logs are not shown
+    here. A cluster that this process is connected to already is used and left as it is.
+
+    Args:
+        address: of the cluster's head, HOST:PORT; None: RAY_ADDRESS, or else one is started.
+
+    Raises:
+        SettingsError: if Ray is not installed, nothing answers there, or there is no core.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise SettingsError("--engine ray needs Ray: pip install 'ragemo[ray]'") from None
+    address = address or os.environ.get("RAY_ADDRESS")
+    connected = ray.is_initialized()
+    if not connected:
+        how = {"address": address} if address else {"address": "local", "include_dashboard": False}
+        try:
+            if address:
+                _knock(address)
+            ray.init(**how, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise SettingsError(
+                f"--address {address}: no Ray cluster that can be joined ("
+                f"{' '.join(str(error).split())[:300]}); start one with `ray start --head`, or "
+                "leave --address out to use this machine"
+            ) from None
+    try:
+        workers = int(ray.cluster_resources().get("CPU", 0))
+        if workers < 1:
+            raise SettingsError("the Ray cluster has no core; start a worker node with `ray start`")
+        yield Cluster(workers)
+    finally:
+        if not connected:
+            ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Find out whether anybody is there: Ray would go on trying for many minutes.
+
+    Raises:
+        OSError: if nobody is.
+        ValueError: if it is no address.
+    """
+    if address == "auto":
+        return
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and colon and port.isdecimal()):
+        raise ValueError("expected HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
+
+def outcome(call: ObjectRef) -> Any:
+    """What came of a call that is over.
+
+    Raises:
+        RunFolderError: if Ray could not have it made.
+        Exception: what the call raised.
+    """
+    import ray
+
+    try:
+        return ray.get(call)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise RunFolderError(
+            f"the Ray cluster could not do its work: {' '.join(str(error).split())[:500]}. All "
+            "that was done is kept; go on with the same command and --resume"
+        ) from None

@@ -1,0 +1,203 @@
+"""A real Ray cluster of two worker nodes: the same bytes, whoever is lost on the way."""
+
+import os
+import pickle
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ragemo.corpus.stream import CorpusStream
+from ragemo.errors import ModelError
+from ragemo.pipeline.cluster.blocks import parts_on
+from ragemo.pipeline.cluster.connection import open_cluster
+from ragemo.pipeline.streaming import predict_stream
+from tests.cli.conftest import command, corpora, index, test_file, train, workplace
+from tests.conftest import LABELS, FakeEmbedder
+from tests.pipeline.test_streaming import (
+    EMBEDDER,
+    FRESH,
+    INDEX,
+    MIXED,
+    files_of,
+    put,
+    settings_of,
+)
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ragemo[ray]'")
+
+__all__ = ["command", "corpora", "index", "test_file", "train", "workplace"]
+
+STORE = 80 * 2**20
+"""Bytes of a node's object store, about the least that Ray takes."""
+
+
+class Nodes:
+    """Two worker nodes of one core each, which can be lost."""
+
+    def __init__(self):
+        from ray.cluster_utils import Cluster
+
+        soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+        head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
+        head["_system_config"] = soon  # that a node is lost is noticed
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.alive = [self.add(), self.add()]
+        self.cluster.wait_for_nodes()
+
+    def add(self):
+        return self.cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
+
+    def lose(self):
+        """One of them is gone, as if its power had failed."""
+        self.cluster.remove_node(self.alive.pop(), allow_graceful=False)
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    nodes = Nodes()
+    ray.init(address=nodes.cluster.address, log_to_driver=False, logging_level="ERROR")
+    try:
+        yield nodes
+    finally:
+        ray.shutdown()
+        nodes.cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes):
+    while len(nodes.alive) < 2:
+        nodes.alive.append(nodes.add())
+        nodes.cluster.wait_for_nodes()
+    with open_cluster() as cluster:
+        yield cluster
+
+
+class Slow(FakeEmbedder):
+    """Takes a while, so that a worker that is lost was at work."""
+
+    def embed(self, texts, progress=lambda done: None):
+        time.sleep(0.2)
+        return super().embed(texts, progress)
+
+
+class Mortal(FakeEmbedder):
+    """The process of a copy dies at its second call, once."""
+
+    def __init__(self, grave, *, is_copy=False):
+        super().__init__()
+        self.grave = grave
+        self.left = 2 if is_copy else -1
+
+    def __reduce__(self):
+        return partial(Mortal, is_copy=True), (self.grave,)
+
+    def embed(self, texts, progress=lambda done: None):
+        self.left -= 1
+        if self.left == 0 and not self.grave.exists():
+            self.grave.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(texts, progress)
+
+
+def noted(make_parts, numbers, after_first=lambda: None):
+    """The parts, their numbers noted; something happens after the first one."""
+
+    def parts(labeller, blocks):
+        for number, part in make_parts(labeller, blocks):
+            numbers.append(number)
+            yield number, part
+            if len(numbers) == 1:
+                after_first()
+
+    return parts
+
+
+def test_a_node_is_lost_during_the_run(tmp_path, cluster, nodes):
+    path, settings = put(tmp_path / "a.jsonl", MIXED), settings_of()
+    stream = CorpusStream(path, LABELS)
+    options = {"index": INDEX, "block": 1}
+    whole = predict_stream(stream, settings, tmp_path / "whole", embedder=EMBEDDER, **options)
+    numbers = []
+    parts = noted(parts_on(cluster), numbers, nodes.lose)
+    run = predict_stream(
+        stream, settings, tmp_path / "run", embedder=Slow(), make_parts=parts, **options
+    )
+    assert sum(node["Alive"] for node in ray.nodes()) == 2, "the head and one worker node"
+    assert files_of(run.path) == files_of(whole.path)
+    assert sorted(numbers) == list(range(len(numbers)))
+    assert len(numbers) > 6
+
+
+class StoppedError(Exception):
+    pass
+
+
+def test_a_worker_s_process_is_killed_then_the_run_is_stopped_and_goes_on_here(tmp_path, cluster):
+    path, settings = put(tmp_path / "a.jsonl", FRESH), settings_of()
+    stream = CorpusStream(path, LABELS)
+    options = {"index": INDEX, "block": 5}
+    whole = predict_stream(stream, settings, tmp_path / "whole", embedder=EMBEDDER, **options)
+    grave = tmp_path / "grave"
+    numbers = []
+
+    def parts(labeller, blocks):
+        for number, part in parts_on(cluster)(labeller, blocks):
+            if grave.exists() and len(numbers) >= 5:
+                raise StoppedError
+            numbers.append(number)
+            yield number, part
+
+    with pytest.raises(StoppedError):
+        predict_stream(
+            stream, settings, tmp_path / "run", embedder=Mortal(grave), make_parts=parts, **options
+        )
+    made = sorted(path.parent.name for path in (tmp_path / "run").glob("parts/*/panel.json"))
+    assert made == [f"{number:06d}" for number in sorted(numbers)]
+    run = predict_stream(
+        stream, settings, tmp_path / "run", embedder=EMBEDDER, resume=True, **options
+    )
+    assert files_of(run.path) == files_of(whole.path)
+
+
+class Absent(FakeEmbedder):
+    """It cannot be loaded elsewhere."""
+
+    def __reduce__(self):
+        return missing, ("another",)
+
+
+def missing(name):
+    raise ModelError(f"no model {name}")
+
+
+def test_what_a_worker_finds_wrong_is_said_in_words(tmp_path, cluster):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    with pytest.raises(ModelError, match="no model another") as caught:
+        predict_stream(
+            stream,
+            settings_of(),
+            tmp_path / "run",
+            index=INDEX,
+            embedder=Absent(),
+            make_parts=parts_on(cluster),
+        )
+    assert "Traceback" not in str(caught.value)
+
+
+def test_the_real_embedder_travels(embedder):
+    again = pickle.loads(pickle.dumps(embedder))
+    assert again.identity == embedder.identity
+    assert (again.embed(["so glad"]) == embedder.embed(["so glad"])).all()
+
+
+def test_a_command_has_its_work_done_by_the_cluster(tmp_path, cluster, command, index, test_file):
+    """A corpus that is read whole, and the real embedder."""
+    common = ("predict", test_file, "--index", index, "--llm", "none", "--quiet", "--out")
+    for folder, more in (("local", ()), ("ray", ("--engine", "ray"))):
+        done = command(*common, folder, *more)
+        assert done.code == 0, done.err
+    assert files_of(Path("ray")) == files_of(Path("local"))
