@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ragemo.errors import DataError
+from ragemo.errors import DataError, SettingsError
 from ragemo.labels import LabelSet
+
+MOST_SHARDS = 100_000
+"""More jobs than any cluster gives one user."""
 
 Distribution = tuple[float, ...]
 """Probabilities over a label set, in its order; they sum to 1."""
@@ -114,6 +117,47 @@ class Corpus:
     def utterances(self) -> tuple[Utterance, ...]:
         """All utterances in corpus order."""
         return tuple(u for dialogue in self.dialogues for u in dialogue.utterances)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several jobs that share a corpus; each works on whole dialogues.
+
+    Attributes:
+        number: from 1 on.
+        of: how many there are.
+
+    Raises:
+        SettingsError: if there is no such number.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of <= MOST_SHARDS:
+            raise SettingsError(
+                f"shard {self}: expected a number from 1 to that of all shards, which is "
+                f"{MOST_SHARDS:,} at most, such as 2/8"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """A shard as the command line names it, such as "2/8".
+
+        Raises:
+            SettingsError: if it is none.
+        """
+        number, _, of = text.partition("/")
+        if not (number.isdecimal() and of.isdecimal() and len(text) < 20):
+            raise SettingsError(
+                f"--shard {text}: expected the shard's number from 1 on, a slash and how many "
+                "there are, such as 2/8"
+            )
+        return cls(int(number), int(of))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from ragemo.cli import (
     predict,
     prompt,
     report,
+    runs,
     score,
     submit,
     vote,
@@ -43,7 +44,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data.app, name="data", help="Check corpus files and convert between formats.")
-app.add_typer(index.app, name="index", help="Build, inspect and search an index.")
+app.add_typer(index.app, name="index", help="Build, extend, inspect and search an index.")
+app.add_typer(runs.app, name="runs", help="Merge what several jobs have labelled.")
 app.add_typer(prompt.app, name="prompt", help="Look at what would be sent.")
 app.add_typer(models.app, name="models", help="Fetch and serve the embedded models.")
 app.add_typer(cache.app, name="cache", help="Look at the answers that are kept, and prune them.")

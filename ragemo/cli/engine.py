@@ -1,4 +1,4 @@
-"""Who does the work of a run: this process, or a Ray cluster."""
+"""Who does the work of a run: this process, one of several jobs, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragemo.cli.console import note, resumable, tell
 from ragemo.errors import SettingsError
+from ragemo.types import Shard
 
 if TYPE_CHECKING:
     from ragemo.corpus.blocks import Blocks, WholeCorpus
@@ -45,6 +47,34 @@ def uses_ray(engine: str, address: str | None) -> bool:
     return engine == RAY
 
 
+def read_shard(
+    text: str | None, settings: Settings, index: Path | None, others: object
+) -> Shard | None:
+    """The shard that is asked for, if it can be labelled on its own.
+
+    Args:
+        text: as asked for, "2/8"; None: all of the corpus.
+        settings: of the run.
+        index: its folder.
+        others: true if anything else is asked for that takes the corpus whole.
+
+    Raises:
+        SettingsError: if it cannot; before anything is read.
+    """
+    from ragemo.pipeline.streaming import refuse_blocks
+
+    if text is None:
+        return None
+    shard = Shard.read(text)
+    refuse_blocks(settings)
+    if index is None or others:
+        raise SettingsError(
+            f"--shard {text}: a shard is labelled here by an index's voters alone; give --index, "
+            "and neither --ballots nor --dry-run nor --engine ray"
+        )
+    return shard
+
+
 def in_blocks(
     path: Path, settings: Settings, index: Index | None, ballots: Sequence[str]
 ) -> WholeCorpus:
@@ -75,16 +105,33 @@ def label_in_blocks(
     *,
     index: Index,
     embedder: Embedder,
+    shard: Shard | None,
     on_ray: bool,
     address: str | None,
     resume: bool,
     progress: Progress,
 ) -> None:
-    """Label a corpus block by block, here or on a cluster, and say what came of it."""
-    from ragemo.cli.console import note, resumable
+    """Label a corpus or a shard of it block by block, here or on a cluster; say what came of it."""
     from ragemo.cli.outcome import tell_outcome
+    from ragemo.pipeline.sharding import predict_shard
     from ragemo.pipeline.streaming import predict_stream
 
+    if shard is not None:
+        with resumable(out):
+            part = predict_shard(
+                blocks,
+                settings,
+                out,
+                shard,
+                index=index,
+                embedder=embedder,
+                resume=resume,
+                progress=progress,
+            )
+        for line in part.manifest.run["notes"]:
+            note(line)
+        tell(f"{out}: shard {shard}, {len(part.blocks)} of {part.manifest.blocks} blocks")
+        return
     with resumable(out), _opened(on_ray, address) as make_parts:
         run = predict_stream(
             blocks,

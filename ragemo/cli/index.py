@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ragemo.cli.console import tell, terminal
-from ragemo.cli.options import Assignments, Config, CorpusFormat, Labels, Quiet, TranscriptChoice
+from ragemo.cli.options import (
+    Assignments,
+    Config,
+    CorpusFormat,
+    Labels,
+    Quiet,
+    ShardChoice,
+    TranscriptChoice,
+)
+
+if TYPE_CHECKING:
+    from ragemo.retrieval.index import Index
 
 app = typer.Typer(no_args_is_help=True)
 
+Overwrite = Annotated[bool, typer.Option(help="Replace what is there.")]
+NewIndex = Annotated[Path, typer.Option(help="The new index's folder.")]
 IndexFolder = Annotated[Path, typer.Argument(help="The index's folder.")]
 
 
@@ -54,7 +67,8 @@ def build(
         ),
     ] = None,
     set_: Assignments = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an index that is there.")] = False,
+    shard: ShardChoice = None,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Embed labelled corpora and index their windows."""
@@ -64,9 +78,12 @@ def build(
     from ragemo.retrieval.embedder import load_embedder
     from ragemo.retrieval.folder import check_destination
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.material import take_in
+    from ragemo.retrieval.shards import check_shard_destination, write_index_shard
     from ragemo.retrieval.vector_cache import with_cache
     from ragemo.retrieval.vectors import Composition
     from ragemo.settings import DEFAULT_TRANSCRIPT
+    from ragemo.types import Shard
 
     settings, paths = settings_and_paths(
         config,
@@ -82,20 +99,39 @@ def build(
     )
     sources = train_files(files or (), config)
     target = pick_path(out, paths.get("index"), "--out", "paths.index")
-    check_destination(target, overwrite=overwrite)
+    share = Shard.read(shard) if shard else None
+    check = check_destination if share is None else check_shard_destination
+    check(target, overwrite=overwrite)
     progress = ConsoleProgress(quiet=quiet)
     corpus, parts = read_sources(sources, map_ or (), settings.corpus, say=progress.say)
     model = with_cache(
         load_embedder(settings.index.embedder, settings.index.precision, say=progress.say)
     )
     how = settings.index
+    composition = Composition(how.context_weight, how.context_decay, how.context_length)
+    transcript = settings.corpus.transcript or DEFAULT_TRANSCRIPT
+    provenance = {"parts": [part.to_dict() for part in parts]} if parts else None
+    if share is not None:
+        material = take_in(corpus, transcript, seed=settings.seed, provenance=provenance)
+        write_index_shard(
+            material,
+            target,
+            share,
+            model,
+            composition=composition,
+            factory=how.factory,
+            overwrite=overwrite,
+            progress=progress,
+        )
+        tell(f"{target}: shard {share} of {len(material.turns)} utterances")
+        return
     index = Index.build(
         corpus,
         model,
-        transcript=settings.corpus.transcript or DEFAULT_TRANSCRIPT,
-        composition=Composition(how.context_weight, how.context_decay, how.context_length),
+        transcript=transcript,
+        composition=composition,
         factory=how.factory,
-        provenance={"parts": [part.to_dict() for part in parts]} if parts else None,
+        provenance=provenance,
         seed=settings.seed,
         progress=progress,
     )
@@ -105,9 +141,64 @@ def build(
             f"{part.name}: {part.utterances} utterances, {part.labelled} labelled, "
             f"{part.mapped_away} without a counterpart, {part.duplicates} duplicates"
         )
+    _tell_index(index, target)
+
+
+@app.command()
+def merge(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(metavar="SHARD", help="The folders of all shards, in any order."),
+    ],
+    out: NewIndex,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make an index of all its shards, after a proof that nothing is missing or there twice; it is
+    the index that one `ragemo index build` would have made, byte for byte."""
+    from ragemo.retrieval.folder import check_destination
+    from ragemo.retrieval.shards import merge_index_shards
+
+    check_destination(out, overwrite=overwrite)
+    index = merge_index_shards(shards)
+    index.save(out, overwrite=overwrite)
+    _tell_index(index, out)
+
+
+@app.command()
+def add(
+    folder: IndexFolder,
+    file: Annotated[Path, typer.Argument(help="A further labelled corpus, of new dialogues.")],
+    out: NewIndex,
+    format_: CorpusFormat = None,
+    set_: Assignments = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make an index of an index's corpus and a further one, as if they had been one file; only
+    what is new is embedded. Labels, transcripts and all else are as the index has them."""
+    from ragemo.cli.console import ConsoleProgress
+    from ragemo.cli.settings import settings_and_paths
+    from ragemo.cli.sources import open_corpus, open_index
+    from ragemo.errors import SettingsError
+    from ragemo.retrieval.adding import add_corpus
+    from ragemo.retrieval.folder import check_destination
+
+    settings, _ = settings_and_paths(None, {"corpus.format": format_}, set_ or ())
+    check_destination(out, overwrite=overwrite)
+    progress = ConsoleProgress(quiet=quiet)
+    index, embedder = open_index(folder, progress.say)
+    if index is None or embedder is None:
+        raise SettingsError("give INDEX")
+    corpus = open_corpus(file, settings, index)
+    whole = add_corpus(index, corpus, embedder, seed=settings.seed, progress=progress)
+    whole.save(out, overwrite=overwrite)
+    _tell_index(whole, out)
+
+
+def _tell_index(index: Index, folder: Path) -> None:
     if index.chosen.reason:
         tell(f"factory {index.factory}: {index.chosen.reason}")
-    tell(f"{target}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
+    tell(f"{folder}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")
 
 
 @app.command()

@@ -27,6 +27,14 @@ Cache = Annotated[
         "answers.sqlite in the folder of `ragemo models list`)."
     ),
 ]
+ShardChoice = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Only the I-th of N shares of the dialogues, for one of N jobs; then merge.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")]
 CorpusFormat = Annotated[str | None, typer.Option("--format", help="The corpus's format.")]
 Labels = Annotated[str | None, typer.Option(help="A label set's name or YAML file.")]

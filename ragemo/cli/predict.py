@@ -27,6 +27,7 @@ from ragemo.cli.options import (
     Model,
     Pool,
     Quiet,
+    ShardChoice,
     Strategy,
     TemplateChoice,
     TranscriptChoice,
@@ -99,6 +100,7 @@ def predict(
             "a language model)."
         ),
     ] = None,
+    shard: ShardChoice = None,
     engine: EngineChoice = LOCAL,
     address: Address = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -116,7 +118,7 @@ def predict(
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached, 5 answers by file are still to come."""
     from ragemo.cli.console import ConsoleProgress, resumable
-    from ragemo.cli.engine import in_blocks, label_in_blocks
+    from ragemo.cli.engine import in_blocks, label_in_blocks, read_shard
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
@@ -159,13 +161,13 @@ def predict(
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
-    if not (dry_run or resume):
+    share = read_shard(shard, settings, index or paths.get("index"), ballots or dry_run or on_ray)
+    if not (dry_run or resume or share):
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
     flow: Blocks | None = None if ballots else open_stream(source, settings, found, stream)
-    if on_ray and flow is None:
-        flow = in_blocks(source, settings, found, ballots or ())
+    flow = flow or (in_blocks(source, settings, found, ballots or ()) if on_ray or share else None)
     if flow is not None and found and embedder and not dry_run:
         label_in_blocks(
             flow,
@@ -173,6 +175,7 @@ def predict(
             target,
             index=found,
             embedder=embedder,
+            shard=share,
             on_ray=on_ray,
             address=address,
             resume=resume,

@@ -78,6 +78,8 @@ def open_stream(
         reasons.append(f"its format is {settings.corpus.format}")
     if settings.llm.model != "none":
         reasons.append("a language model is asked (--llm none asks nobody)")
+    if settings.voting.pool == "dawid-skene":
+        reasons.append("voting.pool dawid-skene learns from all utterances together")
     if index is None:
         reasons.append("there is no index, whose voters decide")
     if asked and reasons:

@@ -149,16 +149,24 @@ class _Seen:
                 record=twice[1:],
             )
         starts: dict[str, int] = {}
+        before = ""
         for line, utterance in found:
-            starts.setdefault(f"d{utterance.dialogue_id}", line)
+            own = f"d{utterance.dialogue_id}"
+            if own in starts and own != before:
+                raise self._goes_on(own, line)
+            starts.setdefault(own, line)
+            before = own
         if twice := self._first_known(starts):
-            raise DataError(
-                f"dialogue {twice[1:]!r} goes on here, after others; to be read as a stream a file "
-                "has to hold each dialogue in one piece: sort it by dialogue, or read it whole "
-                "(--no-stream)",
-                path=self._path,
-                line=starts[twice],
-            )
+            raise self._goes_on(twice, starts[twice])
+
+    def _goes_on(self, dialogue: str, line: int) -> DataError:
+        return DataError(
+            f"dialogue {dialogue[1:]!r} goes on here, after others; to be read as a stream a file "
+            "has to hold each dialogue in one piece: sort it by dialogue, or read it whole "
+            "(--no-stream)",
+            path=self._path,
+            line=line,
+        )
 
     def close(self) -> None:
         """Forget them."""

@@ -313,7 +313,7 @@ def look_up(
 
 
 def is_same_corpus(index: Index, sha256: str) -> bool:
-    """Whether a file of that hash is the one that the index was built from, or its first.
+    """Whether a file of that hash is the one that the index was built from, its first, or added.
 
     Raises:
         SettingsError: if it is another one of the index's.
@@ -324,7 +324,8 @@ def is_same_corpus(index: Index, sha256: str) -> bool:
             "this corpus is one of the index's, but not the first, so its dialogues bear other ids "
             "there; to validate on it, build the index with it as the first FILE"
         )
-    return sha256 in (index.corpus["sha256"], first)
+    added = [part["sha256"] for part in index.corpus.get("added", [])]
+    return sha256 in (index.corpus["sha256"], first, *added)
 
 
 def index_ballots(targets: Sequence[str], retrieval: Retrieval | None) -> list[Ballot]:

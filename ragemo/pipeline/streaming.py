@@ -1,6 +1,6 @@
 """Label a corpus that does not fit into memory: block by block, with the same outcome.
 
-    CorpusStream -> survey (what of the whole counts for each block)
+    Blocks       -> survey (what of the whole counts for each block)
                  -> a block -> plan -> verdicts -> a part of the run, whole on disk
                  -> all parts -> the run's files
 
@@ -11,11 +11,15 @@ and the run's files are, byte for byte, those of `predict` on the file read whol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+import hashlib
+from array import array
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from math import ceil
 from pathlib import Path
+from typing import Any
 
 from ragemo.corpus.blocks import Blocks
 from ragemo.corpus.transcripts import choose_transcripts
@@ -31,13 +35,14 @@ from ragemo.runs.parts import Part, drop_parts, join_parts, part_folder, write_p
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import ballot_line, example_lines, utterance_line, verdict_line
 from ragemo.runs.run import Run
+from ragemo.runs.shards import as_link
 from ragemo.settings import Settings
 from ragemo.types import Corpus, Turn
 from ragemo.voting.calibration import read_calibration
 from ragemo.voting.review import review_csv
 
 BLOCK = 4_096
-"""Utterances in a block, but for the dialogue that ends it."""
+"""Utterances in a block, but for the dialogue that ends it; in one of a shard at most."""
 
 LOOK = 32_768
 """The same while a corpus is compared with the index, which is read once for each block."""
@@ -51,11 +56,15 @@ class Outline:
         survey: what of the whole corpus counts for each block.
         targets: of each block, how many utterances are predicted there.
         utterances: how many there are in all.
+        size: utterances in a block, see `Blocks.blocks`.
+        ids: SHA-256 over all their ids, see `as_link`.
     """
 
     survey: Survey
     targets: tuple[int, ...]
     utterances: int
+    size: int
+    ids: str
 
     def wanted(self, block: int, limit: int | None) -> int:
         """How many of the block's targets are predicted if only the first `limit` are."""
@@ -93,11 +102,23 @@ class Labeller:
             survey=self.outline.survey,
         )
 
+    def manifest(self, piece: Corpus) -> Mapping[str, Any]:
+        """The run's manifest, told by any piece of the corpus."""
+        return make_plan(
+            piece,
+            self.settings,
+            index=self.index,
+            embedder=self.embedder,
+            only=(),
+            survey=self.outline.survey,
+        ).manifest
+
     def part(self, plan: Plan) -> Part:
         """What a block becomes.
 
         Raises:
-            SettingsError: if `voting.weights` was fitted on one of its dialogues.
+            SettingsError: if `voting.weights` was fitted on one of its dialogues, or is without
+                one of the index's voters.
         """
         how = self.settings.voting
         given = None
@@ -105,6 +126,13 @@ class Labeller:
             heard = [utterance.turn for utterance in plan.utterances]
             sha256 = plan.manifest["corpus"]["sha256"]
             given = adapted(read_calibration(how.weights, heard, plan.labels, sha256).panel, how)
+            counting = {b.voter for b in plan.ballots} & {*(how.voters or self.index.voters)}
+            if strangers := sorted(counting - given.weights.keys()):
+                raise SettingsError(
+                    f"{how.weights} has no weight for {', '.join(strangers)}, to be weighed by how "
+                    "they agree with the others on the whole corpus; read it whole (--no-stream), "
+                    "or name the voters that count (--voters)"
+                )
         judged = judge(plan, plan.ballots, how, given=given)
         places = {part: place for place, part in enumerate(judged.panels)}
         verdicts = judged.decision.verdicts
@@ -129,6 +157,25 @@ class Labeller:
             review=f"\ufeff{review_csv(items, turns)}",  # see `Run.finish`
             order=[item.order for item in items],
             panels=judged.to_dict() if verdicts else [],
+        )
+
+
+def refuse_blocks(settings: Settings) -> None:
+    """Refuse to label block by block what depends on all blocks.
+
+    Raises:
+        SettingsError: if a language model is asked for, whose worth is told from all its answers,
+            or a pool that learns from all votes.
+    """
+    if settings.llm.model != "none":
+        raise SettingsError(
+            "block by block a corpus is labelled by the index's own voters alone; use --llm none, "
+            "or read the corpus whole (--no-stream, and no --shard)"
+        )
+    if settings.voting.pool == "dawid-skene":
+        raise SettingsError(
+            "voting.pool dawid-skene learns from the votes on all utterances together; choose "
+            "another pool, or read the corpus whole (--no-stream, and no --shard)"
         )
 
 
@@ -173,20 +220,16 @@ def predict_stream(
         progress: told what is being done.
 
     Raises:
-        SettingsError: if a language model is asked for, or the corpus and the index do not fit.
+        SettingsError: see `refuse_blocks`; or if the corpus and the index do not fit.
         DataError: at the first fault of the file.
         RunFolderError: if `out` cannot be used.
     """
-    if settings.llm.model != "none":
-        raise SettingsError(
-            "a stream is labelled by the index's own voters alone; use --llm none, or read the "
-            "corpus whole (--no-stream)"
-        )
+    refuse_blocks(settings)
     progress = progress or Silent()
     out = Path(out)
     outline = outline_of(stream, settings, index, block=block, progress=progress)
     labeller = Labeller(settings, outline, index, embedder)
-    manifest = labeller.plan(0, next(stream.blocks(block))).manifest
+    manifest = labeller.plan(0, next(stream.blocks(outline.size))).manifest
     going_on = resume and out.is_dir() and any(out.iterdir())
     run = Run.resume(out, manifest) if going_on else Run.create(out, manifest, ())
     with run:
@@ -197,7 +240,7 @@ def predict_stream(
             sizes: dict[int, int] = {}
 
             def missing() -> Iterator[tuple[int, Corpus]]:
-                for number, some in enumerate(stream.blocks(block)):
+                for number, some in enumerate(stream.blocks(outline.size)):
                     if part_folder(out, number).is_dir():
                         advance(len(some.utterances))
                     else:
@@ -219,9 +262,19 @@ def outline_of(
     index: Index,
     *,
     block: int = BLOCK,
+    shards: int | None = None,
     progress: Progress | None = None,
 ) -> Outline:
     """Read a stream through: whether it is sound, and what of it counts for each block.
+
+    Args:
+        stream: the corpus.
+        settings: of the run.
+        index: labelled windows.
+        block: utterances in a block.
+        shards: blocks are as many times these as they have to be to be no larger than `block`;
+            None: they are just so large.
+        progress: told what is being done.
 
     Raises:
         DataError: at the first fault.
@@ -229,14 +282,22 @@ def outline_of(
     """
     progress = progress or Silent()
     transcript = settings.corpus.transcript or index.transcript
-    targets: list[int] = []
+    lengths, wanted = array("L"), array("L")  # of each dialogue, of which there may be many
     systems: set[str] = set()
-    utterances = 0
+    ids = hashlib.sha256()
     with progress.stage("reading", 3) as advance:
-        for part in stream.blocks(block):
-            targets.append(sum(u.needs_prediction for u in part.utterances))
-            systems.update(system for u in part.utterances for system in u.hypotheses)
-            utterances += len(part.utterances)
+        for part in stream.blocks(BLOCK):
+            for dialogue in part.dialogues:
+                own = dialogue.utterances
+                lengths.append(len(own))
+                wanted.append(sum(u.needs_prediction for u in own))
+                systems.update(system for u in own for system in u.hypotheses)
+                for utterance in own:
+                    ids.update(as_link(utterance.id))
+        utterances = sum(lengths)
+        size = block
+        if shards is not None:
+            size = ceil(utterances / (shards * ceil(utterances / (shards * block))))
         advance(1)
 
         def turns() -> Iterator[list[Turn]]:
@@ -251,4 +312,28 @@ def outline_of(
         kinship = survey_kinship(
             index.turns, turns, same_corpus=is_same_corpus(index, stream.sha256)
         )
-    return Outline(Survey(kinship, frozenset(systems)), tuple(targets), utterances)
+    return Outline(
+        survey=Survey(kinship, frozenset(systems)),
+        targets=_targets_of_blocks(zip(lengths, wanted, strict=True), size),
+        utterances=utterances,
+        size=size,
+        ids=ids.hexdigest(),
+    )
+
+
+def _targets_of_blocks(dialogues: Iterable[tuple[int, int]], size: int) -> tuple[int, ...]:
+    """How many utterances are predicted in each block, as `Blocks.blocks` cuts them.
+
+    Args:
+        dialogues: of each how many utterances it has, and how many of them need a prediction.
+        size: utterances in a block.
+    """
+    targets: list[int] = []
+    room = 0
+    for length, wanted in dialogues:
+        if room <= 0:
+            targets.append(0)
+            room = size
+        targets[-1] += wanted
+        room -= length
+    return tuple(targets)

@@ -175,9 +175,7 @@ def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write(index: Index, folder: Path) -> None:
-    with (folder / "utterances.jsonl").open("w", encoding="utf-8") as file:
-        for turn, label in zip(index.turns, index.gold, strict=True):
-            file.write(json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n")
+    write_utterances(folder / "utterances.jsonl", index.turns, index.gold)
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
     np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
     store = store_name(index.factory)
@@ -228,7 +226,7 @@ def read_index(path: Path) -> Index:
     manifest = read_manifest(path)
     try:
         labels = LabelSet.from_dict(manifest["labels"], str(path))
-        turns, gold = _read_utterances(path / "utterances.jsonl", labels)
+        turns, gold = read_utterances(path / "utterances.jsonl", labels)
         vectors, windows = (map_array(path / name) for name in ("vectors.npy", "windows.npy"))
         composition = Composition(**manifest["composition"])
         if not _are_of(vectors, windows, turns, composition):
@@ -342,7 +340,19 @@ def _similarity(array: np.ndarray[Any, Any]) -> float:
     return value
 
 
-def _read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str | None]]:
+def write_utterances(path: Path, turns: Sequence[Turn], gold: Sequence[str | None]) -> None:
+    """Write utterances and their labels, one a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for turn, label in zip(turns, gold, strict=True):
+            file.write(json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n")
+
+
+def read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str | None]]:
+    """What `write_utterances` wrote.
+
+    Raises:
+        ValueError: if it did not.
+    """
     turns, gold = [], []
     with path.open("rb") as file:
         for line in file:

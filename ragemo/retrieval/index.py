@@ -5,7 +5,6 @@ How it lies on disk is told in `ragemo.retrieval.folder`.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -15,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragemo.corpus.transcripts import choose_transcripts
-from ragemo.corpus.windows import turns_of
-from ragemo.errors import SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
-from ragemo.progress import Progress, Silent
+from ragemo.progress import Progress
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.factory import Factory, choose_factory
 from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, Mask
+from ragemo.retrieval.material import embedded, hashed, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of
 from ragemo.retrieval.stores import EXACT, Rows, VectorStore
@@ -105,51 +102,24 @@ class Index:
         """Embed a labelled corpus and index its windows.
 
         Args:
-            corpus: utterances that need a prediction and have a gold label become examples; the
-                others are context.
+            corpus, transcript: see `ragemo.retrieval.material.take_in`.
             embedder: turns each utterance into a vector.
-            transcript: how each utterance's transcript is chosen (a strategy or an ASR system).
             composition: weight, decay and length of the context in a window's vector.
             factory: FAISS's index factory string: "Flat" is exact; others trade recall for
                 speed and memory. "auto" and "auto-latency" choose one, see
                 `ragemo.retrieval.factory`.
-            provenance: what the manifest says of the corpus beside its file, format and hash.
-            seed: for transcript strategies that draw.
+            provenance, seed: as `corpus`.
             progress: told what is being done.
 
         Raises:
             SettingsError: if no utterance has a label, or the transcript choice is impossible.
         """
-        progress = progress or Silent()
-        utterances = corpus.utterances
-        chosen = choose_transcripts(utterances, transcript, seed=seed)
-        by_id = {u.id: t for u, t in zip(utterances, chosen, strict=True)}
-        turns = [turn for dialogue in corpus.dialogues for turn in turns_of(dialogue, by_id)]
-        gold = [
-            u.emotion if u.needs_prediction and u.emotion in corpus.labels.names else None
-            for u in utterances
-        ]
-        if not any(gold):
-            raise SettingsError(
-                f"{corpus.path}: no utterance has a label of {corpus.labels.name!r} "
-                f"({', '.join(corpus.labels.names)}); an index needs labelled utterances"
-            )
-        with progress.stage("embedding", len({turn.text for turn in turns})) as advance:
-            vectors = embedder.embed([turn.text for turn in turns], advance)
+        material = take_in(corpus, transcript, seed=seed, provenance=provenance)
         return cls(
-            turns=turns,
-            gold=gold,
-            vectors=vectors,
-            labels=corpus.labels,
-            composition=composition or Composition(),
+            **vars(material),
+            vectors=embedded(material.turns, embedder, progress),
             embedder=embedder.identity,
-            transcript=transcript,
-            corpus={
-                "file": corpus.path.name,
-                "format": corpus.format,
-                "sha256": corpus.sha256,
-                **(provenance or {}),
-            },
+            composition=composition or Composition(),
             factory=factory,
         )
 
@@ -267,11 +237,7 @@ class Index:
     @cached_property
     def _lines_hash(self) -> Any:
         """The fingerprint's beginning, which is that of every recomposition, too."""
-        lines = [
-            canonical_json({**{name: getattr(t, name) for name in t.__slots__}, "label": g}) + "\n"
-            for t, g in zip(self.turns, self.gold, strict=True)
-        ]
-        return hashlib.sha256("".join(lines).encode())
+        return hashed(self.turns, self.gold)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_lines_hash"}

@@ -35,6 +35,9 @@ LIBRARIES = ("onnxruntime", "sentence-transformers", "tokenizers", "torch", "tra
 MOST = 500_000
 """So many vectors of an embedder are kept, the newest (with minilm 0.8 GB)."""
 
+AT_ONCE = 16_384
+"""So many texts are embedded before they are written; what was stopped later need not be again."""
+
 WAIT = 10.0
 """Seconds to wait for another process that writes."""
 
@@ -97,9 +100,11 @@ class CachedEmbedder:
         found = self._read([keys[text] for text in distinct], vectors)
         progress(int(found.sum()))
         new = [text for text, there in zip(distinct, found.tolist(), strict=True) if not there]
-        if new:
-            vectors[~found] = self._embedder.embed(new, progress)
-            self._write([keys[text] for text in new], vectors[~found])
+        rows = np.flatnonzero(~found)
+        for start in range(0, len(new), AT_ONCE):
+            some = new[start : start + AT_ONCE]
+            own = vectors[rows[start : start + AT_ONCE]] = self._embedder.embed(some, progress)
+            self._write([keys[text] for text in some], own)
         return vectors[[row_of[text] for text in texts]]
 
     def _read(self, keys: Sequence[str], vectors: Vectors) -> np.ndarray[Any, Any]:

@@ -23,7 +23,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ragemo.errors import RunFolderError
-from ragemo.files import file_in, parse_json, whole_file, whole_folder, write_json, write_text
+from ragemo.files import (
+    file_in,
+    indented_json,
+    parse_json,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from ragemo.runs.records import line
 
 FILES = ("utterances.jsonl", "ballots.jsonl", "verdicts.jsonl", "examples.jsonl")
@@ -86,13 +94,15 @@ class JoinedParts:
 
     Args:
         folders: of the parts, in the corpus's order.
+        scratch: a folder for files that are gone at the end.
 
     Raises:
         RunFolderError: if a part is missing or damaged.
     """
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    def __init__(self, folders: Sequence[Path], scratch: Path) -> None:
         self._folders = folders
+        self._scratch = scratch
         self._panels = [self._read_panels(folder) for folder in folders]
         found: dict[str, Mapping[str, Any]] = {}
         for panels in self._panels:
@@ -168,7 +178,7 @@ class JoinedParts:
         with ExitStack() as stack:
             while len(files) > AT_ONCE:
                 files = [
-                    _merged(files[start : start + AT_ONCE], stack)
+                    _merged(files[start : start + AT_ONCE], self._scratch, stack)
                     for start in range(0, len(files), AT_ONCE)
                 ]
             for text in merge(*(_placed(file) for file in files), key=_place):
@@ -224,15 +234,36 @@ def _place(text: bytes) -> bytes:
     return text.partition(b"\t")[0]
 
 
-def _merged(files: Sequence[Path], stack: ExitStack) -> Path:
+def _merged(files: Sequence[Path], scratch: Path, stack: ExitStack) -> Path:
     """The rows of several files in order, as one; it is removed with the stack."""
-    folder = stack.enter_context(TemporaryDirectory(dir=files[0].parent))
+    folder = stack.enter_context(TemporaryDirectory(dir=scratch))
     together = Path(folder) / "review.csv"
     with together.open("wb") as out:
         out.write(b"\n")
         rows: Iterator[bytes] = merge(*(_placed(file) for file in files), key=_place)
         out.writelines(rows)
     return together
+
+
+def joined_files(folders: Sequence[Path], scratch: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Name and lines of a run's files, made of its parts, as they are to be written one by one.
+
+    Args:
+        folders: of the parts, in the corpus's order.
+        scratch: as for `JoinedParts`.
+
+    Raises:
+        RunFolderError: if a part is damaged.
+        OSError: if one cannot be read.
+    """
+    joined = JoinedParts(folders, scratch)
+    yield "utterances.jsonl", joined.lines("utterances.jsonl")
+    yield "ballots.jsonl", joined.lines("ballots.jsonl")
+    yield "panel.json", [indented_json({"parts": list(joined.panels)}).encode()]
+    yield "review.csv", joined.table("review.csv")
+    yield "predictions.csv", joined.table("predictions.csv")
+    yield "examples.jsonl", joined.lines("examples.jsonl")
+    yield "verdicts.jsonl", joined.lines("verdicts.jsonl")
 
 
 def join_parts(
@@ -248,15 +279,12 @@ def join_parts(
     Raises:
         RunFolderError: if a part is damaged or the files cannot be written; the parts stay.
     """
-    joined = JoinedParts(folders)
     try:
-        _write(run / "utterances.jsonl", joined.lines("utterances.jsonl"))
-        take_ballots(joined.lines("ballots.jsonl"))
-        write_json(run / "panel.json", {"parts": list(joined.panels)})
-        _write(run / "review.csv", joined.table("review.csv"))
-        _write(run / "predictions.csv", joined.table("predictions.csv"))
-        _write(run / "examples.jsonl", joined.lines("examples.jsonl"))
-        _write(run / "verdicts.jsonl", joined.lines("verdicts.jsonl"))
+        for name, lines in joined_files(folders, run):
+            if name == "ballots.jsonl":
+                take_ballots(lines)
+            else:
+                write_lines(run / name, lines)
     except OSError as error:
         raise RunFolderError(
             f"{run}: the parts could not be joined: {error}. Make room and go on with --resume; "
@@ -270,6 +298,7 @@ def drop_parts(run: Path) -> None:
     shutil.rmtree(run / "parts", ignore_errors=True)
 
 
-def _write(path: Path, lines: Iterable[bytes]) -> None:
+def write_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Write a file whole, line by line."""
     with whole_file(path) as file:
         file.writelines(lines)

@@ -35,7 +35,7 @@ from ragemo.files import file_in, parse_json, whole_folder, write_json, write_te
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, read_ballot
 from ragemo.runs.checks import check_manifest, check_part, check_verdict
-from ragemo.runs.manifest import check_same
+from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
@@ -118,6 +118,11 @@ class Run:
             ) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{file}: not readable as JSON ({error})") from None
+        if isinstance(manifest, dict) and manifest.get("kind") == SHARD:
+            raise RunFolderError(
+                f"{path}: only a shard of a run; `ragemo runs merge SHARD... --out RUN` makes the "
+                "run of all its shards"
+            )
         if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
             raise RunFolderError(f"{file}: not the manifest of a run")
         if manifest.get("format") != FORMAT:

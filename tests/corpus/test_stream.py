@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.corpus import read_corpus
+from ragemo.corpus.blocks import WholeCorpus
 from ragemo.corpus.read import read_with_problems
 from ragemo.corpus.stream import CorpusStream, can_stream
 from ragemo.errors import DataError
@@ -99,6 +100,15 @@ def test_a_dialogue_in_two_pieces_is_refused_with_what_to_do(tmp_path):
     rows = [*rows_of([2, 2, 2]), row(6, "d0", 2)]
     with pytest.raises(DataError, match=r"7: dialogue 'd0' goes on here.*sort it by dialogue"):
         read(put(tmp_path / "a.jsonl", rows))
+    with pytest.raises(DataError, match=r"7: dialogue 'd0' goes on here"):
+        read(tmp_path / "a.jsonl", 1000)  # whatever the blocks are
+
+
+@given(lengths=st.lists(st.integers(1, 5), min_size=1, max_size=8), size=st.integers(1, 12))
+def test_a_corpus_in_memory_comes_in_the_same_blocks(tmp_path_factory, lengths, size):
+    path = put(tmp_path_factory.mktemp("whole") / "a.jsonl", rows_of(lengths))
+    whole = WholeCorpus(read_corpus(path, labels=LABELS))
+    assert list(whole.blocks(size)) == read(path, size)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n"])

@@ -17,7 +17,7 @@ from ragemo.runs.parts import FILES, TABLES, join_parts, part_folder
 from ragemo.runs.run import Run
 from tests.conftest import LABELS
 from tests.fuzz.damage import damaged_bytes, damaged_json, damaged_lines, fuzz, only_our_errors
-from tests.pipeline.test_streaming import EMBEDDER, INDEX, MIXED, put, settings_of
+from tests.pipeline.blockwise import EMBEDDER, INDEX, MIXED, put, settings_of
 
 NAMES = ("panel.json", *FILES, *TABLES)
 

@@ -16,7 +16,7 @@ from ragemo.pipeline.cluster.connection import open_cluster
 from ragemo.pipeline.streaming import predict_stream
 from tests.cli.conftest import command, corpora, index, test_file, train, workplace
 from tests.conftest import LABELS, FakeEmbedder
-from tests.pipeline.test_streaming import (
+from tests.pipeline.blockwise import (
     EMBEDDER,
     FRESH,
     INDEX,

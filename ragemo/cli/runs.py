@@ -1,0 +1,31 @@
+"""`ragemo runs`: what there is to do with the folders of several jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def options() -> None:
+    """Runs that several jobs have made together."""
+
+
+@app.command()
+def merge(
+    shards: Annotated[
+        list[Path],
+        typer.Argument(metavar="SHARD", help="The folders of all shards, in any order."),
+    ],
+    out: Annotated[Path, typer.Option(help="The run's folder.")],
+) -> None:
+    """Make a run of all its shards, after a proof that nothing is missing or there twice; it is
+    the run that one `ragemo predict` would have made, byte for byte."""
+    from ragemo.cli.outcome import tell_outcome
+    from ragemo.runs.merging import merge_shards
+
+    tell_outcome(merge_shards(shards, out))
