@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 def predict(
+    command: typer.Context,
     file: Annotated[
         Path | None,
         typer.Argument(help="The corpus to label (default: paths.data of the config)."),
@@ -120,7 +121,12 @@ def predict(
     from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.engine import in_blocks, label_in_blocks, read_shard
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
-    from ragemo.cli.settings import import_ballots, pick_path, settings_and_paths
+    from ragemo.cli.settings import (
+        given_flags,
+        import_ballots,
+        pick_path,
+        settings_and_paths,
+    )
     from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
     from ragemo.llm import load_llm, load_others
     from ragemo.llm.budget import read_budget
@@ -128,33 +134,7 @@ def predict(
     from ragemo.retrieval.voters import INDEX_VOTERS
     from ragemo.runs.run import Run, check_new_run
 
-    settings, paths = settings_and_paths(
-        config,
-        {
-            "k": k,
-            "strategy": strategy,
-            "leave_out": leave_out,
-            "context": context,
-            "template": template,
-            "llm": llm,
-            "base_url": base_url,
-            "mode": mode,
-            "samples": samples,
-            "vary": vary,
-            "pool": pool,
-            "voters": voters,
-            "weights": weights,
-            "stop": stop,
-            "dialogue": dialogue,
-            "abstain_below": abstain_below,
-            "transcript": transcript,
-            "format": format_,
-            "labels": labels,
-            "seed": seed,
-            "limit": limit,
-        },
-        set_ or (),
-    )
+    settings, paths = settings_and_paths(config, given_flags(command), set_ or ())
     limits = read_budget(budget or ())
     by_file = batch_options(batch, batch_files, no_wait, poll)
     on_ray = uses_ray(engine, address)

@@ -29,6 +29,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command()
 def show(
+    command: typer.Context,
     utterance: Annotated[str, typer.Argument(metavar="ID", help="The utterance's id.")],
     data: Annotated[
         Path | None, typer.Option(help="The corpus (default: paths.data of the config).")
@@ -54,31 +55,13 @@ def show(
 ) -> None:
     """Print exactly what would be asked about an utterance, with token counts for each part."""
     from ragemo.cli.console import ConsoleProgress
-    from ragemo.cli.settings import pick_path, settings_and_paths
+    from ragemo.cli.settings import given_flags, pick_path, settings_and_paths
     from ragemo.cli.sources import open_corpus, open_index
     from ragemo.errors import SettingsError
     from ragemo.llm import load_llm, load_others
     from ragemo.pipeline.showing import show_prompts
 
-    settings, paths = settings_and_paths(
-        config,
-        {
-            "k": k,
-            "strategy": strategy,
-            "leave_out": leave_out,
-            "context": context,
-            "template": template,
-            "llm": llm,
-            "base_url": base_url,
-            "mode": mode,
-            "samples": samples,
-            "vary": vary,
-            "transcript": transcript,
-            "format": format_,
-            "labels": labels,
-        },
-        set_ or (),
-    )
+    settings, paths = settings_and_paths(config, given_flags(command), set_ or ())
     source = pick_path(data, paths.get("data"), "--data", "paths.data")
     progress = ConsoleProgress(quiet=True)
     found, embedder = open_index(index or paths.get("index"), progress.say)

@@ -11,6 +11,8 @@ from ragemo.files import parse_yaml
 from ragemo.settings import Settings, read_config, resolve_settings
 
 if TYPE_CHECKING:
+    import typer
+
     from ragemo.labels import LabelSet
     from ragemo.voting.imported import Imported
 
@@ -36,14 +38,22 @@ FLAGS = {
     "transcript": "corpus.transcript",
     "format": "corpus.format",
     "labels": "corpus.labels",
+    "seed": "seed",
+    "limit": "limit",
 }
-"""The setting behind a flag whose name is not the setting's own."""
+"""Flag -> the setting behind it."""
 
 LISTS = frozenset({"strategy", "vary", "voters"})
 """Flags that take several names by commas."""
 
 WHOLE_DIALOGUE = -1
 """What --context has for null."""
+
+
+def given_flags(command: typer.Context) -> dict[str, Any]:
+    """What a command's flags for settings say, by their names in `FLAGS`; None: not given."""
+    said = {name.rstrip("_"): value for name, value in command.params.items()}
+    return {name: value for name, value in said.items() if name in FLAGS}
 
 
 def settings_and_paths(

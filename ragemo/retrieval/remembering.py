@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.wrapped import WrappedEmbedder
 
 
-class RememberingEmbedder:
+class RememberingEmbedder(WrappedEmbedder):
     """Vectors are kept in memory; a text's vector does not depend on the others.
 
     Args:
@@ -26,7 +26,7 @@ class RememberingEmbedder:
         *,
         most: int | None = None,
     ) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._known: dict[str, Vectors] = dict(known or {})
         self._most = most
 
@@ -34,16 +34,6 @@ class RememberingEmbedder:
     def known(self) -> Mapping[str, Vectors]:
         """Text -> vector, of all that is kept."""
         return self._known
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """See `Embedder`."""
-        return self._embedder.identity
-
-    @property
-    def dimension(self) -> int:
-        """See `Embedder`."""
-        return self._embedder.dimension
 
     def embed(
         self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None

@@ -28,6 +28,7 @@ import numpy as np
 from ragemo.files import canonical_json, sha256_bytes
 from ragemo.models import cache_folder
 from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.wrapped import WrappedEmbedder
 
 LIBRARIES = ("onnxruntime", "sentence-transformers", "tokenizers", "torch", "transformers")
 """Whose versions may change a vector in its last bits."""
@@ -59,7 +60,7 @@ def with_cache(embedder: Embedder) -> Embedder:
     return embedder if os.environ.get("RAGEMO_VECTORS") == "off" else CachedEmbedder(embedder)
 
 
-class CachedEmbedder:
+class CachedEmbedder(WrappedEmbedder):
     """An embedder that looks on disk first.
 
     Args:
@@ -69,23 +70,13 @@ class CachedEmbedder:
     """
 
     def __init__(self, embedder: Embedder, file: Path | None = None, *, most: int = MOST) -> None:
-        self._embedder = embedder
+        super().__init__(embedder)
         self._file = file or vectors_folder() / f"{_name(embedder.identity)}.sqlite"
         self._most = most
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy elsewhere looks into the cache that is there."""
         return with_cache, (self._embedder,)
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """See `Embedder`."""
-        return self._embedder.identity
-
-    @property
-    def dimension(self) -> int:
-        """See `Embedder`."""
-        return self._embedder.dimension
 
     def embed(
         self, texts: Sequence[str], progress: Callable[[int], None] = lambda done: None

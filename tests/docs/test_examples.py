@@ -1,4 +1,4 @@
-"""Every example of the docs runs (the README's in a file of its own)."""
+"""Every example of the docs runs (the README's in a file of its own, by the installed program)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.docs.running import as_a_user, make_workplace, run_page
 
 @pytest.fixture(scope="module")
 def sample_index(
-    tmp_path_factory: pytest.TempPathFactory, minilm_folder: Path, environment: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, minilm_folder: Path, warm: dict[str, str]
 ) -> Path:
     """The index that docs/index.md tells its readers to make; that page is run by this."""
     folder = make_workplace(tmp_path_factory.mktemp("sample"))
-    run_page(ROOT / "docs/index.md", folder, environment)
+    run_page(ROOT / "docs/index.md", folder, warm)
     return folder / "indexes/sample"
 
 
@@ -26,13 +26,13 @@ def test_examples_run(
     page: Path,
     tmp_path: Path,
     sample_index: Path,
-    environment: dict[str, str],
+    warm: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_workplace(tmp_path)
     shutil.copytree(sample_index, tmp_path / "indexes/sample")
     as_a_user(monkeypatch, tmp_path)
-    run_page(page, tmp_path, environment)
+    run_page(page, tmp_path, warm)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -18,8 +18,8 @@ from ragemo.runs.records import (
 )
 from ragemo.runs.run import Run
 from ragemo.types import Demonstration, Message, Prompt, Verdict, Window
-from tests.conftest import LABELS
-from tests.runs.test_run import MANIFEST, UTTERANCES, make_turn
+from tests.conftest import LABELS, make_turn
+from tests.runs.inputs import MANIFEST, UTTERANCES
 
 texts = st.text(max_size=30)
 

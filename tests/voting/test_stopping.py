@@ -18,7 +18,7 @@ from ragemo.voting.panel import untried_panel
 from ragemo.voting.stopping import StoppingRule, leader_probability, replay, vote_counts
 from ragemo.voting.votes import count_votes
 from tests.conftest import LABELS, make_turn
-from tests.runs.test_run import MANIFEST
+from tests.runs.inputs import MANIFEST
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bench" / "stopping.py"
 
