@@ -39,6 +39,9 @@ FORMAT = 1
 
 FILES = ("utterances.jsonl", "vectors.npy")
 
+BEYOND_UNIT = 1.001
+"""No number of a unit vector is as large."""
+
 
 @dataclass(frozen=True)
 class IndexShardManifest:
@@ -284,6 +287,8 @@ def _read_shard(
         vectors = map_array(path / "vectors.npy")
         if vectors.ndim != 2 or len(vectors) != len(turns) or vectors.dtype != np.float32:
             raise ValueError(f"{len(turns)} utterances, vectors of shape {vectors.shape}")
+        if vectors.size and not max(vectors.max(), -vectors.min()) < BEYOND_UNIT:
+            raise ValueError("its vectors are no unit vectors")
     except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(
             f"{path}: shard {manifest.shard} is damaged ({error}); copy it anew, or build it anew "
