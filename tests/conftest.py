@@ -47,6 +47,7 @@ SLOWEST = (
     "cli/test_ablate.py",
     "cli/test_ablate_killed.py",
     "test_resume.py",
+    "pipeline/test_cluster.py",
     "docs/test_notebook.py",
     "llm/test_local_model.py",
     "llm/test_server.py",

@@ -14,7 +14,8 @@ from ragemo.errors import SettingsError
 from ragemo.types import Shard
 
 if TYPE_CHECKING:
-    from ragemo.corpus.blocks import Blocks, WholeCorpus
+    from ragemo.corpus.blocks import Blocks
+    from ragemo.llm.protocol import LanguageModel
     from ragemo.pipeline.streaming import MakeParts
     from ragemo.progress import Progress
     from ragemo.retrieval.embedder import Embedder
@@ -34,16 +35,19 @@ Address = Annotated[
 ]
 
 
-def uses_ray(engine: str, address: str | None) -> bool:
+def uses_ray(engine: str, address: str | None, by_file: bool) -> bool:
     """Whether a Ray cluster is asked for.
 
     Raises:
-        SettingsError: if there is no such engine, or an address for none.
+        SettingsError: if there is no such engine, an address for none, or nothing that workers
+            could do, since models are asked by file.
     """
     if engine not in (LOCAL, RAY):
         raise SettingsError(f"--engine {engine}: expected {LOCAL} or {RAY}")
     if address is not None and engine != RAY:
         raise SettingsError("--address names a Ray cluster; add --engine ray, or leave it out")
+    if by_file and engine == RAY:
+        raise SettingsError("--engine ray asks call by call; leave it or --batch out")
     return engine == RAY
 
 
@@ -75,20 +79,32 @@ def read_shard(
     return shard
 
 
-def in_blocks(
-    path: Path, settings: Settings, index: Index | None, ballots: Sequence[str]
-) -> WholeCorpus:
-    """A corpus that cannot be read as a stream, in blocks for the workers.
+def open_blocks(
+    path: Path,
+    settings: Settings,
+    index: Index | None,
+    stream: bool | None,
+    ballots: Sequence[str],
+    *,
+    wanted: bool,
+) -> Blocks | None:
+    """The corpus in blocks, as a stream where it can be one; None: it is to be read whole.
+
+    Args:
+        path, settings, index, stream: as for `open_stream`.
+        ballots: other systems' files.
+        wanted: whether it has to come in blocks.
 
     Raises:
-        SettingsError: if there is nothing that workers could do.
+        SettingsError: if it has to and cannot.
     """
-    from ragemo.cli.sources import open_corpus
+    from ragemo.cli.sources import open_corpus, open_stream
     from ragemo.corpus.blocks import WholeCorpus
 
+    found = None if ballots else open_stream(path, settings, index, stream)
+    if found is not None or not wanted:
+        return found
     reasons = []
-    if settings.llm.model != "none":
-        reasons.append("a language model is asked (--llm none asks nobody)")
     if index is None:
         reasons.append("there is no index, whose voters decide")
     if ballots:
@@ -146,6 +162,22 @@ def label_in_blocks(
     for line in run.manifest["notes"]:
         note(line)
     tell_outcome(run)
+
+
+@contextmanager
+def asked_where(
+    on_ray: bool, address: str | None, models: Sequence[LanguageModel | None], settings: Settings
+) -> Iterator[list[LanguageModel]]:
+    """The language models of a run, asked from here or by a cluster."""
+    there = [model for model in models if model is not None]
+    if not on_ray:
+        yield there
+        return
+    from ragemo.pipeline.cluster.asking import asked_by
+    from ragemo.pipeline.cluster.connection import open_cluster
+
+    with open_cluster(address) as cluster, asked_by(cluster, there, settings) as those:
+        yield [*those]
 
 
 @contextmanager

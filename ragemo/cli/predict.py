@@ -36,8 +36,8 @@ from ragemo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from ragemo.corpus.blocks import Blocks
     from ragemo.pipeline import Estimate
+    from ragemo.types import Ballot
 
 
 def predict(
@@ -119,7 +119,7 @@ def predict(
     """Label a corpus's utterances and leave everything in a run folder. Exit codes: 3 a call
     failed, 4 the budget is reached, 5 answers by file are still to come."""
     from ragemo.cli.console import ConsoleProgress, resumable
-    from ragemo.cli.engine import in_blocks, label_in_blocks, read_shard
+    from ragemo.cli.engine import asked_where, label_in_blocks, open_blocks, read_shard
     from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import (
         given_flags,
@@ -127,17 +127,18 @@ def predict(
         pick_path,
         settings_and_paths,
     )
-    from ragemo.cli.sources import open_answers, open_corpus, open_index, open_stream
+    from ragemo.cli.sources import open_answers, open_corpus, open_index
     from ragemo.llm import load_llm, load_others
     from ragemo.llm.budget import read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.voters import INDEX_VOTERS
-    from ragemo.runs.run import Run, check_new_run
+    from ragemo.runs.run import check_new_run
 
     settings, paths = settings_and_paths(config, given_flags(command), set_ or ())
+    asks = settings.llm.model != "none"
     limits = read_budget(budget or ())
     by_file = batch_options(batch, batch_files, no_wait, poll)
-    on_ray = uses_ray(engine, address)
+    on_ray = uses_ray(engine, address, by_file is not None)
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
@@ -146,8 +147,10 @@ def predict(
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
-    flow: Blocks | None = None if ballots else open_stream(source, settings, found, stream)
-    flow = flow or (in_blocks(source, settings, found, ballots or ()) if on_ray or share else None)
+    flow = open_blocks(
+        *(source, settings, found, stream, ballots or ()),
+        wanted=share is not None or (on_ray and not asks),
+    )
     if flow is not None and found and embedder and not dry_run:
         label_in_blocks(
             flow,
@@ -163,12 +166,10 @@ def predict(
         )
         return
     corpus = open_corpus(source, settings, found)
-    asks = settings.llm.model != "none"
     answers = open_answers(cache, make=not dry_run) if asks and not no_cache else None
-    model = load_llm(
-        settings.llm, seed=settings.seed, asks=not (dry_run or batch_files), say=progress.say
-    )
-    others = load_others(settings, asks=not (dry_run or batch_files), say=progress.say)
+    here = not (dry_run or batch_files or on_ray)
+    model = load_llm(settings.llm, seed=settings.seed, asks=here, say=progress.say)
+    others = load_others(settings, asks=here, say=progress.say)
     imported = import_ballots(
         ballots or (),
         found.labels if found else corpus.labels,
@@ -199,15 +200,17 @@ def predict(
             f"{model.name} scores every label exactly: one ballot stands for "
             f"{settings.llm.samples} samples (--mode sample draws them)"
         )
-    begun = resume and (target / "manifest.json").is_file()
-    before = Run.open(target).ballots() if begun else []
-    with resumable(target, in_batch=batch):
+    before = _ballots_there(target) if resume else []
+    with (
+        resumable(target, in_batch=batch),
+        asked_where(on_ray, address, [model, *others], settings) as asked,
+    ):
         run = carry_out(
             plan,
             settings,
             target,
-            llm=model,
-            others=others,
+            llm=asked[0] if asked else None,
+            others=asked[1:],
             cache=answers,
             budget=limits,
             batch=by_file,
@@ -215,10 +218,17 @@ def predict(
             progress=progress,
         )
     tell_asking(plan, run, before, progress)
-    tell_remarks([one for one in (model, *others) if one is not None], progress)
+    tell_remarks(asked, progress)
     if tell_outcome(run):
         note("go on with the same command and --resume to ask the failed ones again")
         raise typer.Exit(3)
+
+
+def _ballots_there(run: Path) -> list[Ballot]:
+    """What a run that is gone on with has been told; nothing if it was never begun."""
+    from ragemo.runs.run import Run
+
+    return Run.open(run).ballots() if (run / "manifest.json").is_file() else []
 
 
 def _describe(expected: Estimate, *, settling: bool) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
-from ragemo.llm.pace import Limits, Pace, check_least, pace_of
+from ragemo.llm.pace import Limits, Pacing, check_least, pace_of
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
 
@@ -40,6 +40,8 @@ class Connection:
 
     Attributes:
         reached: whether the endpoint has ever answered, if only with an error.
+        limits: as given.
+        shared_pace: asked when calls may begin, where several processes share one pace.
     """
 
     def __init__(
@@ -58,7 +60,8 @@ class Connection:
                 raise SettingsError(f"llm.{setting} is {seconds}, expected seconds above 0")
         self.reached = False
         self._endpoint = endpoint
-        self._limits = limits
+        self.limits = limits
+        self.shared_pace: Pacing | None = None
         self._timeout = timeout
         self._deadline = deadline
         self._attempts = attempts
@@ -67,9 +70,9 @@ class Connection:
         self._refusal: EndpointError | None = None
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> Pacing:
         """When it may be asked, in the running event loop."""
-        return pace_of(self._endpoint, self._limits)
+        return self.shared_pace or pace_of(self._endpoint, self.limits)
 
     async def complete(
         self, request: Mapping[str, Any], *, tokens: int
@@ -199,7 +202,7 @@ class Connection:
         import httpx2
         import openai
 
-        most = self._limits.concurrency
+        most = self.limits.concurrency
         return openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
             base_url=self._endpoint.address,

@@ -19,7 +19,7 @@ import heapq
 import itertools
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.concurrency import Concurrency, Flight
@@ -61,6 +61,43 @@ class Limits:
     def __post_init__(self) -> None:
         for setting in ("concurrency", "requests_per_minute", "tokens_per_minute", "give_up_after"):
             check_least(setting, getattr(self, setting))
+
+
+class Pacing(Protocol):
+    """What a connection asks when its calls may begin; see `Pace`."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is sent."""
+        ...
+
+    def number(self) -> int:
+        """A new call's place in the order of all."""
+        ...
+
+    async def begin(self, number: int, tokens: int) -> Any:
+        """Wait until a call may be sent; what `end` is told of it."""
+        ...
+
+    def end(self, flight: Any, *, seconds: float | None = None, busy: bool = False) -> None:
+        """A call that was sent is over."""
+        ...
+
+    def leave_alone(self, seconds: float) -> None:
+        """Send nothing for so many seconds."""
+        ...
+
+    def count_success(self) -> None:
+        """A call was answered."""
+        ...
+
+    async def count_failure(self, reason: str) -> None:
+        """A call has failed for good."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the failures, so that it can be asked again."""
+        ...
 
 
 class Pace:

@@ -13,6 +13,7 @@ from ragemo.pipeline.cluster.connection import open_cluster
     [
         (["--engine", "spark"], "--engine spark: expected local or ray"),
         (["--address", "here:1"], "--address names a Ray cluster; add --engine ray"),
+        (["--engine", "ray", "--batch"], "--engine ray asks call by call"),
         (["--engine", "ray", "--k", "0"], "--engine ray: there is no index, whose voters decide"),
     ],
 )

@@ -1,5 +1,6 @@
 """A real Ray cluster of two worker nodes: the same bytes, whoever is lost on the way."""
 
+import asyncio
 import os
 import pickle
 import signal
@@ -9,13 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from ragemo.corpus import read_corpus
 from ragemo.corpus.stream import CorpusStream
 from ragemo.errors import ModelError
+from ragemo.llm import load_llm
+from ragemo.llm.wrapped import WrappedModel
+from ragemo.pipeline import predict
+from ragemo.pipeline.cluster.asking import asked_by
 from ragemo.pipeline.cluster.blocks import parts_on
 from ragemo.pipeline.cluster.connection import open_cluster
 from ragemo.pipeline.streaming import predict_stream
-from tests.cli.conftest import command, corpora, index, test_file, train, workplace
+from ragemo.settings import resolve_settings
+from tests.cli.conftest import command, corpora, everything, index, test_file, train, workplace
 from tests.conftest import LABELS, FakeEmbedder
+from tests.llm.conftest import scenario, scripted_port
 from tests.pipeline.blockwise import (
     EMBEDDER,
     FRESH,
@@ -29,7 +37,10 @@ from tests.pipeline.blockwise import (
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ragemo[ray]'")
 
-__all__ = ["command", "corpora", "index", "test_file", "train", "workplace"]
+__all__ = ["command", "corpora", "index", "scenario", "scripted_port"]
+__all__ += ["test_file", "train", "workplace"]
+
+KEY = "sk-planted-0123456789abcdef"
 
 STORE = 80 * 2**20
 """Bytes of a node's object store, about the least that Ray takes."""
@@ -41,12 +52,20 @@ class Nodes:
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        soon = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+        os.environ["OPENAI_API_KEY"] = KEY  # of the nodes alone
+
+        soon = {
+            "health_check_period_ms": 500,
+            "health_check_failure_threshold": 2,
+            "raylet_rpc_server_reconnect_timeout_base_s": 1,
+            "raylet_rpc_server_reconnect_timeout_max_s": 1,
+        }
         head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
         head["_system_config"] = soon  # that a node is lost is noticed
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.alive = [self.add(), self.add()]
         self.cluster.wait_for_nodes()
+        del os.environ["OPENAI_API_KEY"]
 
     def add(self):
         return self.cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
@@ -69,10 +88,19 @@ def nodes():
 
 @pytest.fixture
 def cluster(nodes):
+    """However many nodes are left, one at least."""
+    with open_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def both(nodes):
+    """Two nodes, one of which may be lost."""
     while len(nodes.alive) < 2:
         nodes.alive.append(nodes.add())
         nodes.cluster.wait_for_nodes()
     with open_cluster() as cluster:
+        assert cluster.workers == 2
         yield cluster
 
 
@@ -116,13 +144,64 @@ def noted(make_parts, numbers, after_first=lambda: None):
     return parts
 
 
-def test_a_node_is_lost_during_the_run(tmp_path, cluster, nodes):
+CALLS, AT_ONCE = 20, 4
+
+
+def asking(url, **more):
+    """Settings of a run that asks the scripted server."""
+    overrides = {"llm.model": "m", "llm.base_url": url, "llm.samples": 2, "voting.stop": "none"}
+    overrides |= {
+        "llm.concurrency": AT_ONCE,
+        "voting.checks": 0,
+        "voting.calibration": "none",
+        "retrieval.k": 0,
+    }
+    return resolve_settings(overrides=overrides | more)
+
+
+class Losing(WrappedModel):
+    """Something happens when the first answer is here."""
+
+    def __init__(self, model, then):
+        super().__init__(model)
+        self.then = [then]
+
+    async def ask(self, prompt, labels, samples):
+        ballots = await self.model.ask(prompt, labels, samples)
+        if self.then:
+            await asyncio.to_thread(self.then.pop())
+        return ballots
+
+
+def test_a_node_is_lost_while_an_endpoint_is_asked(tmp_path, both, nodes, scenario):
+    """Every answer is here once, and the key stands nowhere."""
+    corpus = read_corpus(put(tmp_path / "a.jsonl", FRESH), labels=LABELS)
+    settings = asking(scenario.url, limit=CALLS)
+    here = load_llm(settings.llm, asks=False)
+    scenario.script(answers=("happy", "angry", "neutral"), by_prompt=True)
+    local = predict(corpus, settings, tmp_path / "local", llm=here)
+    before = len(scenario.seen)
+    with asked_by(both, [here], settings) as (model,):
+        run = predict(corpus, settings, tmp_path / "run", llm=Losing(model, nodes.lose))
+    assert sum(node["Alive"] for node in ray.nodes()) == 2, "the head and one worker node"
+    keys = [ballot.key for ballot in run.ballots()]
+    assert len(keys) == len(set(keys)) == 2 * CALLS
+    for name in ("predictions.csv", "verdicts.jsonl", "manifest.json"):
+        assert (run.path / name).read_bytes() == (local.path / name).read_bytes(), name
+    seen = scenario.seen[before:]
+    assert before <= len(seen) <= before + AT_ONCE, "only calls in flight are made again"
+    assert {request["key"] for request in seen} == {f"Bearer {KEY}"}
+    for folder in (Path(nodes.cluster.head_node.get_session_dir_path()), run.path):
+        assert KEY.encode() not in everything(folder)
+
+
+def test_a_node_is_lost_during_the_run(tmp_path, both, nodes):
     path, settings = put(tmp_path / "a.jsonl", MIXED), settings_of()
     stream = CorpusStream(path, LABELS)
     options = {"index": INDEX, "block": 1}
     whole = predict_stream(stream, settings, tmp_path / "whole", embedder=EMBEDDER, **options)
     numbers = []
-    parts = noted(parts_on(cluster), numbers, nodes.lose)
+    parts = noted(parts_on(both), numbers, nodes.lose)
     run = predict_stream(
         stream, settings, tmp_path / "run", embedder=Slow(), make_parts=parts, **options
     )

@@ -2,6 +2,8 @@
 
 connection   join a cluster, or start one on this machine; actors, and what comes of their calls
 blocks       blocks of a corpus become parts of a run, whichever worker makes them
+asking       language models are asked by workers
+pace         how fast, for all workers together
 
 Whatever a worker makes is whole when it arrives, and only this process writes it down: a worker
 that is lost takes nothing with it but the time, and its work is done again by another one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,12 @@ class Cluster:
     workers: int
 
     @contextmanager
-    def actors(self, kind: type, *arguments: Any) -> Iterator[list[ActorHandle]]:
+    def actors(self, kind: type, **options: Any) -> Iterator[list[ActorHandle]]:
         """Actors of a class, spread over the nodes; they end with the block.
+
+        Args:
+            kind: the class; its constructor takes nothing, which Ray would have to keep.
+            options: of Ray's actors.
 
         One whose process or node is lost begins anew on a node that is there, and its calls are
         made again.
@@ -37,9 +41,9 @@ class Cluster:
         import ray
 
         remote = ray.remote(kind).options(
-            max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD"
+            max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD", **options
         )
-        found = [remote.remote(*arguments) for _ in range(self.workers)]
+        found = [remote.remote() for _ in range(self.workers)]
         try:
             yield found
         finally:
@@ -114,8 +118,23 @@ def outcome(call: ObjectRef) -> Any:
     """
     import ray
 
-    try:
+    with _in_words():
         return ray.get(call)
+
+
+async def awaited(call: Awaitable[Any]) -> Any:
+    """What comes of a call; see `outcome`."""
+    with _in_words():
+        return await call
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Errors of Ray's become those of the call, or of ragemo's."""
+    import ray
+
+    try:
+        yield
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
