@@ -221,12 +221,15 @@ def _usual_mode(mode: int) -> int:
     return mode & ~mask
 
 
+_SIGNS = frozenset("=+-@＝＋－＠")
 _FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
 """Where a spreadsheet would begin to read a formula."""
 
 
 def as_cell(text: str) -> str:
     """An untrusted text as a table's cell: on one line, and no formula for any spreadsheet."""
-    text = _FORMULA.sub(r"\1'", " ".join(text.split()))
+    text = " ".join(text.split())
+    if not _SIGNS.isdisjoint(text):
+        text = _FORMULA.sub(r"\1'", text)
     # An invisible character may be passed over.
     return text if text[:1].isprintable() else f"'{text}"

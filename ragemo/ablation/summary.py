@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,8 +51,8 @@ class Counted:
 
 def count_cell(
     cell: Cell,
+    run: Run,
     folder: str,
-    out: Path,
     models: Sequence[LanguageModel],
     *,
     samples: int,
@@ -63,8 +62,8 @@ def count_cell(
 
     Args:
         cell: as everywhere.
-        folder: its run's, below the ablation's.
-        out: the ablation's folder.
+        run: of the cell.
+        folder: the run's, below the ablation's.
         models: the cell's language models, which only have to name prices.
         samples, seed: of the bootstrap.
 
@@ -72,7 +71,6 @@ def count_cell(
         RunFolderError: if the run is not finished, or damaged.
         DataError: if no utterance has a gold label.
     """
-    run = Run.open(out / folder)
     own = scored(run, run.verdicts())
     if not own:
         raise DataError(

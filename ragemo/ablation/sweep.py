@@ -42,6 +42,7 @@ from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.retrieval.retrieve import probing_row
+from ragemo.runs.run import Run
 from ragemo.types import Corpus
 
 WORTH_PROCESSES = 8
@@ -202,12 +203,15 @@ def carry_out_sweep(
     write_manifest(out, design, folders, sweep.corpus, sweep.index)
     budget = budget or Budget()
     walls: dict[str, dict[str, Any]] = {}
+    counted: dict[str, Counted] = {}
     stopped: BudgetError | None = None
     try:
         with sweep.progress.stage("cells", len(sweep.open)) as advance:
-            for done in _run(sweep, budget, processes):
+            for done in _run(sweep, budget, processes, samples, seed):
                 if done.failure:
                     sweep.failures[done.name] = done.failure
+                if done.counted:
+                    counted[done.name] = done.counted
                 walls[sweep.folders[done.name]] = {"wall": done.seconds}
                 advance(1)
     except BudgetError as error:
@@ -217,7 +221,7 @@ def carry_out_sweep(
             costs["asked"][name] += getattr(budget.spent, name)
         with suppress(OSError):  # told when the result is written, and hides nothing here
             write_costs(out, costs, walls)
-    counted = _count_cells(sweep, samples, seed)
+    _count_others(sweep, counted, samples, seed)
     result = summarise(
         design,
         counted,
@@ -265,9 +269,12 @@ def ablate(
     return carry_out_sweep(sweep, budget=budget)
 
 
-def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
+def _run(sweep: Sweep, budget: Budget, processes: int, samples: int, seed: int) -> Iterator[Done]:
     """Run the open cells: those without a language model first, since they cost nothing."""
-    works = {cell.name: _work(sweep, cell) for cell in sweep.open}
+    works = {
+        cell.name: Work(cell, sweep.out, sweep.folders[cell.name], samples, seed)
+        for cell in sweep.open
+    }
     asking = [cell for cell in sweep.open if sweep.models(cell.settings, False)]
     silent = [cell for cell in sweep.open if cell not in asking]
     embedder = sweep.load_embedder() if sweep.open else None
@@ -312,10 +319,6 @@ def _run(sweep: Sweep, budget: Budget, processes: int) -> Iterator[Done]:
         cache.close()
 
 
-def _work(sweep: Sweep, cell: Cell) -> Work:
-    return Work(cell.name, cell.settings, sweep.out / sweep.folders[cell.name])
-
-
 def _sought(cell: Cell) -> float:
     """How many neighbours a cell looks for; without a number, the most."""
     how = cell.settings.retrieval
@@ -328,17 +331,15 @@ def _composition(cell: Cell) -> str:
     return canonical_json([how.context_weight, how.context_decay, how.context_length])
 
 
-def _count_cells(sweep: Sweep, samples: int, seed: int) -> dict[str, Counted]:
-    """What the finished runs hold."""
-    found = {}
+def _count_others(sweep: Sweep, counted: dict[str, Counted], samples: int, seed: int) -> None:
+    """What the other finished runs hold."""
     for cell in sweep.design.cells:
         folder = sweep.folders[cell.name]
-        if cell.name not in sweep.failures and (sweep.out / folder / "verdicts.jsonl").is_file():
+        done = cell.name not in counted and cell.name not in sweep.failures
+        if done and (sweep.out / folder / "verdicts.jsonl").is_file():
             models = sweep.models(cell.settings, False)
-            found[cell.name] = count_cell(
-                cell, folder, sweep.out, models, samples=samples, seed=seed
-            )
-    return found
+            run = Run.open(sweep.out / folder)
+            counted[cell.name] = count_cell(cell, run, folder, models, samples=samples, seed=seed)
 
 
 def _write_result(out: Path, result: AblationResult, costs: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ memory, so cells of one composition stay together.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -18,38 +19,56 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from ragemo.ablation.design import Cell
+from ragemo.ablation.summary import Counted, count_cell
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.llm.budget import BudgetError
 from ragemo.pipeline import predict
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
-from ragemo.settings import Settings
 from ragemo.types import Corpus
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A cell to be run: its name, its settings and its run's folder."""
+    """A cell to be run.
 
-    name: str
-    settings: Settings
-    folder: Path
+    Attributes:
+        cell: its name and settings.
+        out: the ablation's folder.
+        folder: its run's, below that.
+        samples, seed: of the bootstrap.
+    """
+
+    cell: Cell
+    out: Path
+    folder: str
+    samples: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it: why it failed ("" if it did not), and the seconds it took."""
+    """What came of a cell.
+
+    Attributes:
+        name: the cell's.
+        failure: why it failed, "" if it did not.
+        seconds: it took.
+        counted: what its run holds, of a cell without a language model.
+    """
 
     name: str
     failure: str
     seconds: float
+    counted: Counted | None = None
 
 
 def run_cell(
     work: Work, corpus: Corpus, index: Index | None, embedder: Embedder | None, **models: Any
 ) -> Done:
-    """Run one cell, or go on with it.
+    """Run one cell, or go on with it; without a language model what it holds is counted, too.
 
     Args:
         work, corpus, index, embedder: as everywhere.
@@ -58,14 +77,14 @@ def run_cell(
     Raises:
         BudgetError: before the call that could exceed the budget.
         RunFolderError: if something cannot be written or is in use.
+        DataError: if no utterance has a gold label.
     """
     started = time.perf_counter()
-    failure = ""
     try:
-        predict(
+        run = predict(
             corpus,
-            work.settings,
-            work.folder,
+            work.cell.settings,
+            work.out / work.folder,
             index=index,
             embedder=embedder,
             resume=True,
@@ -74,8 +93,13 @@ def run_cell(
     except (RunFolderError, BudgetError):
         raise  # of no use to any other cell either
     except RagemoError as error:
-        failure = " ".join(str(error).split())
-    return Done(work.name, failure, time.perf_counter() - started)
+        why = " ".join(str(error).split())
+        return Done(work.cell.name, why, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    if models:  # their prices are looked up when all is counted
+        return Done(work.cell.name, "", seconds)
+    counted = count_cell(work.cell, run, work.folder, (), samples=work.samples, seed=work.seed)
+    return Done(work.cell.name, "", seconds, counted)
 
 
 def run_apart(
@@ -88,7 +112,7 @@ def run_apart(
     """Run groups of cells in processes of their own; each result as soon as its group is through.
 
     Args:
-        groups: the cells of one group share most.
+        groups: the cells of one group share most; none asks a language model.
         corpus: the dialogues to label.
         index: the index's folder, which each process reads.
         vectors: text -> vector, of all that has to be embedded.
@@ -98,6 +122,7 @@ def run_apart(
         RunFolderError: if something cannot be written or is in use.
     """
     before = multiprocessing.active_children()
+    groups = dealt(groups, processes)
     pool = ProcessPoolExecutor(
         min(processes, len(groups)),
         mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit FAISS's threads
@@ -116,6 +141,24 @@ def run_apart(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def dealt(groups: Sequence[Sequence[Work]], processes: int) -> list[Sequence[Work]]:
+    """The groups in the order in which they are begun, the last ones in pieces.
+
+    Groups take about equally long. If they are no multiple of the processes, some of these would
+    have nothing to do while the last groups are run; what the cells of a group share is then
+    worked out once for each piece.
+    """
+    whole = len(groups) - len(groups) % processes
+    left = [work for group in groups[whole:] for work in group]
+    size = -(-len(left) // processes) if left else 1
+    pieces = [
+        group[start : start + size]
+        for group in groups[whole:]
+        for start in range(0, len(group), size)
+    ]
+    return [*groups[:whole], *pieces]
 
 
 @contextmanager
@@ -143,6 +186,7 @@ def _begin(corpus: Corpus, index: Path, vectors: Mapping[str, Vectors]) -> None:
     found = Index.load(index)
     embedder = _Waiting(found.embedder, found.vectors.shape[1])
     _own.update(corpus=corpus, index=found, embedder=RememberingEmbedder(embedder, known=vectors))
+    gc.freeze()  # what stays to the end need not be looked through for garbage again and again
 
 
 def _end_with_the_first() -> None:

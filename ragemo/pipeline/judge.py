@@ -213,6 +213,7 @@ def reviewed(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> list[Revi
     votes = count_votes(
         [ballot for ballot in ballots if ballot.purpose == "verdict"], plan.targets, len(names)
     )
+    firsts, present = votes.firsts.argmax(axis=2).tolist(), votes.present.tolist()
     turns = {utterance.turn.utterance_id: utterance.turn for utterance in plan.utterances}
     evidence = []
     for row, verdict in enumerate(judged.decision.verdicts):
@@ -224,9 +225,9 @@ def reviewed(plan: Plan, judged: Judged, ballots: Sequence[Ballot]) -> list[Revi
             Evidence(
                 verdict=verdict,
                 choices={
-                    voter: names[int(votes.firsts[place, row].argmax())]
+                    voter: names[firsts[place][row]]
                     for place, voter in enumerate(votes.voters)
-                    if votes.present[place, row] and weights.get(voter, 0) > 0
+                    if present[place][row] and weights.get(voter, 0) > 0
                 },
                 similarity=shown[0].similarity if shown else None,
                 close=plan.parts[part].fitted.close if part in plan.parts else -1.0,

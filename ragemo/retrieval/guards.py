@@ -107,7 +107,10 @@ class GuardedRows:
         said, texts = fold(query.text), self._columns["text"]
         if not said:
             return False
-        rows = np.flatnonzero(texts.codes == texts.codes_of([said])[0])
+        code = texts.codes_of([said])[0]
+        if code < 0:
+            return False
+        rows = np.flatnonzero(texts.codes == code)
         return bool(self.allowed(rows, query, Guard(exclude)).any())
 
     def _alike(self, rows: npt.NDArray[np.int64], query: Turn, threshold: float) -> Mask:

@@ -20,7 +20,7 @@ from ragemo.progress import Progress
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.factory import Factory, choose_factory
 from ragemo.retrieval.folds import Folds
-from ragemo.retrieval.guards import Guard, Mask
+from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.material import embedded, hashed, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of
@@ -32,6 +32,9 @@ from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
 if TYPE_CHECKING:
     from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.voters import IndexVoter
+
+KEPT_WINDOWS = 65_536
+"""Windows that have been cut and are kept: many queries are shown the same."""
 
 
 class Index:
@@ -54,6 +57,7 @@ class Index:
         fitted: FittedVoters | None = None,
         exclude: str = "dialogue",
         neighbours: int | None = None,
+        guarded: GuardedRows | None = None,
     ) -> None:
         self.turns = tuple(turns)
         self.gold = tuple(gold)
@@ -71,7 +75,7 @@ class Index:
             factory = choose_factory(factory, len(self.examples), window_vectors.shape[1])
         self.chosen = factory
         self.searcher = Searcher(
-            window_vectors, turns, self.examples, factory=factory.name, store=store
+            window_vectors, turns, self.examples, factory=factory.name, store=store, guarded=guarded
         )
         self._label_searchers: dict[int, Searcher] = {}
         self.exclude = exclude
@@ -83,6 +87,7 @@ class Index:
         self._lent: FittedVoters | None = None
         self._recomposed: Index | None = None
         self._folds: dict[str, Folds] = {}
+        self._windows: dict[tuple[int, int], Window] = {}
 
     # -- making ------------------------------------------------------------------------------
 
@@ -193,6 +198,7 @@ class Index:
             window_vectors=self.window_vectors if composition == self.composition else None,
             exclude=exclude,
             neighbours=self.neighbours,
+            guarded=self.searcher.guarded if gold is self.gold else None,
         )
 
     # -- what it holds -----------------------------------------------------------------------
@@ -295,6 +301,14 @@ class Index:
 
     def window(self, row: int, context: int) -> Window:
         """The window of one utterance with at most `context` earlier turns."""
+        key = row, context
+        if key not in self._windows:
+            if len(self._windows) >= KEPT_WINDOWS:
+                self._windows.clear()
+            self._windows[key] = self._cut(row, context)
+        return self._windows[key]
+
+    def _cut(self, row: int, context: int) -> Window:
         dialogue_id = self.turns[row].dialogue_id
         first = row
         while first > 0 and row - first < context:
@@ -356,9 +370,14 @@ class Index:
         """Which of the examples a query may see, shape (len(examples),)."""
         return self.searcher.guarded.allowed(np.arange(len(self.examples)), target, guard)
 
-    def similarities(self, rows: Rows, query: Vectors) -> Floats:
-        """Exact similarities of some windows to a query, to six digits."""
-        return similarities_of(self.window_vectors, rows, query)
+    def similarities(self, rows: Rows, queries: Vectors) -> Floats:
+        """Exact similarities of n queries to k windows each, to six digits.
+
+        Args:
+            rows: shape (n, k); -1 where there is no window, whose similarity is -inf.
+            queries: composed window vectors, shape (n, 2 d).
+        """
+        return similarities_of(self.window_vectors, rows, queries)
 
     # -- on disk -----------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ def recall(
 
     Turns without words are passed over; of equally similar ones the later is taken.
     """
+    if not count:
+        return [()] * len(targets)
     recalled: list[tuple[Turn, ...]] = []
     for target in targets:
         first = target
@@ -45,6 +47,6 @@ def recall(
             [row for row in range(first, last) if turns[row].text.strip()], dtype=np.int64
         )
         similarities = (vectors[rows].astype(np.float64) @ vectors[target]).round(6)
-        kept = rows[np.lexsort((-rows, -similarities))[:count]] if count else rows[:0]
+        kept = rows[np.lexsort((-rows, -similarities))[:count]]
         recalled.append(tuple(turns[row] for row in np.sort(kept).tolist()))
     return recalled

@@ -25,6 +25,10 @@ the same in turn, such as a voter and a strategy, or the cells of a sweep, searc
 PROPOSED = 2_000_000
 """So many candidates, of all queries together, are looked at at a time (24 MB)."""
 
+SPARE = 32
+"""So many more neighbours than are wanted are fetched, for those that the guards shut out and for
+equal ones: that costs less than to ask again for a few queries."""
+
 PAIRS = 256
 """Pairs of a window and a query whose similarity is computed at a time."""
 
@@ -72,13 +76,14 @@ class Searcher:
         *,
         factory: str = EXACT,
         store: VectorStore | None = None,
+        guarded: GuardedRows | None = None,
     ) -> None:
         self._vectors = vectors
         self.examples = examples
-        self.guarded = GuardedRows([turns[row] for row in examples])
+        self.guarded = guarded or GuardedRows([turns[row] for row in examples])
         self.exact = is_exact(factory)
         self.store = make_store(vectors, examples, factory) if store is None else store
-        self._kept: dict[tuple[str, tuple[Turn, ...], Guard], Neighbours] = {}
+        self._kept: dict[tuple[str, Guard], tuple[tuple[Turn, ...], Neighbours]] = {}
 
     def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
         """The k most similar examples that each query may see.
@@ -97,13 +102,16 @@ class Searcher:
         tell that; there, what it proposes is fetched amply and judged by exact similarity, and
         a query for which it proposes fewer than k allowed examples is searched exactly.
         """
-        key = (sha256_bytes(np.ascontiguousarray(queries).tobytes()), tuple(targets), guard)
-        known = self._kept.pop(key, None)
+        key, asked = (sha256_bytes(np.ascontiguousarray(queries).data), guard), tuple(targets)
+        # Turns are compared, which for the same ones takes far less than to hash them.
+        before, known = self._kept.pop(key, ((), None))
+        if before != asked:
+            known = None
         # What an approximate store finds first depends on how many are asked for.
         if known is None or known.rows.shape[1] < k or not (self.exact or known.rows.shape[1] == k):
             known = self._search(queries, targets, k, guard)
         if known.rows.size <= KEPT_NEIGHBOURS:
-            self._kept[key] = known
+            self._kept[key] = asked, known
             while len(self._kept) > KEPT_SEARCHES:
                 del self._kept[next(iter(self._kept))]
         return Neighbours(known.rows[:, :k].copy(), known.similarities[:, :k].copy())
@@ -153,7 +161,7 @@ class Searcher:
         k = found.rows.shape[1]
         # As many more as are shut out on average, if they stand no closer than others.
         share = self.guarded.largest_share(targets, guard)
-        fetch = int((k + 16) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
+        fetch = int((k + SPARE) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
         most = len(self.examples) if exact else min(len(self.examples), MOST_PROPOSED)
         while len(pending) and (exact or fetch < most):
             fetch = min(fetch, most)
@@ -215,15 +223,17 @@ def _pairwise(vectors: Vectors, rows: Rows, queries: Vectors, asking: Rows) -> F
     In pieces that a processor's cache holds.
     """
     exact = np.empty(len(rows))
-    asked = queries.astype(np.float64)
     for start in range(0, len(rows), PAIRS):
         piece = slice(start, start + PAIRS)
-        left = vectors[rows[piece]].astype(np.float64)
-        exact[piece] = np.einsum("ij,ij->i", left, asked[asking[piece]])
+        exact[piece] = np.einsum(
+            "ij,ij->i", vectors[rows[piece]], queries[asking[piece]], dtype=np.float64
+        )
     return exact.round(6)
 
 
-def similarities_of(vectors: Vectors, rows: Rows, query: Vectors) -> Floats:
-    """Exact similarities of some windows to a query, to six digits; shape of `rows`."""
-    exact: Floats = (vectors[rows].astype(np.float64) @ query.astype(np.float64)).round(6)
-    return exact
+def similarities_of(vectors: Vectors, rows: Rows, queries: Vectors) -> Floats:
+    """Exact similarities of each query to its windows, to six digits; see `Index.similarities`."""
+    similarities = np.full(rows.shape, -np.inf)
+    asking, places = np.nonzero(rows >= 0)
+    similarities[asking, places] = _pairwise(vectors, rows[asking, places], queries, asking)
+    return similarities

@@ -65,7 +65,9 @@ def choose_shared(
     rows = np.full((len(queries.turns), k), -1, dtype=np.int64)
     alone = []
     for query in range(len(queries.turns)):
-        nearness = similarities_of(index.window_vectors, centres, queries.vectors[query])
+        nearness = similarities_of(
+            index.window_vectors, centres[None], queries.vectors[query, None]
+        )[0]
         for place in np.argsort(-nearness, kind="stable").tolist():
             if _may_see(index, queries, query, shown[place]):
                 rows[query] = shown[place]
@@ -80,10 +82,7 @@ def choose_shared(
             queries.guard,
         )
         rows[alone] = choose(strategies, index, own, k).rows
-    similarities = np.full(rows.shape, -np.inf)
-    for query, there in enumerate(rows >= 0):
-        similarities[query, there] = index.similarities(rows[query, there], queries.vectors[query])
-    return Neighbours(rows, similarities)
+    return Neighbours(rows, index.similarities(rows, queries.vectors))
 
 
 def middles_of(vectors: Vectors, count: int, seed: int) -> Rows:

@@ -22,9 +22,9 @@ from __future__ import annotations
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,6 +47,9 @@ MOST_FEATURES = 200_000
 
 LONGEST = 40
 """Characters of a word that count; longer ones are no words."""
+
+KEPT_TEXTS = 32_768
+"""Texts whose scores are kept: a corpus is often asked about again with other neighbours."""
 
 _WORD = rf"[^\W{UNSPACED}]+"
 _TOKEN = re.compile(rf"{CHARACTER}|{_WORD}(?:['’]{_WORD})*|[!?.,…！？。，]+")
@@ -102,8 +105,16 @@ class WordVoter:
 
     def distributions(self, questions: Questions) -> Floats:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        scores = np.array([self._score(turn.text) for turn in questions.turns])
+        scores = np.array([self._known(turn.text) for turn in questions.turns])
         return scaled(scores.reshape(-1, len(self.prior)), self.scale, self.prior)
+
+    @cached_property
+    def _known(self) -> Callable[[str], Floats]:
+        """The scores of a text; those asked for lately are kept."""
+        return lru_cache(KEPT_TEXTS)(self._score)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def _score(self, text: str) -> Floats:
         known = [self._rows[feature] for feature in features(text) if feature in self._rows]

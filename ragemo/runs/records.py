@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,9 +64,12 @@ class AskedPrompt:
     shown: tuple[str, ...] = ()
 
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def line(data: Mapping[str, Any]) -> str:
     """One record as a line of JSON."""
-    return json.dumps(data, ensure_ascii=False) + "\n"
+    return _encode(data) + "\n"
 
 
 def plain(record: Turn | Ballot | Usage | Verdict | Message) -> dict[str, Any]:
@@ -72,7 +77,14 @@ def plain(record: Turn | Ballot | Usage | Verdict | Message) -> dict[str, Any]:
 
     `dataclasses.asdict` copies all that is in them, which takes most of the time of writing a run.
     """
-    return {name: getattr(record, name) for name in record.__slots__}
+    names = record.__slots__
+    return dict(zip(names, _values(names)(record), strict=True))
+
+
+@cache
+def _values(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
+    """What gets several attributes at once."""
+    return attrgetter(*names)
 
 
 def ballot_line(ballot: Ballot) -> str:

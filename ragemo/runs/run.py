@@ -71,6 +71,7 @@ class Run:
         self.path = path
         self.manifest = manifest
         self._file: io.FileIO | None = None
+        self._decided: list[Verdict] | None = None
 
     # -- opening -----------------------------------------------------------------------------
 
@@ -89,6 +90,7 @@ class Run:
         """
         check_new_run(path)
         run = cls(path, {"kind": KIND, "format": FORMAT, **manifest})
+        utterances = tuple(utterances)
         try:
             with whole_folder(path, replace=False) as folder:
                 write_text(folder / "utterances.jsonl", "".join(map(utterance_line, utterances)))
@@ -98,6 +100,8 @@ class Run:
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
+        if utterances:  # what was written need not be read again
+            vars(run)["utterances"] = utterances
         return run
 
     @classmethod
@@ -277,6 +281,7 @@ class Run:
                 f"{self.path}: the decisions could not be written: {error}. Make room and go on "
                 "with --resume; all answers are kept"
             ) from None
+        self._decided = list(verdicts)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -316,6 +321,8 @@ class Run:
         Raises:
             RunFolderError: if the run is not finished or damaged.
         """
+        if self._decided is not None:
+            return list(self._decided)
         found = list(self.each_verdict())
         ids = [verdict.utterance_id for verdict in found]
         self._check_once(ids)

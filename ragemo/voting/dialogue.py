@@ -56,46 +56,55 @@ def forward_filter(beliefs: Floats, links: Links, transitions: Transitions) -> F
     """
     influences = transitions.influences(links)
     filtered: Floats = _filtered(
-        transitions.evidence(beliefs)[None],
+        transitions.evidence(beliefs).T[..., None].copy(),
         links,
-        [Influence(link, lift, exponent[None]) for link, lift, exponent in influences],
-    )[0]
-    return filtered
+        [Influence(link, lift, exponent[:, None]) for link, lift, exponent in influences],
+    )[..., 0].T
+    return np.ascontiguousarray(filtered)
 
 
 def _filtered(beliefs: Floats, links: Links, influences: Sequence[Influence]) -> Floats:
-    """The beliefs B under S strengths at once, shape (S, N, L).
+    """The beliefs B under S strengths at once, shape (L, N, S): the longest axis is the last.
 
     Args:
         beliefs: those without any influence, the same shape; they are overwritten.
         links: of the N turns.
-        influences: the exponents of shape (S, N).
+        influences: the exponents of shape (N, S).
     """
     reached = np.zeros(beliefs.shape[1], dtype=bool)
     for _, _, exponent in influences:
-        reached |= (exponent > 0).any(axis=0)
+        reached |= (exponent > 0).any(axis=1)
     # Turns of all dialogues at once; a turn's links are always in an earlier step.
     for step in links.steps[1:]:
         rows = step[reached[step]]
-        shares = beliefs[:, rows]
+        said = np.zeros((len(beliefs), len(rows), beliefs.shape[2]))
         for link, lift, exponent in influences:
             linked = link[rows] >= 0
             message = _message(beliefs[:, link[rows[linked]]], lift)
             # No power: its last digits depend on the other rows.
-            shares[:, linked] *= np.exp(exponent[:, rows[linked], None] * np.log(message))
-        beliefs[:, rows] = shares / shares.sum(axis=2, keepdims=True)
+            said[:, linked] += exponent[rows[linked]] * np.log(message)
+        shares = beliefs[:, rows] * np.exp(said)
+        beliefs[:, rows] = shares / _sum(shares)
     return beliefs
 
 
 def _message(beliefs: Floats, lift: Floats) -> Floats:
-    """sum_a B(a) lift(a, l), shape (..., L), label by label.
+    """sum_a B(a) lift(a, l), shape (L, N, S), label by label.
 
     No matrix product: its last digits depend on the other rows.
     """
-    message: Floats = beliefs[..., 0, None] * lift[0]
+    message: Floats = beliefs[0] * lift[0][:, None, None]
     for label in range(1, len(lift)):
-        message += beliefs[..., label, None] * lift[label]
+        message += beliefs[label] * lift[label][:, None, None]
     return message
+
+
+def _sum(shares: Floats) -> Floats:
+    """Over the labels, one by one: how NumPy sums along an axis depends on what is beside it."""
+    total: Floats = shares[0].copy()
+    for share in shares[1:]:
+        total += share
+    return total
 
 
 def fit_strengths(
@@ -127,14 +136,14 @@ def fit_strengths(
         own_links, rows = links.of(inside), np.flatnonzero(scored[inside])
         counted = count_transitions(links, np.where(inside, -1, gold), transitions.prior)
         influences = [
-            Influence(link, lift, strength[:, None] * exponent)
+            Influence(link, lift, exponent[:, None] * strength)
             for (link, lift, exponent), strength in zip(
                 counted.kinds(own_links), grid.T, strict=True
             )
         ]
-        start = np.repeat(counted.evidence(beliefs[inside])[None], len(grid), axis=0)
-        filtered = _filtered(start, own_links, influences)[:, rows, gold[inside][rows]]
-        losses -= np.log(np.maximum(filtered, 1e-12)).sum(axis=1)
+        start = np.repeat(counted.evidence(beliefs[inside]).T[..., None], len(grid), axis=2)
+        filtered = _filtered(start, own_links, influences)[gold[inside][rows], rows]
+        losses -= np.log(np.maximum(filtered, 1e-12)).sum(axis=0)
     # Digits that differ between machines shall not decide.
     own_strength, other_strength = grid[losses.round(6).argmin()].tolist()
     return replace(transitions, own_strength=own_strength, other_strength=other_strength)

@@ -325,8 +325,17 @@ def _temperature(panel: Panel, beliefs: Floats, known: Labelled, heard: Floats) 
     shares = panel.decided(beliefs, known.links, heard)[0][scored]
     logs = np.log(np.maximum(shares, 1e-12))
     rows = np.arange(len(logs))
-    losses = [
-        -np.log(np.maximum(normalised(logs / t)[rows, known.gold[scored]], 1e-12)).sum()
-        for t in TEMPERATURES
-    ]
-    return TEMPERATURES[int(np.argmin(losses))]
+
+    def loss(place: int) -> float:
+        own = normalised(logs / TEMPERATURES[place])[rows, known.gold[scored]]
+        return float(-np.log(np.maximum(own, 1e-12)).sum())
+
+    # The loss is convex in 1/T: it falls up to the best one, and rises from there.
+    first, last = 0, len(TEMPERATURES) - 1
+    while first < last:
+        middle = (first + last) // 2
+        if loss(middle) <= loss(middle + 1):
+            last = middle
+        else:
+            first = middle + 1
+    return TEMPERATURES[first]

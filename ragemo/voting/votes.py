@@ -119,7 +119,16 @@ def count_votes(ballots: Sequence[Ballot], utterances: Sequence[str], labels: in
     position = {voter: number for number, voter in enumerate(voters)}
     shares = np.zeros((len(voters), len(rows), labels))
     firsts, bare = np.zeros_like(shares), np.zeros(shares.shape[:2])
+    # Most cast one: all of those together.
+    alone = [(position[voter], row, own[0]) for (voter, row), own in cast.items() if len(own) == 1]
+    if alone:
+        places, at, said = (np.array(column) for column in zip(*alone, strict=True))
+        shares[places, at] = said
+        firsts[places, at, said.round(PRECISION).argmax(axis=1)] = 1
+        bare[places, at] = said.max(axis=1) == 1
     for (voter, row), distributions in cast.items():
+        if len(distributions) == 1:
+            continue
         # fsum, so that the order of the ballots leaves no trace.
         shares[position[voter], row] = [
             math.fsum(column) / len(distributions) for column in zip(*distributions, strict=True)

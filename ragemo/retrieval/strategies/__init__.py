@@ -127,15 +127,13 @@ def choose(strategies: Sequence[Strategy], index: Index, queries: Queries, k: in
         SettingsError: if a strategy chose what a query may not see.
     """
     chosen = [strategy.choose(queries, k) for strategy in strategies]
+    in_turn = np.stack(chosen, axis=2).reshape(len(queries.turns), k * len(chosen))
     rows = np.full((len(queries.turns), k), -1, dtype=np.int64)
-    similarities = np.full((len(queries.turns), k), -np.inf)
-    for query, turn in enumerate(queries.turns):
-        in_turn = np.stack([found[query] for found in chosen], axis=1).ravel().tolist()
-        own = np.array([row for row in dict.fromkeys(in_turn) if row >= 0][:k], dtype=np.int64)
-        _check(index, own, turn, queries.guard)
+    for query, wanted in enumerate(in_turn.tolist()):
+        own = [row for row in dict.fromkeys(wanted) if row >= 0][:k]
         rows[query, : len(own)] = own
-        similarities[query, : len(own)] = index.similarities(own, queries.vectors[query])
-    return Neighbours(rows, similarities)
+    _check(index, rows, queries)
+    return Neighbours(rows, index.similarities(rows, queries.vectors))
 
 
 def best(index: Index, queries: Queries, query: int, scores: Floats, k: int) -> Rows:
@@ -188,11 +186,15 @@ def padded(rows: Rows, k: int) -> Rows:
     return np.concatenate([rows[:k], np.full(max(k - len(rows), 0), -1, dtype=np.int64)])
 
 
-def _check(index: Index, rows: Rows, turn: Turn, guard: Guard) -> None:
+def _check(index: Index, rows: Rows, queries: Queries) -> None:
+    """Refuse what a query may not see among the rows chosen for each; -1 is nothing chosen."""
     positions = np.searchsorted(index.examples, rows)
     known = positions < len(index.examples)
     known[known] = index.examples[positions[known]] == rows[known]
-    if not known.all() or not index.searcher.guarded.allowed(positions, turn, guard).all():
+    positions[~known] = -1
+    allowed = index.searcher.guarded.allowed_of_each(positions, queries.turns, queries.guard)
+    if (wrong := ((rows >= 0) & ~allowed).any(axis=1)).any():
+        turn = queries.turns[int(wrong.argmax())]
         raise SettingsError(
             f"a retrieval strategy chose an example for {turn.utterance_id!r} that it may not "
             "see; a strategy has to choose among what Index.search and Index.allowed give"
