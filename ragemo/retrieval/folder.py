@@ -47,6 +47,9 @@ from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
 from ragemo.types import Turn
 
+SHARD = "shard of an index"
+"""The kind of what is a part of one, see `ragemo.retrieval.shards`."""
+
 FORMAT = 4
 """Version of the folder's layout."""
 
@@ -89,6 +92,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise IndexFolderError(f"{file}: not readable as JSON ({error})") from None
+    if isinstance(manifest, dict) and manifest.get("kind") == SHARD:
+        raise IndexFolderError(
+            f"{path}: only a shard of an index; `ragemo index merge SHARD... --out INDEX` makes "
+            "the index of all its shards"
+        )
     if not isinstance(manifest, dict) or manifest.get("kind") != "index":
         raise IndexFolderError(f"{file}: not the manifest of an index")
     content = {key: value for key, value in manifest.items() if key != "checksum"}

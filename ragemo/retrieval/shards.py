@@ -26,13 +26,11 @@ from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval.arrays import map_array
 from ragemo.retrieval.embedder import Embedder
-from ragemo.retrieval.folder import read_utterances, write_utterances
+from ragemo.retrieval.folder import SHARD, read_utterances, write_utterances
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.material import Material, embedded, hashed
 from ragemo.retrieval.vectors import Composition
 from ragemo.types import Shard, Turn
-
-KIND = "shard of an index"
 
 FORMAT = 1
 """Version of the folder's layout."""
@@ -131,7 +129,7 @@ def write_index_shard(
                 files={name: sha256_file(folder / name) for name in FILES},
             )
             write_json(
-                folder / "manifest.json", {"kind": KIND, "format": FORMAT, **asdict(manifest)}
+                folder / "manifest.json", {"kind": SHARD, "format": FORMAT, **asdict(manifest)}
             )
     except OSError as error:
         raise IndexFolderError(f"{path}: the shard cannot be written: {error}") from None
@@ -225,7 +223,7 @@ def _read_manifest(path: Path) -> IndexShardManifest:
         ) from None
     except (OSError, ValueError) as error:
         raise IndexFolderError(f"{file}: not readable as JSON ({error})") from None
-    if not isinstance(data, dict) or data.pop("kind", None) != KIND:
+    if not isinstance(data, dict) or data.pop("kind", None) != SHARD:
         raise IndexFolderError(f"{file}: not the manifest of a shard of an index")
     if (found := data.pop("format", None)) != FORMAT:
         raise IndexFolderError(

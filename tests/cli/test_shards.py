@@ -115,7 +115,7 @@ def test_an_index_of_shards_and_one_that_is_added_to(command, index, train, test
         "2 of 3 shards are given; missing: 3": ("merge", "i1", "i2", "--out", "out"),
         "merged already holds an index": ("merge", "i1", "i2", "i3", "--out", "merged"),
         "i1 already holds a shard": ("build", train, "--shard", "1/3", "--out", "i1"),
-        "not the manifest of an index": ("add", "i1", test_file, "--out", "out"),
+        "only a shard of an index; `ragemo index merge": ("add", "i1", test_file, "--out", "out"),
         "already, from another corpus": ("add", "merged", train, "--out", "out"),
     }
     for says, asked in cases.items():

@@ -173,7 +173,7 @@ def test_a_shard_is_not_written_over_unasked(tmp_path, shards):
     built(corpus_of(LENGTHS), tmp_path / "index")
     with pytest.raises(IndexFolderError, match="not the manifest of a shard"):
         write_index_shard(material, tmp_path / "index", Shard(1, 3), EMBEDDER, overwrite=True)
-    with pytest.raises(RagemoError, match="not the manifest of an index"):
+    with pytest.raises(RagemoError, match="only a shard of an index; `ragemo index merge"):
         Index.load(shards[0])
 
 
