@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
@@ -38,7 +38,7 @@ from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.budget import Budget, BudgetError, MeteredModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.retrieval.retrieve import probing_row
@@ -285,13 +285,12 @@ def _run(sweep: Sweep, budget: Budget, processes: int, samples: int, seed: int) 
         groups.setdefault(_composition(cell), []).append(works[cell.name])
     many = len(silent) >= WORTH_PROCESSES and len(groups) > 1 and processes > 1
     if many and memory is not None and sweep.index_folder is not None:
-        texts = embedded_texts(sweep.corpus, [cell.settings for cell in silent], sweep.index)
-        if sweep.index is not None and (row := probing_row(sweep.index)) is not None:
-            texts.add(sweep.index.turns[row].text)  # so that no process has to load the embedder
-        with sweep.progress.stage("embedding", len(texts)) as advance:
-            memory.embed(sorted(texts), advance)
         yield from run_apart(
-            list(groups.values()), sweep.corpus, sweep.index_folder, memory.known, processes
+            list(groups.values()),
+            sweep.corpus,
+            sweep.index_folder,
+            lambda: _embedded(sweep, silent, memory),
+            processes,
         )
     else:
         for work in (work for group in groups.values() for work in group):
@@ -317,6 +316,18 @@ def _run(sweep: Sweep, budget: Budget, processes: int, samples: int, seed: int) 
             yield run_cell(work, sweep.corpus, sweep.index, memory, **how)
     finally:
         cache.close()
+
+
+def _embedded(
+    sweep: Sweep, cells: Sequence[Cell], memory: RememberingEmbedder
+) -> Mapping[str, Vectors]:
+    """The vectors of all texts that the cells need."""
+    texts = embedded_texts(sweep.corpus, [cell.settings for cell in cells], sweep.index)
+    if sweep.index is not None and (row := probing_row(sweep.index)) is not None:
+        texts.add(sweep.index.turns[row].text)  # so that no process has to load the embedder
+    with sweep.progress.stage("embedding", len(texts)) as advance:
+        memory.embed(sorted(texts), advance)
+    return memory.known
 
 
 def _sought(cell: Cell) -> float:

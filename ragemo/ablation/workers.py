@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -106,7 +106,7 @@ def run_apart(
     groups: Sequence[Sequence[Work]],
     corpus: Corpus,
     index: Path,
-    vectors: Mapping[str, Vectors],
+    embed: Callable[[], Mapping[str, Vectors]],
     processes: int,
 ) -> Iterator[Done]:
     """Run groups of cells in processes of their own; each result as soon as its group is through.
@@ -115,7 +115,8 @@ def run_apart(
         groups: the cells of one group share most; none asks a language model.
         corpus: the dialogues to label.
         index: the index's folder, which each process reads.
-        vectors: text -> vector, of all that has to be embedded.
+        embed: gives text -> vector, of all that has to be embedded; called while the processes
+            begin.
         processes: at most so many at once.
 
     Raises:
@@ -127,11 +128,15 @@ def run_apart(
         min(processes, len(groups)),
         mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit FAISS's threads
         initializer=_begin,
-        initargs=(corpus, index, vectors),
+        initargs=(corpus, index),
     )
     try:
         with _one_thread_each():
-            futures = [pool.submit(_run_group, group) for group in groups]
+            for _ in range(min(processes, len(groups))):
+                pool.submit(os.getpid)  # with something to do, a process begins
+        vectors = embed()
+        with _one_thread_each():
+            futures = [pool.submit(_run_group, group, vectors) for group in groups]
         for future in as_completed(futures):
             yield from future.result()
     except BaseException:
@@ -176,16 +181,16 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _own: dict[str, Any] = {}
-"""Of a worker process: the corpus, the index and the embedder."""
+"""Of a worker process: the corpus, the index and its embedder."""
 
 
-def _begin(corpus: Corpus, index: Path, vectors: Mapping[str, Vectors]) -> None:
+def _begin(corpus: Corpus, index: Path) -> None:
     Thread(target=_end_with_the_first, daemon=True).start()
     # Ctrl-C reaches every process of a terminal; the first one says what there is to say.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     found = Index.load(index)
     embedder = _Waiting(found.embedder, found.vectors.shape[1])
-    _own.update(corpus=corpus, index=found, embedder=RememberingEmbedder(embedder, known=vectors))
+    _own.update(corpus=corpus, index=found, embedder=embedder)
     gc.freeze()  # what stays to the end need not be looked through for garbage again and again
 
 
@@ -199,8 +204,9 @@ def _end_with_the_first() -> None:
         os._exit(1)
 
 
-def _run_group(group: Sequence[Work]) -> list[Done]:
-    return [run_cell(work, **_own) for work in group]
+def _run_group(group: Sequence[Work], vectors: Mapping[str, Vectors]) -> list[Done]:
+    embedder = RememberingEmbedder(_own["embedder"], known=vectors)
+    return [run_cell(work, _own["corpus"], _own["index"], embedder) for work in group]
 
 
 @dataclass(frozen=True)
