@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from ragemo.types import Shard
 if TYPE_CHECKING:
     from ragemo.corpus.blocks import Blocks
     from ragemo.llm.protocol import LanguageModel
+    from ragemo.pipeline.cluster.connection import Cluster
     from ragemo.pipeline.streaming import MakeParts
     from ragemo.progress import Progress
     from ragemo.retrieval.embedder import Embedder
@@ -174,9 +176,8 @@ def asked_where(
         yield there
         return
     from ragemo.pipeline.cluster.asking import asked_by
-    from ragemo.pipeline.cluster.connection import open_cluster
 
-    with open_cluster(address) as cluster, asked_by(cluster, there, settings) as those:
+    with _joined(address) as cluster, asked_by(cluster, there, settings) as those:
         yield [*those]
 
 
@@ -189,7 +190,15 @@ def _opened(on_ray: bool, address: str | None) -> Iterator[MakeParts]:
         yield parts_here
         return
     from ragemo.pipeline.cluster.blocks import parts_on
+
+    with _joined(address) as cluster:
+        yield parts_on(cluster)
+
+
+@contextmanager
+def _joined(address: str | None) -> Iterator[Cluster]:
+    """A cluster; what Ray says of it goes to stderr, apart from what the command says."""
     from ragemo.pipeline.cluster.connection import open_cluster
 
-    with open_cluster(address) as cluster:
-        yield parts_on(cluster)
+    with redirect_stdout(sys.stderr), open_cluster(address) as cluster:
+        yield cluster

@@ -7,6 +7,7 @@ import signal
 import time
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -46,26 +47,35 @@ STORE = 80 * 2**20
 """Bytes of a node's object store, about the least that Ray takes."""
 
 
+SOON = {
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 2,
+    "raylet_rpc_server_reconnect_timeout_base_s": 1,
+    "raylet_rpc_server_reconnect_timeout_max_s": 1,
+}
+"""That a node is lost is noticed soon."""
+
+
 class Nodes:
     """Two worker nodes of one core each, which can be lost."""
 
     def __init__(self):
         from ray.cluster_utils import Cluster
 
-        os.environ["OPENAI_API_KEY"] = KEY  # of the nodes alone
-
-        soon = {
-            "health_check_period_ms": 500,
-            "health_check_failure_threshold": 2,
-            "raylet_rpc_server_reconnect_timeout_base_s": 1,
-            "raylet_rpc_server_reconnect_timeout_max_s": 1,
-        }
-        head = {"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False}
-        head["_system_config"] = soon  # that a node is lost is noticed
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.alive = [self.add(), self.add()]
-        self.cluster.wait_for_nodes()
-        del os.environ["OPENAI_API_KEY"]
+        self.cluster = Cluster()
+        with mock.patch.dict(os.environ, OPENAI_API_KEY=KEY):  # of the nodes alone
+            try:
+                self.cluster.add_node(
+                    num_cpus=0,
+                    object_store_memory=STORE,
+                    include_dashboard=False,
+                    _system_config=SOON,
+                )
+                self.alive = [self.add(), self.add()]
+                self.cluster.wait_for_nodes()
+            except BaseException:
+                self.cluster.shutdown()
+                raise
 
     def add(self):
         return self.cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
@@ -77,7 +87,10 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes():
-    nodes = Nodes()
+    try:
+        nodes = Nodes()
+    except Exception:  # Ray waits for half a minute, which a busy machine may take
+        nodes = Nodes()
     ray.init(address=nodes.cluster.address, log_to_driver=False, logging_level="ERROR")
     try:
         yield nodes

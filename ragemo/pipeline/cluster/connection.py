@@ -62,7 +62,8 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
         address: of the cluster's head, HOST:PORT; None: RAY_ADDRESS, or else one is started.
 
     Raises:
-        SettingsError: if Ray is not installed, nothing answers there, or there is no core.
+        SettingsError: if Ray is not installed or cannot be started, nothing answers there, or there
+            is no core.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -78,11 +79,14 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
             if address:
                 _knock(address)
             ray.init(**how, log_to_driver=False, logging_level=logging.ERROR)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray has none of its own for this
+            reason = " ".join(str(error).split())[:300]
             raise SettingsError(
-                f"--address {address}: no Ray cluster that can be joined ("
-                f"{' '.join(str(error).split())[:300]}); start one with `ray start --head`, or "
-                "leave --address out to use this machine"
+                f"--address {address}: no Ray cluster that can be joined ({reason}); start one "
+                "with `ray start --head`, or leave --address out to use this machine"
+                if address
+                else f"--engine ray: Ray could not be started on this machine ({reason}); try "
+                "again, or use --engine local"
             ) from None
     try:
         workers = int(ray.cluster_resources().get("CPU", 0))
