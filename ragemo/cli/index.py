@@ -76,7 +76,7 @@ def build(
     from ragemo.cli.settings import pick_path, settings_and_paths, train_files
     from ragemo.cli.sources import read_sources
     from ragemo.retrieval.embedder import load_embedder
-    from ragemo.retrieval.folder import check_destination
+    from ragemo.retrieval.folder import check_destination, take_voters
     from ragemo.retrieval.index import Index
     from ragemo.retrieval.material import take_in
     from ragemo.retrieval.shards import check_shard_destination, write_index_shard
@@ -135,6 +135,8 @@ def build(
         seed=settings.seed,
         progress=progress,
     )
+    if overwrite:
+        take_voters(index, target)
     index.save(target, overwrite=overwrite)
     for part in parts:
         tell(

@@ -222,6 +222,27 @@ def _write(index: Index, folder: Path) -> None:
     write_json(folder / "manifest.json", manifest)
 
 
+def take_voters(index: Index, path: Path) -> bool:
+    """Let an index that was just made have the voters of the one at `path`, if that is the same.
+
+    Fitting the same windows again would only give the same voters.
+
+    Returns:
+        Whether it is: its utterances, labels, vectors and settings, and the ragemo that made it.
+    """
+    try:
+        earlier, version = read_index(path), read_manifest(path)["ragemo"]
+    except IndexFolderError:
+        return False
+    names = ("turns", "gold", "labels", "composition", "factory", "exclude", "neighbours")
+    same = version == __version__ and all(
+        getattr(index, name) == getattr(earlier, name) for name in names
+    )
+    if same := same and np.array_equal(index.vectors, earlier.vectors):
+        index.fitted = earlier.fitted
+    return same
+
+
 def read_index(path: Path) -> Index:
     """Read a folder written by `write_index`.
 

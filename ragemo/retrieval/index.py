@@ -278,6 +278,11 @@ class Index:
             self._fitted = fit_voters(self, self._alike)
         return self._fitted
 
+    @fitted.setter
+    def fitted(self, voters: FittedVoters) -> None:
+        """Of an index of the very same windows."""
+        self._fitted = voters
+
     @cached_property
     def probed(self) -> Floats:
         """What the probe says of each example, shape (len(examples), L); it has seen its label."""

@@ -10,7 +10,8 @@ On the texts of MELD's training split, after all models are loaded and have embe
     embed      ragemo's embedder: texts in, vectors out
     build      the whole build: transcripts, embedding, composition, FAISS, fitting the voters,
                and the folder on disk; nothing kept from an earlier one
-    again      the same with the vectors kept from the build before
+    again      `ragemo index build --overwrite` of the same corpus: the vectors are kept from the
+               build before, and the voters those of the index in the folder
 
 encode is measured once, the others as often as `--turns` says, in turn, and the quickest counts.
 Prints a line of JSON each. With `--f1` the index's voters are asked about the development split,
@@ -32,6 +33,7 @@ from typing import Any
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings, score_run
 from ragemo.models import ensure_model
 from ragemo.retrieval.embedder import Embedder, OnnxEmbedder, token_batches
+from ragemo.retrieval.folder import take_voters
 from ragemo.retrieval.vector_cache import CachedEmbedder
 from ragemo.types import Corpus
 
@@ -60,8 +62,11 @@ def main() -> None:
         folder = Path(temporary)
         kept = CachedEmbedder(ours, folder / "kept.sqlite")
 
-        def build(embedder: Embedder) -> None:
-            Index.build(train, embedder).save(folder / "index", overwrite=True)
+        def build(embedder: Embedder, *, again: bool = False) -> None:
+            index = Index.build(train, embedder)
+            if again:
+                assert take_voters(index, folder / "index")
+            index.save(folder / "index", overwrite=True)
 
         seconds = {"encode": timed(lambda: plain.encode(texts, show_progress_bar=False))}
         kept.embed(texts)
@@ -69,7 +74,7 @@ def main() -> None:
             "forward": forward,
             "embed": lambda: ours.embed(texts),
             "build": lambda: build(ours),
-            "again": lambda: build(kept),
+            "again": lambda: build(kept, again=True),
             "embed again": lambda: kept.embed(texts),
         }
         for _ in range(options.turns):

@@ -135,3 +135,40 @@ def test_lists_that_are_none(command, paths):
     done = command("index", "build", "--config", "c.yaml")
     assert done.code == 2
     assert "train" in done.err or "index" in done.err
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_an_unchanged_index_is_built_again_without_fitting_its_voters(command, monkeypatch):
+    command("index", "build", "m.csv", "--out", "ix")
+    first = contents("ix")
+    with monkeypatch.context() as patched:
+        patched.setattr("ragemo.retrieval.fitting.fit_voters", None)
+        done = command("index", "build", "m.csv", "--out", "ix", "--overwrite")
+    assert (done.code, contents("ix")) == (0, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (MELD.replace("Ann,joy", "Ann,sadness"), ()),
+        (MELD.replace("quiz", "prize"), ()),
+        (MELD, ("--set", "index.context_length=0")),
+    ],
+)
+def test_a_changed_index_has_voters_of_its_own(command, text, options):
+    command("index", "build", "m.csv", "--out", "ix")
+    Path("m.csv").write_text(text, encoding="utf-8")
+    command("index", "build", "m.csv", "--out", "fresh", *options)
+    done = command("index", "build", "m.csv", "--out", "ix", "--overwrite", *options)
+    assert (done.code, contents("ix")) == (0, contents("fresh"))
+
+
+def test_a_damaged_index_is_replaced(command):
+    command("index", "build", "m.csv", "--out", "ix")
+    first = contents("ix")
+    Path("ix/voters.npz").write_bytes(b"damaged")
+    done = command("index", "build", "m.csv", "--out", "ix", "--overwrite")
+    assert (done.code, contents("ix")) == (0, first)
