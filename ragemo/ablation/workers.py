@@ -29,6 +29,9 @@ from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.types import Corpus
 
+GARBAGE = (50_000, 50, 50)
+"""When garbage is collected: seldom. By default it takes a fifth of a cell's time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -191,7 +194,10 @@ def _begin(corpus: Corpus, index: Path) -> None:
     found = Index.load(index)
     embedder = _Waiting(found.embedder, found.vectors.shape[1])
     _own.update(corpus=corpus, index=found, embedder=embedder)
-    gc.freeze()  # what stays to the end need not be looked through for garbage again and again
+    # What stays to the end need not be looked through for garbage again and again, nor the many
+    # objects of a cell, which refer to each other in no circle.
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def _end_with_the_first() -> None:
