@@ -6,7 +6,7 @@ INDEX is a folder of `ragemo index build`, CORPUS a labelled file of other dialo
 are those of the first --limit utterances by `few-shot-chat` with eight demonstrations. Measured,
 models loaded:
 
-    embedded    `carry_out` with the embedded model, which scores every label in bfloat16
+    embedded    `carry_out` with the embedded model, which scores every label (bfloat16 or fp32)
     server      llama.cpp with the shipped GGUF (about 4 bits a weight), posted the same prompts as
                 bare requests, two in flight, sorted, so that what begins alike stands together; one
                 answer, held to the labels by a grammar
@@ -61,11 +61,10 @@ def main() -> None:
     lines: list[dict[str, Any]] = []
 
     def note(name: str, ours: float, reference: float, unit: str, limited_by: str) -> None:
-        values = (name, ours, reference, ours / reference, unit, None, limited_by)
+        own, other, ratio = round(ours, 3), round(reference, 3), round(ours / reference, 3)
+        values = (name, own, other, ratio, unit, None, limited_by)
         lines.append(dict(zip(KEYS, values, strict=True)))
-        print(
-            f"{name}: {ours:.3g} against {reference:.3g} {unit}, {ours / reference:.2f}", flush=True
-        )
+        print(json.dumps(lines[-1]), flush=True)
 
     speeds: dict[str, list[float]] = {}
     for name, sets in (("own demonstrations", None), ("shared demonstrations", options.sets)):
@@ -108,7 +107,7 @@ def main() -> None:
 
 
 KEYS = ("name", "ours", "reference", "ratio", "unit", "target", "limited_by")
-EMBEDDED = "bfloat16 products of transformers, a core a prompt, against 4-bit kernels on all cores"
+EMBEDDED = "full-precision products of transformers, against 4-bit kernels"
 
 
 def said(prompt: Prompt) -> list[str]:

@@ -1,9 +1,9 @@
 """Every benchmark of speed in turn, written as docs/performance.md with a table and a plot.
 
-    python scripts/bench/performance.py --data data/meld --out docs
+    python scripts/bench/performance.py --data data/meld --index indexes/meld --out docs
 
 Each script prints a line of JSON for each figure: name, ours, reference, ratio, unit, target
-("at least 0.90" or "at most 1.00", of the ratio), limited_by. They are kept in
+("at least 0.90" or "at most 1.00", of the ratio; null: none), limited_by. They are kept in
 `performance.json` beside the page. `--only` runs some of the scripts again and keeps the lines
 of the others; a script that fails is named and keeps its old lines.
 """
@@ -26,13 +26,15 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "search.py": ("--data", "{data}"),
     "memory.py": ("--data", "{data}", "--sizes", "10000", "40000"),
     "commands.py": (),
+    "throughput.py": (),
+    "local_llm.py": ("{index}", "{data}/dev_sent_emo.csv"),
 }
 """The scripts, and their arguments."""
 
 PAGE = """# Performance
 
-Written by `python scripts/bench/performance.py --data data/meld --out docs`, which runs every
-script of speed. Figures are kept in [performance.json](performance.json).
+Written by `python scripts/bench/performance.py --data data/meld --index indexes/meld --out docs`,
+which runs every script of speed. Figures are kept in [performance.json](performance.json).
 
 Ours and the reference are measured in one run, in turn, on the same data: seconds differ from
 machine to machine, trust the ratios. Measured on {machine}.
@@ -54,7 +56,7 @@ class Figure:
         name: what was measured.
         ours, reference: in `unit`.
         ratio: how we stand to the reference, as the target counts it.
-        target: "at least" or "at most", and a ratio.
+        target: "at least" or "at most", and a ratio; None: it is only to be known.
         limited_by: what keeps it from being better now.
     """
 
@@ -64,17 +66,19 @@ class Figure:
     reference: float
     ratio: float
     unit: str
-    target: str
+    target: str | None
     limited_by: str
 
     @property
-    def bound(self) -> float:
+    def bound(self) -> float | None:
         """The target's ratio."""
-        return float(self.target.split()[-1])
+        return float(self.target.split()[-1]) if self.target else None
 
     @property
-    def met(self) -> bool:
-        """Whether the target is reached."""
+    def met(self) -> bool | None:
+        """Whether the target is reached; None without one."""
+        if self.target is None or self.bound is None:
+            return None
         if self.target.startswith("at most"):
             return self.ratio <= self.bound
         return self.ratio >= self.bound
@@ -84,6 +88,7 @@ def main() -> None:
     """Run, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="MELD's folder")
+    parser.add_argument("--index", type=Path, required=True, help="of MELD's training split")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the page")
     parser.add_argument("--only", nargs="*", help="these scripts alone; none: write the page anew")
     options = parser.parse_args()
@@ -92,7 +97,7 @@ def main() -> None:
     for script, arguments in SCRIPTS.items():
         if options.only is not None and script not in options.only:
             continue
-        if (found := measured(script, arguments, options.data)) is not None:
+        if (found := measured(script, arguments, options.data, options.index)) is not None:
             figures = [one for one in figures if one.script != script] + found
     order = list(SCRIPTS)
     figures.sort(key=lambda one: order.index(one.script) if one.script in order else len(order))
@@ -102,9 +107,10 @@ def main() -> None:
     draw(figures, options.out / "images" / "performance.svg")
 
 
-def measured(script: str, arguments: Sequence[str], data: Path) -> list[Figure] | None:
+def measured(script: str, arguments: Sequence[str], data: Path, index: Path) -> list[Figure] | None:
     """What a script prints; None where it fails."""
-    command = [sys.executable, str(HERE / script), *(one.format(data=data) for one in arguments)]
+    places = {"data": data, "index": index}
+    command = [sys.executable, str(HERE / script), *(one.format(**places) for one in arguments)]
     print(" ".join(command[1:]), file=sys.stderr)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -140,10 +146,14 @@ def table(figures: Sequence[Figure]) -> str:
     ]
     rows += [
         f"| {one.name} | {one.ours:,g} | {one.reference:,g} | {one.unit} | {one.ratio:.2f} | "
-        f"{one.target} | {'yes' if one.met else 'no'} | {one.limited_by} |"
+        f"{one.target or ''} | {WORDS[one.met]} | {one.limited_by} |"
         for one in figures
     ]
     return "\n".join(rows)
+
+
+WORDS = {True: "yes", False: "no", None: ""}
+COLOURS = {True: "#2f6f9f", False: "#c8702a", None: "#8a8f98"}
 
 
 def draw(figures: Sequence[Figure], file: Path) -> None:
@@ -156,14 +166,16 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
     pyplot.rcParams["svg.hashsalt"] = "ragemo"  # the same figures give the same file
     drawing, axes = pyplot.subplots(figsize=(9, 0.36 * len(figures) + 1.2), layout="constrained")
     places = range(len(figures))
-    colours = ["#2f6f9f" if one.met else "#c8702a" for one in figures]
+    colours = [COLOURS[one.met] for one in figures]
     axes.barh(places, [one.ratio for one in figures], color=colours, height=0.62)
     for place, one in zip(places, figures, strict=True):
-        axes.plot([one.bound] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2)
-    axes.set_yticks(places, [f"{one.name} ({one.target})" for one in figures], fontsize=8)
+        if one.bound is not None:
+            axes.plot([one.bound] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2)
+    names = [f"{one.name} ({one.target})" if one.target else one.name for one in figures]
+    axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel("ratio to the reference; black: target; blue: met, orange: missed")
+    axes.set_xlabel("ratio to the reference; black: target; blue: met, orange: missed, grey: none")
     axes.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(file, metadata={"Date": None})
