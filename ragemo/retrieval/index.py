@@ -23,7 +23,7 @@ from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.material import embedded, hashed, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
-from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of
+from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of_each
 from ragemo.retrieval.stores import EXACT, Rows, VectorStore
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT
@@ -375,14 +375,10 @@ class Index:
         """Which of the examples a query may see, shape (len(examples),)."""
         return self.searcher.guarded.allowed(np.arange(len(self.examples)), target, guard)
 
-    def similarities(self, rows: Rows, queries: Vectors) -> Floats:
-        """Exact similarities of n queries to k windows each, to six digits.
-
-        Args:
-            rows: shape (n, k); -1 where there is no window, whose similarity is -inf.
-            queries: composed window vectors, shape (n, 2 d).
-        """
-        return similarities_of(self.window_vectors, rows, queries)
+    def similarities(self, rows: Rows, query: Vectors) -> Floats:
+        """Exact similarities of some windows to a query, to six digits."""
+        found: Floats = similarities_of_each(self.window_vectors, rows[None], query[None])[0]
+        return found
 
     # -- on disk -----------------------------------------------------------------------------
 

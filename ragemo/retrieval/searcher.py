@@ -231,8 +231,14 @@ def _pairwise(vectors: Vectors, rows: Rows, queries: Vectors, asking: Rows) -> F
     return exact.round(6)
 
 
-def similarities_of(vectors: Vectors, rows: Rows, queries: Vectors) -> Floats:
-    """Exact similarities of each query to its windows, to six digits; see `Index.similarities`."""
+def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floats:
+    """Exact similarities of n queries to k windows each, to six digits, shape (n, k).
+
+    Args:
+        vectors: of all windows, shape (all, 2 d).
+        rows: shape (n, k); -1 where there is no window, whose similarity is -inf.
+        queries: composed window vectors, shape (n, 2 d).
+    """
     similarities = np.full(rows.shape, -np.inf)
     asking, places = np.nonzero(rows >= 0)
     similarities[asking, places] = _pairwise(vectors, rows[asking, places], queries, asking)

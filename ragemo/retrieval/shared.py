@@ -25,7 +25,7 @@ from ragemo.retrieval.beliefs import common_belief, votes_of
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Neighbours, similarities_of
+from ragemo.retrieval.searcher import Neighbours, similarities_of_each
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, Strategy, choose
 
@@ -65,9 +65,7 @@ def choose_shared(
     rows = np.full((len(queries.turns), k), -1, dtype=np.int64)
     alone = []
     for query in range(len(queries.turns)):
-        nearness = similarities_of(
-            index.window_vectors, centres[None], queries.vectors[query, None]
-        )[0]
+        nearness = index.similarities(centres, queries.vectors[query])
         for place in np.argsort(-nearness, kind="stable").tolist():
             if _may_see(index, queries, query, shown[place]):
                 rows[query] = shown[place]
@@ -82,7 +80,7 @@ def choose_shared(
             queries.guard,
         )
         rows[alone] = choose(strategies, index, own, k).rows
-    return Neighbours(rows, index.similarities(rows, queries.vectors))
+    return Neighbours(rows, similarities_of_each(index.window_vectors, rows, queries.vectors))
 
 
 def middles_of(vectors: Vectors, count: int, seed: int) -> Rows:
