@@ -18,7 +18,6 @@ differs between a run that was stopped and one that was not.
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import shutil
@@ -35,6 +34,7 @@ from ragemo.files import file_in, parse_json, whole_folder, write_json, write_te
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, read_ballot
 from ragemo.runs.checks import check_manifest, check_part, check_verdict
+from ragemo.runs.locking import lock
 from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
@@ -185,15 +185,9 @@ class Run:
         if os.path.lexists(file):
             file_in(self.path, file.name)  # the folder may be anybody's: no link is written through
         # Unbuffered: nothing of an answer that could not be written is left to be written later.
-        self._file = file.open("ab", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise RunFolderError(
-                f"{self.path}: another process is writing to this run; wait for it, or choose "
-                "another --out"
-            ) from None
+        opened = file.open("ab", buffering=0)
+        lock(opened, self.path, "run")
+        self._file = opened
 
     def _cut_torn_line(self) -> None:
         file = self.path / "ballots.jsonl"

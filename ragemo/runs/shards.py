@@ -11,7 +11,6 @@ dialogues. Nothing but a shard's number differs between the manifests of a run's
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from ragemo.corpus.checked import typed
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
 from ragemo.runs.checks import check_manifest
+from ragemo.runs.locking import lock
 from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.parts import FILES, TABLES, part_folder
 from ragemo.runs.run import FORMAT as RUN_FORMAT
@@ -189,16 +189,9 @@ class RunShard:
         shutil.rmtree(self.path)
 
     def _lock(self) -> None:
-        # A network's file system locks only what is open for writing.
-        self._file = file_in(self.path, "manifest.json").open("rb+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self.close()
-            raise RunFolderError(
-                f"{self.path}: another process is writing to this shard; wait for it, or choose "
-                "another --out"
-            ) from None
+        opened = file_in(self.path, "manifest.json").open("rb+")
+        lock(opened, self.path, "shard")
+        self._file = opened
 
     # -- what it has -------------------------------------------------------------------------
 
