@@ -29,9 +29,6 @@ SPARE = 32
 """So many more neighbours than are wanted are fetched, for those that the guards shut out and for
 equal ones: that costs less than to ask again for a few queries."""
 
-PAIRS = 256
-"""Pairs of a window and a query whose similarity is computed at a time."""
-
 MOST_PROPOSED = 65_536
 """An approximate store is asked for fewer; who needs more is better off with exact search."""
 
@@ -190,18 +187,13 @@ class Searcher:
 
     def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
         """Of the allowed candidates of each query the k closest by exact similarity."""
-        asking, places = np.nonzero(allowed)
-        examples = self.examples[candidates[asking, places]]
-        exact = _pairwise(self._vectors, examples, queries, asking)
-        order = np.lexsort((examples, -exact, asking))
-        asking, examples, exact = asking[order], examples[order], exact[order]
-        counts = np.bincount(asking, minlength=len(queries))
-        ranks = np.arange(len(asking)) - np.repeat(np.cumsum(counts) - counts, counts)
-        kept = ranks < k
+        examples = np.where(allowed, self.examples[candidates], -1)
+        exact = similarities_of_each(self._vectors, examples, queries)
+        order = np.lexsort((examples, -exact))[:, :k]
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         similarities = np.full((len(queries), k), -np.inf)
-        rows[asking[kept], ranks[kept]] = examples[kept]
-        similarities[asking[kept], ranks[kept]] = exact[kept]
+        rows[:, : order.shape[1]] = np.take_along_axis(examples, order, axis=1)
+        similarities[:, : order.shape[1]] = np.take_along_axis(exact, order, axis=1)
         return Neighbours(rows, similarities)
 
 
@@ -217,20 +209,6 @@ def _too_far(near: Vectors, allowed: Mask, k: int) -> Floats:
     return floor
 
 
-def _pairwise(vectors: Vectors, rows: Rows, queries: Vectors, asking: Rows) -> Floats:
-    """Exact similarities of windows to their queries, to six digits; shape of `rows`.
-
-    In pieces that a processor's cache holds.
-    """
-    exact = np.empty(len(rows))
-    for start in range(0, len(rows), PAIRS):
-        piece = slice(start, start + PAIRS)
-        exact[piece] = np.einsum(
-            "ij,ij->i", vectors[rows[piece]], queries[asking[piece]], dtype=np.float64
-        )
-    return exact.round(6)
-
-
 def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floats:
     """Exact similarities of n queries to k windows each, to six digits, shape (n, k).
 
@@ -240,6 +218,11 @@ def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floa
         queries: composed window vectors, shape (n, 2 d).
     """
     similarities = np.full(rows.shape, -np.inf)
-    asking, places = np.nonzero(rows >= 0)
-    similarities[asking, places] = _pairwise(vectors, rows[asking, places], queries, asking)
-    return similarities
+    vectors, there = np.asarray(vectors), rows >= 0
+    for query, vector in enumerate(queries):
+        own = there[query]
+        # Pair by pair, so that none depends on which others there are.
+        similarities[query, own] = np.vecdot(
+            vectors[rows[query, own]].astype(np.float64), vector.astype(np.float64)
+        )
+    return similarities.round(6)
