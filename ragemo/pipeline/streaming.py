@@ -229,7 +229,7 @@ def predict_stream(
     out = Path(out)
     outline = outline_of(stream, settings, index, block=block, progress=progress)
     labeller = Labeller(settings, outline, index, embedder)
-    manifest = labeller.plan(0, next(stream.blocks(outline.size))).manifest
+    manifest = labeller.manifest(next(stream.blocks(outline.size)))
     going_on = resume and out.is_dir() and any(out.iterdir())
     run = Run.resume(out, manifest) if going_on else Run.create(out, manifest, ())
     with run:

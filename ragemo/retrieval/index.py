@@ -86,6 +86,7 @@ class Index:
         self._alike: FittedVoters | None = None
         self._lent: FittedVoters | None = None
         self._recomposed: Index | None = None
+        self._reduced: tuple[Any, Index] | None = None
         self._folds: dict[str, Folds] = {}
         self._windows: dict[tuple[int, int], Window] = {}
 
@@ -166,17 +167,22 @@ class Index:
     def without(self, left_out: Mask, exclude: str = "dialogue") -> Index:
         """The exact index that would have been built if some examples had borne no label.
 
+        The last one is kept: blocks of a stream ask for the same again and again.
+
         Args:
             left_out: which examples, shape (len(examples),); they stay as context.
             exclude: what a held-out window may not share with what a voter learned from, see
                 `ragemo.retrieval.folds`.
         """
-        gold = list(self.gold)
-        for row in self.examples[left_out].tolist():
-            gold[row] = None
-        # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not be
-        # able to train it on these ("IVF700" on fewer), and a run would wait for each part.
-        return self._changed(gold, self.composition, exclude, EXACT)
+        key = left_out.tobytes(), exclude, self.neighbours
+        if self._reduced is None or self._reduced[0] != key:
+            gold = list(self.gold)
+            for row in self.examples[left_out].tolist():
+                gold[row] = None
+            # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not
+            # be able to train it on these ("IVF700" on fewer), and a run would wait for each part.
+            self._reduced = key, self._changed(gold, self.composition, exclude, EXACT)
+        return self._reduced[1]
 
     def _changed(
         self,

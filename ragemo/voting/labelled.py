@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -49,8 +50,22 @@ def labelled_of(index: Index, voters: Sequence[str] | None = None) -> Labelled:
     )
 
 
+_LAST: WeakKeyDictionary[Index, tuple[VotingSettings, tuple[Labelled, Panel]]] = WeakKeyDictionary()
+
+
 def index_panel(index: Index, how: VotingSettings) -> tuple[Labelled, Panel]:
-    """What is known of an index's own voters that count, and the panel that they make alone."""
+    """What is known of an index's own voters that count, and the panel that they make alone.
+
+    An index's last one is kept: blocks of a stream ask for the same again and again.
+    """
+    before, kept = _LAST.get(index, (None, None))
+    if kept is None or before != how:
+        kept = _index_panel(index, how)
+        _LAST[index] = how, kept
+    return kept
+
+
+def _index_panel(index: Index, how: VotingSettings) -> tuple[Labelled, Panel]:
     known = labelled_of(index, how.voters)
     panel = fit_panel(
         known,
