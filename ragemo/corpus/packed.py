@@ -87,17 +87,56 @@ def packed(text: str, path: Path) -> bytes:
     Raises:
         DataError: if a library for it is missing.
     """
-    data, kind = text.encode("utf-8"), path.suffix.lower()
+    if is_table(path):
+        return _table(text, path)
+    file = io.BytesIO()
+    with open_packing(path, file) as packing:
+        packing.write(text.encode("utf-8"))
+    return file.getvalue()
+
+
+@contextmanager
+def open_packing(path: Path, file: BinaryIO) -> Iterator[BinaryIO]:
+    """What compresses all that is written to it into a file; the same bytes for the same data.
+
+    Args:
+        path: says by its name how; any other name than one of `COMPRESSED` leaves all as it is.
+        file: the file, open; it stays so.
+
+    Raises:
+        DataError: if a library for it is missing.
+    """
+    kind = path.suffix.lower()
     if kind == ".gz":
-        return gzip.compress(data, mtime=0)
-    if kind == ".bz2":
-        return bz2.compress(data)
-    if kind == ".xz":
-        return lzma.compress(data)
-    if kind == ZSTD:
-        compressed = _pyarrow("pyarrow", path).compress(data, "zstd", asbytes=True)
-        return cast("bytes", compressed)
-    return _table(text, path) if kind == PARQUET else data
+        with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packing:
+            yield cast("BinaryIO", packing)
+    elif kind == ".bz2":
+        with bz2.BZ2File(file, "wb") as packing:
+            yield cast("BinaryIO", packing)
+    elif kind == ".xz":
+        with lzma.LZMAFile(file, "wb") as packing:
+            yield cast("BinaryIO", packing)
+    elif kind == ZSTD:
+        arrow = _pyarrow("pyarrow", path)
+        sink = arrow.PythonFile(_KeptOpen(file), mode="w")
+        with arrow.CompressedOutputStream(sink, "zstd") as packing:
+            yield packing
+    else:
+        yield file
+
+
+class _KeptOpen(io.RawIOBase):
+    """Passes on what is written to a file, but not that it is to be closed."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return self._file.write(data)
 
 
 def _table(text: str, path: Path) -> bytes:
@@ -239,7 +278,7 @@ def _pyarrow(module: str, path: Path) -> Any:
         return import_module(module)
     except ImportError:
         raise DataError(
-            f"reading {path.suffix} files needs pyarrow: pip install 'ragemo[export]'", path=path
+            f"{path.suffix} files need pyarrow: pip install 'ragemo[export]'", path=path
         ) from None
 
 

@@ -12,7 +12,8 @@ One row an utterance, in the run's order. The columns, which are the same in eve
     label_set                           the labels of the conformal set
     ...                                 one for each detail that any verdict has, by its name
 
-An utterance without a label stays without one: nothing is filled in.
+An utterance without a label stays without one: nothing is filled in. Rows are read and written some
+at a time, so that a run of any length can be exported; only `datasets` are made in memory.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from ragemo.errors import SettingsError
-from ragemo.files import as_cell, canonical_json, indented_json, whole_folder, write_bytes
+from ragemo.corpus.packed import COMPRESSED, open_packing, unpacked_name
+from ragemo.errors import RunFolderError, SettingsError
+from ragemo.files import as_cell, canonical_json, indented_json, whole_file, whole_folder
 from ragemo.labels import LabelSet
+from ragemo.runs.records import RunUtterance, each_line, read_utterance
 from ragemo.runs.run import Run
+from ragemo.types import Verdict
 
 ESSENTIALS = (
     *("ragemo", "corpus", "transcript", "uses_reference_transcripts", "llm", "others", "template"),
@@ -38,18 +43,23 @@ ESSENTIALS = (
 """What an exported file says of its run, as far as the format has a place for it."""
 
 
+ROWS = 8_192
+"""So many rows are held at once."""
+
+Row = tuple[Any, ...]
+"""A value for each column; None where there is nothing to say."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the table.
 
     Attributes:
         kind: "text", "label", "integer", "number", "flag" (true or false) or "texts" (lists).
-        values: one for each utterance; None where there is nothing to say.
     """
 
     name: str
     kind: str
-    values: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -60,11 +70,13 @@ class Table:
         columns: see the module's docstring.
         labels: the label set of the columns of kind "label".
         about: what the run was, as plain data without folders of this machine.
+        pieces: begins anew at each call: the rows, `ROWS` at most at a time.
     """
 
     columns: tuple[Column, ...]
     labels: LabelSet
     about: Mapping[str, Any]
+    pieces: Callable[[], Iterator[Sequence[Row]]]
 
 
 def export_predictions(
@@ -78,7 +90,8 @@ def export_predictions(
 
     Args:
         run: a finished run.
-        path: the file to write, or for `datasets` the folder.
+        path: the file to write, or for `datasets` the folder. CSV and JSON lines are compressed
+            if the name ends with one of .gz, .bz2, .xz and .zst.
         format: one of `FORMATS`.
         overwrite: whether what is there may be replaced.
 
@@ -88,67 +101,85 @@ def export_predictions(
     Raises:
         SettingsError: if the format is unknown, a library is missing, or `path` is there
             already or cannot be written.
-        RunFolderError: if the run is not finished.
+        RunFolderError: if the run is not finished or damaged.
     """
     path = Path(path)
     if format not in FORMATS:
         raise SettingsError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
-    ending = path.suffix.lower().removeprefix(".")
+    if path.suffix.lower() in COMPRESSED and format not in LINES:
+        raise SettingsError(f"{path}: {format} is compressed in itself; leave {path.suffix} out")
+    ending = unpacked_name(path).suffix.lower().removeprefix(".")
     if ending != format and ending in FORMATS:
         raise SettingsError(f"{path}: its name says {ending}, the format is {format}; change one")
     table = predictions_table(run)
+    count = 0
+
+    def counted() -> Iterator[Sequence[Row]]:
+        nonlocal count
+        for piece in table.pieces():
+            count += len(piece)
+            yield piece
+
     try:
         _check_place(path, folder=format == "datasets", overwrite=overwrite)
-        FORMATS[format](table, path)
+        FORMATS[format](replace(table, pieces=counted), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from None
-    return len(table.columns[0].values)
+    return count
 
 
 def predictions_table(run: Run) -> Table:
     """A finished run's predictions as columns (see the module's docstring).
 
     Raises:
-        RunFolderError: if the run is not finished.
+        RunFolderError: here or while rows are read, if the run is not finished or damaged.
     """
-    verdicts = run.verdicts()
-    known = {utterance.turn.utterance_id: utterance for utterance in run.utterances}
-    rows = [(known[verdict.utterance_id], verdict) for verdict in verdicts]
-    columns = [
-        Column("id", "text", [v.utterance_id for v in verdicts]),
-        Column("dialogue", "text", [u.turn.dialogue_id for u, _ in rows]),
-        Column("turn", "integer", [u.turn.turn for u, _ in rows]),
-        Column("speaker", "text", [u.turn.speaker for u, _ in rows]),
-        Column("text", "text", [u.turn.text for u, _ in rows]),
-        Column("gold", "label", [u.gold for u, _ in rows]),
-        Column("label", "label", [v.label for v in verdicts]),
-        Column("confidence", "number", [v.confidence for v in verdicts]),
-        Column("agreement", "number", [v.agreement for v in verdicts]),
-        Column("abstained", "flag", [v.abstained for v in verdicts]),
-        Column("invalid", "integer", [v.invalid for v in verdicts]),
-        Column("failed", "integer", [v.failed for v in verdicts]),
-    ]
-    for place, name in enumerate(run.labels.names):
-        shares = [v.distribution[place] if v.distribution else None for v in verdicts]
-        columns.append(Column(f"probability_{name}", "number", shares))
-    columns.append(Column("label_set", "texts", [list(v.label_set) for v in verdicts]))
-    for key in sorted({key for verdict in verdicts for key in verdict.details}):
-        columns.append(_detail(key, [verdict.details.get(key) for verdict in verdicts]))
-    return Table(tuple(columns), run.labels, _about(run))
-
-
-def csv_text(table: Table) -> str:
-    """The table as CSV that a spreadsheet shows and does not run, see `ragemo.files.as_cell`.
-
-    Numbers have six digits, flags are yes or no, lists are joined by "|".
-    """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([as_cell(column.name) for column in table.columns])
-    writer.writerows(
-        zip(*([_cell(value) for value in column.values] for column in table.columns), strict=True)
+    names = run.labels.names
+    details = _details(run)
+    columns = (
+        *(Column(name, "text") for name in ("id", "dialogue")),
+        Column("turn", "integer"),
+        *(Column(name, "text") for name in ("speaker", "text")),
+        *(Column(name, "label") for name in ("gold", "label")),
+        *(Column(name, "number") for name in ("confidence", "agreement")),
+        Column("abstained", "flag"),
+        *(Column(name, "integer") for name in ("invalid", "failed")),
+        *(Column(f"probability_{name}", "number") for name in names),
+        Column("label_set", "texts"),
+        *details,
     )
-    return file.getvalue()
+
+    def row(utterance: RunUtterance, verdict: Verdict) -> Row:
+        turn = utterance.turn
+        return (
+            *(verdict.utterance_id, turn.dialogue_id, turn.turn, turn.speaker, turn.text),
+            *(utterance.gold, verdict.label, verdict.confidence, verdict.agreement),
+            *(verdict.abstained, verdict.invalid, verdict.failed),
+            *(verdict.distribution or [None] * len(names)),
+            list(verdict.label_set),
+            *(_detail(verdict.details.get(column.name), column.kind) for column in details),
+        )
+
+    def pieces() -> Iterator[Sequence[Row]]:
+        rows = (row(utterance, verdict) for utterance, verdict in _predicted(run))
+        while piece := list(islice(rows, ROWS)):
+            yield piece
+
+    return Table(columns, run.labels, _about(run), pieces)
+
+
+def csv_lines(table: Table) -> Iterator[str]:
+    """The table as CSV that a spreadsheet shows and does not run, some lines at a time.
+
+    Numbers have six digits, flags are yes or no, lists are joined by "|"; texts are as
+    `ragemo.files.as_cell` makes them.
+    """
+    header = [tuple(as_cell(column.name) for column in table.columns)]
+    for piece in chain([header], table.pieces()):
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows(piece if piece is header else [list(map(_cell, row)) for row in piece])
+        yield file.getvalue()
 
 
 def without_folders(data: Any) -> Any:
@@ -185,14 +216,19 @@ def load_extra(library: str, extra: str) -> Any:
 
 def _write_csv(table: Table, path: Path) -> None:
     # With a byte order mark, without which spreadsheets misread accents.
-    write_bytes(path, csv_text(table).encode("utf-8-sig"))
+    _write_texts(chain(["\ufeff"], csv_lines(table)), path)
 
 
 def _write_jsonl(table: Table, path: Path) -> None:
     names = [column.name for column in table.columns]
-    rows = zip(*(column.values for column in table.columns), strict=True)
-    lines = (json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) for row in rows)
-    write_bytes(path, "".join(f"{line}\n" for line in lines).encode())
+    records = (dict(zip(names, row, strict=True)) for piece in table.pieces() for row in piece)
+    _write_texts((json.dumps(one, ensure_ascii=False) + "\n" for one in records), path)
+
+
+def _write_texts(texts: Iterable[str], path: Path) -> None:
+    with whole_file(path) as file, open_packing(path, file) as packing:
+        for text in texts:
+            packing.write(text.encode())
 
 
 def _write_parquet(table: Table, path: Path) -> None:
@@ -201,23 +237,28 @@ def _write_parquet(table: Table, path: Path) -> None:
     parquet = load_extra("pyarrow.parquet", "export")
     types = {
         "text": arrow.string(),
+        "label": arrow.dictionary(arrow.int32(), arrow.string()),
         "integer": arrow.int64(),
         "number": arrow.float64(),
         "flag": arrow.bool_(),
         "texts": arrow.list_(arrow.string()),
     }
     position = {name: place for place, name in enumerate(table.labels.names)}
-    arrays = {}
-    for column in table.columns:
-        if column.kind == "label":
-            places = arrow.array([position.get(name) for name in column.values], arrow.int32())
-            arrays[column.name] = arrow.DictionaryArray.from_arrays(places, list(position))
-        else:
-            arrays[column.name] = arrow.array(column.values, types[column.kind])
-    found = arrow.table(arrays, metadata={"ragemo": canonical_json(table.about)})
-    data = io.BytesIO()
-    parquet.write_table(found, data)
-    write_bytes(path, data.getvalue())
+
+    def array(column: Column, values: Sequence[Any]) -> Any:
+        if column.kind != "label":
+            return arrow.array(values, types[column.kind])
+        places = arrow.array([position.get(name) for name in values], arrow.int32())
+        return arrow.DictionaryArray.from_arrays(places, list(position))
+
+    schema = arrow.schema(
+        [(column.name, types[column.kind]) for column in table.columns],
+        metadata={"ragemo": canonical_json(table.about)},
+    )
+    with whole_file(path) as file, parquet.ParquetWriter(file, schema) as writer:
+        for piece in table.pieces():
+            columns = zip(table.columns, zip(*piece, strict=True), strict=True)
+            writer.write_batch(arrow.record_batch([array(*one) for one in columns], schema=schema))
 
 
 def _write_datasets(table: Table, path: Path) -> None:
@@ -236,11 +277,11 @@ def _write_datasets(table: Table, path: Path) -> None:
         description=indented_json(table.about),
         features=datasets.Features({c.name: features[c.kind] for c in table.columns}),
     )
-    dataset = datasets.Dataset.from_dict(
-        {column.name: list(column.values) for column in table.columns},
-        features=info.features,
-        info=info,
-    )
+    values: dict[str, list[Any]] = {column.name: [] for column in table.columns}
+    for piece in table.pieces():
+        for own, new in zip(values.values(), zip(*piece, strict=True), strict=True):
+            own += new
+    dataset = datasets.Dataset.from_dict(values, features=info.features, info=info)
     quiet = datasets.utils.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
@@ -259,6 +300,9 @@ FORMATS: Mapping[str, Callable[[Table, Path], None]] = {
 }
 """What a table can be written as; each writes its file whole."""
 
+LINES = ("csv", "jsonl")
+"""Those that may be compressed as a whole."""
+
 
 # -- details -------------------------------------------------------------------------------------
 
@@ -275,16 +319,50 @@ def _check_place(path: Path, *, folder: bool, overwrite: bool) -> None:
         raise SettingsError(f"{path} is a folder; give the name of a file in it")
 
 
-def _detail(key: str, values: Sequence[Any]) -> Column:
-    """What verdicts say beside the label; details of a kind unknown here become texts."""
-    told = [value for value in values if value is not None]
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in told):
-        return Column(key, "number", [None if value is None else float(value) for value in values])
-    if all(isinstance(value, list | tuple) for value in told):
-        lists = [None if value is None else [str(one) for one in value] for value in values]
-        return Column(key, "texts", lists)
-    texts = [value if value is None or isinstance(value, str) else str(value) for value in values]
-    return Column(key, "text", texts)
+def _predicted(run: Run) -> Iterator[tuple[RunUtterance, Verdict]]:
+    """Every verdict, beside what it is on; both files are in the corpus's order."""
+    utterances = each_line(
+        run.path, "utterances.jsonl", lambda record: read_utterance(record, run.labels)
+    )
+    for verdict in run.each_verdict():
+        for utterance in utterances:
+            if utterance.turn.utterance_id == verdict.utterance_id:
+                yield utterance, verdict
+                break
+        else:
+            raise RunFolderError(
+                f"{run.path}: a verdict on {verdict.utterance_id!r}, which is there twice or out "
+                "of order, or is none of its utterances; the run is damaged"
+            )
+
+
+def _details(run: Run) -> tuple[Column, ...]:
+    """What verdicts say beside the label, by name; kinds unknown here become texts."""
+    kinds: dict[str, set[str]] = {}
+    for verdict in run.each_verdict():
+        for name, value in verdict.details.items():
+            own = kinds.setdefault(name, set())
+            if value is not None:
+                own.add(_kind(value))
+    return tuple(
+        Column(name, own.pop() if len(own) == 1 else "number" if not own else "text")
+        for name, own in sorted(kinds.items())
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return "number"
+    return "texts" if isinstance(value, list | tuple) else "text"
+
+
+def _detail(value: Any, kind: str) -> Any:
+    """A detail as a column of that kind holds it."""
+    if value is None:
+        return None
+    if kind == "number":
+        return float(value)
+    return [str(one) for one in value] if kind == "texts" else str(value)
 
 
 def _about(run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ragemo.errors import SettingsError
 from ragemo.files import canonical_json, indented_json, write_text
-from ragemo.runs.export import csv_text, load_extra, predictions_table, without_folders
+from ragemo.runs.export import csv_lines, load_extra, predictions_table, without_folders
 from ragemo.runs.run import Run
 from ragemo.runs.scores import score_run
 
@@ -76,7 +76,7 @@ def record_of(run: Run, *, samples: int = 1000, seed: int = 0) -> Record:
     manifest = without_folders(run.manifest)
     others = {key: value for key, value in table.about.items() if key != "settings"}
     params = dict(_flat({**manifest["settings"], "manifest": others}))
-    files = {"manifest.json": indented_json(manifest), "predictions.csv": csv_text(table)}
+    files = {"manifest.json": indented_json(manifest), "predictions.csv": "".join(csv_lines(table))}
     metrics: dict[str, float] = {}
     predicted = {verdict.utterance_id for verdict in run.verdicts()}
     if any(u.gold is not None and u.turn.utterance_id in predicted for u in run.utterances):

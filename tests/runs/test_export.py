@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import sys
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragemo import Run, export_predictions
+from ragemo.corpus.packed import unpacked
 from ragemo.errors import RunFolderError, SettingsError
 from ragemo.runs.export import FORMATS, without_folders
 from tests.fake_llm import FakeLLM
@@ -137,6 +139,49 @@ def test_a_folder_of_datasets(run, truth, tmp_path):
     about = json.loads(found.info.description)
     assert about["run"] == "three"
     assert about["ragemo"] == run.manifest["ragemo"]
+
+
+@pytest.mark.parametrize("packing", [".gz", ".bz2", ".xz", ".zst"])
+def test_lines_are_compressed_as_the_name_says(run, truth, tmp_path, packing):
+    for name in ("csv", "jsonl"):
+        export_predictions(run, tmp_path / f"p.{name}", format=name)
+        path = tmp_path / f"p.{name}{packing}"
+        assert export_predictions(run, path, format=name) == 3
+        assert unpacked(path.read_bytes(), path) == (tmp_path / f"p.{name}").read_bytes()
+    with pytest.raises(SettingsError, match=f"parquet is compressed in itself; leave {packing}"):
+        export_predictions(run, tmp_path / f"p.parquet{packing}", format="parquet")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_are_written_some_at_a_time(run, tmp_path, monkeypatch, name):
+    export_predictions(run, tmp_path / "whole", format=name)
+    monkeypatch.setattr("ragemo.runs.export.ROWS", 2)
+    assert export_predictions(run, tmp_path / "pieces", format=name) == 3
+    if name == "parquet":  # pieces are groups of rows
+        one, other = (pq.read_table(tmp_path / place) for place in ("whole", "pieces"))
+        assert one.equals(other)
+    else:
+        files = [
+            {
+                p.relative_to(tmp_path / place): p.read_bytes()
+                for p in (tmp_path / place).rglob("*.*")
+            }
+            or (tmp_path / place).read_bytes()
+            for place in ("whole", "pieces")
+        ]
+        assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("places", [(1, 0, 2), (0, 0, 1, 2)])
+def test_verdicts_that_do_not_follow_the_utterances(run, tmp_path, name, places):
+    shutil.copytree(run.path, tmp_path / "run")
+    file = tmp_path / "run/verdicts.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[place] for place in places), encoding="utf-8")
+    with pytest.raises(RunFolderError, match="twice or out of order"):
+        export_predictions(Run.open(tmp_path / "run"), tmp_path / "p", format=name)
+    assert not (tmp_path / "p").exists()
 
 
 @pytest.mark.parametrize("name", FORMATS)
