@@ -54,7 +54,7 @@ def uses_ray(engine: str, address: str | None, by_file: bool) -> bool:
 
 
 def read_shard(
-    text: str | None, settings: Settings, index: Path | None, others: object
+    text: str | None, settings: Settings, index: Path | None, *, ballots: bool, others: object
 ) -> Shard | None:
     """The shard that is asked for, if it can be labelled on its own.
 
@@ -62,21 +62,28 @@ def read_shard(
         text: as asked for, "2/8"; None: all of the corpus.
         settings: of the run.
         index: its folder.
+        ballots: whether other systems' ballots join the vote.
         others: true if anything else is asked for that takes the corpus whole.
 
     Raises:
         SettingsError: if it cannot; before anything is read.
     """
+    from ragemo.pipeline.sharing import refuse_settling
     from ragemo.pipeline.streaming import refuse_blocks
 
     if text is None:
         return None
     shard = Shard.read(text)
+    if others:
+        raise SettingsError(f"--shard {text}: leave --dry-run and --engine ray out")
+    if settings.llm.model != "none":
+        refuse_settling(settings)
+        return shard
     refuse_blocks(settings)
-    if index is None or others:
+    if index is None or ballots:
         raise SettingsError(
             f"--shard {text}: a shard is labelled here by an index's voters alone; give --index, "
-            "and neither --ballots nor --dry-run nor --engine ray"
+            "and no --ballots"
         )
     return shard
 

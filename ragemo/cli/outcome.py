@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ragemo.pipeline import Plan
     from ragemo.progress import Progress
     from ragemo.runs.run import Run
-    from ragemo.types import Ballot
+    from ragemo.types import Ballot, Shard
 
 
 def tell_outcome(run: Run) -> int:
@@ -41,6 +41,17 @@ def tell_outcome(run: Run) -> int:
     return (
         counts["with a call that failed"] + counts["failed calls on windows to weigh the model by"]
     )
+
+
+def tell_answers(run: Run, shard: Shard) -> int:
+    """Print what a shard was answered; the number of calls that failed."""
+    ballots = run.ballots()
+    failed = sum(ballot.failed for ballot in ballots)
+    parts = [f"shard {shard}", f"{len(ballots) - failed:,} answers"]
+    if failed:
+        parts.append(f"{failed:,} calls failed")
+    tell(f"{run.path}: {', '.join(parts)}")
+    return failed
 
 
 def tell_asking(plan: Plan, run: Run, before: Sequence[Ballot], progress: Progress) -> None:

@@ -120,7 +120,7 @@ def predict(
     failed, 4 the budget is reached, 5 answers by file are still to come."""
     from ragemo.cli.console import ConsoleProgress, resumable
     from ragemo.cli.engine import asked_where, label_in_blocks, open_blocks, read_shard
-    from ragemo.cli.outcome import tell_asking, tell_outcome, tell_remarks
+    from ragemo.cli.outcome import tell_answers, tell_asking, tell_outcome, tell_remarks
     from ragemo.cli.settings import (
         given_flags,
         import_ballots,
@@ -142,14 +142,18 @@ def predict(
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
-    share = read_shard(shard, settings, index or paths.get("index"), ballots or dry_run or on_ray)
+    share = read_shard(
+        *(shard, settings, index or paths.get("index")),
+        ballots=bool(ballots),
+        others=dry_run or on_ray,
+    )
     if not (dry_run or resume or share):
         check_new_run(target)
 
     found, embedder = open_index(index or paths.get("index"), progress.say)
     flow = open_blocks(
         *(source, settings, found, stream, ballots or ()),
-        wanted=share is not None or (on_ray and not asks),
+        wanted=not asks and (share is not None or on_ray),
     )
     if flow is not None and found and embedder and not dry_run:
         label_in_blocks(
@@ -194,7 +198,7 @@ def predict(
     if dry_run:
         tell(words)
         return
-    progress.say(words)
+    progress.say(f"all shards together: {words}" if share else words)
     if model and model.exact and settings.llm.samples > 1 and not settings.voting.vary:
         progress.say(
             f"{model.name} scores every label exactly: one ballot stands for "
@@ -214,12 +218,14 @@ def predict(
             cache=answers,
             budget=limits,
             batch=by_file,
+            shard=share,
             resume=resume,
             progress=progress,
         )
-    tell_asking(plan, run, before, progress)
+    if share is None:
+        tell_asking(plan, run, before, progress)
     tell_remarks(asked, progress)
-    if tell_outcome(run):
+    if tell_outcome(run) if share is None else tell_answers(run, share):
         note("go on with the same command and --resume to ask the failed ones again")
         raise typer.Exit(3)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ragemo.cli.console import tell
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -24,8 +26,17 @@ def merge(
     out: Annotated[Path, typer.Option(help="The run's folder.")],
 ) -> None:
     """Make a run of all its shards, after a proof that nothing is missing or there twice; it is
-    the run that one `ragemo predict` would have made, byte for byte."""
+    the run that one `ragemo predict` would have made, byte for byte. What shards were answered by
+    a language model is decided by the same `ragemo predict`, with --resume on what is merged."""
     from ragemo.cli.outcome import tell_outcome
+    from ragemo.runs.answered import holds_answers, merge_answers
     from ragemo.runs.merging import merge_shards
 
-    tell_outcome(merge_shards(shards, out))
+    if not holds_answers(shards[0]):
+        tell_outcome(merge_shards(shards, out))
+        return
+    run = merge_answers(shards, out)
+    tell(
+        f"{out}: {len(run.ballots()):,} answers; the command of the shards decides, with "
+        f"--out {out} --resume and without --shard"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ragemo.errors import EndpointError
@@ -18,12 +19,14 @@ from ragemo.pipeline.judge import adapted, judge, review_table, tried_panels
 from ragemo.pipeline.outlook import Outlook, outlooks
 from ragemo.pipeline.plan import NOWHERE, Plan, make_plan
 from ragemo.pipeline.questions import Question
+from ragemo.pipeline.sharing import share_of
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
+from ragemo.runs.answered import finish_answers
 from ragemo.runs.run import Run
 from ragemo.settings import Settings, VotingSettings
-from ragemo.types import Corpus
+from ragemo.types import Corpus, Shard
 from ragemo.voting.bases import base_of
 from ragemo.voting.calibration import read_calibration
 from ragemo.voting.imported import Imported
@@ -103,6 +106,7 @@ def carry_out(
     budget: Budget | None = None,
     batch: BatchOptions | None = None,
     given: Panel | None = None,
+    shard: Shard | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -113,6 +117,8 @@ def carry_out(
             `predict`.
         given: weights to decide by, instead of those that the index tells; `voting.weights` goes
             before it.
+        shard: ask only what is this shard's, and decide nothing: what the answers are worth is told
+            from those of all shards, see `ragemo.runs.answered.merge_answers`.
 
     Raises:
         RunFolderError: if `out` (see `Run.create` and `Run.resume`) or the cache cannot be used.
@@ -142,10 +148,11 @@ def carry_out(
         check_by_file(models)
     out = Path(out)
     resume = resume and out.is_dir() and any(out.iterdir())
+    manifest = plan.manifest if shard is None else {**plan.manifest, "shard": asdict(shard)}
     run = (
-        Run.resume(out, plan.manifest)
+        Run.resume(out, manifest)
         if resume
-        else Run.create(out, plan.manifest, plan.utterances, plan.asked)
+        else Run.create(out, manifest, plan.utterances, plan.asked)
     )
     try:
         with run:
@@ -156,9 +163,14 @@ def carry_out(
                     models, run, settings, batch, cache=cache, budget=budget, progress=progress
                 )
             )
-            _finish(plan, settings, models, run, ask, given=given, progress=progress)
+            if shard is None:
+                _finish(plan, settings, models, run, ask, given=given, progress=progress)
+            else:
+                own = share_of(plan, shard)
+                _ask(own, settings, models, run, ask, given=given, progress=progress)
+                finish_answers(run)
     except BaseException as error:
-        asked = len(run.ballots()) > len(plan.ballots)
+        asked = len(run.ballots()) > (len(plan.ballots) if shard is None else 0)
         nobody = llm is None or isinstance(error, EndpointError)
         if nobody and not resume and not asked and not is_away(run.path):
             run.remove()  # nothing is lost, and a corrected command can use the folder

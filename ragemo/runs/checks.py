@@ -59,6 +59,13 @@ class _Deciding(_Part):
     weighed: list[_Weighed]
 
 
+class _Shard(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    number: int = pydantic.Field(ge=1)
+    of: int = pydantic.Field(ge=1)
+
+
 class _Manifest(_Part):
     ragemo: str
     settings: _Settings
@@ -69,6 +76,7 @@ class _Manifest(_Part):
     labels: dict[str, Any]
     index: _Index | None
     llm: dict[str, Any] | None
+    shard: _Shard | None = None
 
 
 def check_manifest(data: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ragemo.runs.manifest import differences
 from ragemo.runs.parts import UNREADABLE, joined_files, part_folder, write_lines
 from ragemo.runs.run import Run
 from ragemo.runs.shards import RunShard, ShardManifest, as_link
+from ragemo.types import Shard
 
 
 def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
@@ -31,11 +33,14 @@ def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
             another run; or if `out` is not free or cannot be written. There is no run then.
     """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise RunFolderError(f"{out} exists already; choose another --out, or remove it")
+    check_place(out)
     shards = [RunShard.open(folder) for folder in folders]
-    _check_of_one_run(shards)
-    _check_all_there(shards)
+    check_pieces(
+        [
+            Piece(one.path, one.manifest.shard, {**one.manifest.to_dict(), "number": None})
+            for one in shards
+        ]
+    )
     for shard in shards:
         _check_whole(shard)
     manifest = shards[0].manifest
@@ -59,35 +64,63 @@ def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
     return Run.open(out)
 
 
-def _check_of_one_run(shards: Sequence[RunShard]) -> None:
-    first = {**shards[0].manifest.to_dict(), "number": None}
-    for shard in shards[1:]:
-        own = {**shard.manifest.to_dict(), "number": None}
-        differing = [f"{n} is {new!r}, there {old!r}" for n, old, new in differences(first, own)]
+@dataclass(frozen=True)
+class Piece:
+    """What one job made of a run, as far as pieces are compared.
+
+    Attributes:
+        path: its folder.
+        shard: which one it is.
+        manifest: what is the same in all pieces of a run, as plain data.
+    """
+
+    path: Path
+    shard: Shard
+    manifest: Mapping[str, Any]
+
+
+def check_pieces(pieces: Sequence[Piece]) -> None:
+    """Whether these are all pieces of one run, each once.
+
+    Raises:
+        RunFolderError: naming the one that is of another run, there twice, or missing.
+    """
+    first = pieces[0]
+    found: dict[int, Piece] = {}
+    for piece in pieces:
+        differing = [
+            f"{name} is {new!r}, there {old!r}"
+            for name, old, new in differences(first.manifest, piece.manifest)
+        ]
         if differing:
             raise RunFolderError(
-                f"{shard.path}: its shard {shard.manifest.shard} is of another run than that in "
-                f"{shards[0].path}: {'; '.join(differing[:5])}. Shards of one run are made by the "
+                f"{piece.path}: its shard {piece.shard} is of another run than that in "
+                f"{first.path}: {'; '.join(differing[:5])}. Shards of one run are made by the "
                 "same command but for --shard and --out"
             )
-
-
-def _check_all_there(shards: Sequence[RunShard]) -> None:
-    found: dict[int, RunShard] = {}
-    for shard in shards:
-        other = found.setdefault(shard.manifest.number, shard)
-        if other is not shard:
+    for piece in pieces:
+        other = found.setdefault(piece.shard.number, piece)
+        if other is not piece:
             raise RunFolderError(
-                f"{other.path} and {shard.path} are both shard {shard.manifest.shard}; give each "
-                "shard once"
+                f"{other.path} and {piece.path} are both shard {piece.shard}; give each shard once"
             )
-    of = shards[0].manifest.of
+    of = first.shard.of
     if missing := [number for number in range(1, of + 1) if number not in found]:
         named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise RunFolderError(
             f"{len(found)} of {of} shards are given; missing: {named}. Give their folders, too; "
             f"`ragemo predict ... --shard {missing[0]}/{of}` makes one"
         )
+
+
+def check_place(out: Path) -> None:
+    """Whether a run may be made of shards at `out`.
+
+    Raises:
+        RunFolderError: if something is there.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise RunFolderError(f"{out} exists already; choose another --out, or remove it")
 
 
 def _check_whole(shard: RunShard) -> None:

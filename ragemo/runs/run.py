@@ -334,10 +334,10 @@ class Run:
             RunFolderError: here or later, if the run is not finished or damaged.
         """
         if not self.finished:
-            raise RunFolderError(
-                f"{self.path}: the run is not finished; finish it with `ragemo predict ... "
-                "--resume` and the same settings"
-            )
+            how = "finish it with `ragemo predict ... --resume` and the same settings"
+            if "shard" in self.manifest:
+                how = "it is a shard; `ragemo runs merge SHARD... --out RUN` puts all together"
+            raise RunFolderError(f"{self.path}: the run is not finished; {how}")
         return each_line(
             self.path,
             "verdicts.jsonl",

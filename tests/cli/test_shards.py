@@ -49,13 +49,44 @@ def test_shards_of_any_format_become_the_run_of_one_job(
     assert files(workplace / "run") == files(whole)
 
 
+def test_shards_whose_jobs_ask_a_model(command, index, test_file, workplace, scenario):
+    """Each call is made once by whoever's it is, and the job that decides asks nothing."""
+    scenario.script(answers=("happy", "angry", "neutral"), by_prompt=True)
+    common = ("predict", test_file, "--index", index, "--no-cache", "--quiet", "--limit", 12)
+    common += ("--llm", "m", "--base-url", scenario.url, "--set", "voting.checks=10")
+    assert command(*common, "--out", "whole").code == 0
+    alone = len(scenario.seen)
+    for number in (1, 2):
+        done = command(*common, "--shard", f"{number}/2", "--out", f"s{number}")
+        assert done.code == 0, done.err
+        assert done.out.startswith(f"s{number}: shard {number}/2, ")
+    assert len(scenario.seen) == 2 * alone
+    scored = command("score", "s1")
+    assert (scored.code, scored.out) == (2, "")
+    assert "it is a shard; `ragemo runs merge" in scored.err
+    merged = command("runs", "merge", "s1", "s2", "--out", "run")
+    assert merged.code == 0, merged.err
+    assert "the command of the shards decides, with --out run --resume" in merged.out
+    done = command(*common, "--out", "run", "--resume")
+    assert done.code == 0, done.err
+    assert len(scenario.seen) == 2 * alone
+    for name in ("predictions.csv", "manifest.json", "panel.json", "review.csv"):
+        assert files(workplace / "run")[name] == files(workplace / "whole")[name], name
+
+
 def test_what_shards_cannot_do_is_one_message(command, index, test_file, workplace):
     cases = {
         "--shard 3: expected the shard's number": words(test_file, index, "3", "out"),
         "shard 4/3: expected a number from 1": words(test_file, index, "4/3", "out"),
-        "use --llm none": [*words(test_file, index, "1/3", "out"), "--llm", "gpt-4o-mini"],
+        "add --stop none": [
+            *words(test_file, index, "1/3", "out"),
+            *("--llm", "gpt-4o-mini", "--samples", "3"),
+        ],
         "dawid-skene learns": [*words(test_file, index, "1/3", "out"), "--pool", "dawid-skene"],
-        "neither --ballots nor": [*words(test_file, index, "1/3", "out"), "--dry-run"],
+        "leave --dry-run and --engine ray out": [
+            *words(test_file, index, "1/3", "out"),
+            "--dry-run",
+        ],
         "2 of 3 shards are given; missing: 2": ["runs", "merge", "s1", "s3", "--out", "out"],
         "s1: only a shard of a run": ["score", "s1"],
     }
