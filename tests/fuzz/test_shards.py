@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from ragemo.corpus.stream import CorpusStream
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import sha256_file
+from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.sharding import predict_shard
 from ragemo.retrieval.material import take_in
 from ragemo.retrieval.shards import merge_index_shards, write_index_shard
+from ragemo.runs.answered import merge_answers
 from ragemo.runs.merging import merge_shards
 from ragemo.runs.run import Run
 from ragemo.runs.shards import RunShard
 from ragemo.types import Shard
 from tests.conftest import LABELS, FakeEmbedder, make_corpus
+from tests.fake_llm import FakeLLM
 from tests.fuzz.damage import damaged_bytes, damaged_json, damaged_lines, fuzz, only_our_errors
 from tests.pipeline.blockwise import EMBEDDER, INDEX, MIXED, put, settings_of
 
@@ -127,6 +130,41 @@ def test_whoever_merges_shards_of_an_index(pieces, name):
             assert len(index.turns) == 12
 
     try_one()
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """Two shards whose jobs asked a language model."""
+    folder = tmp_path_factory.mktemp("answers")
+    corpus = make_corpus([{"dialogue": f"d{n}", "text": f"words {n}"} for n in range(4)])
+    settings, llm = settings_of(**{"llm.model": "fake", "retrieval.k": 0}), FakeLLM()
+    for number in (1, 2):
+        plan = make_plan(corpus, settings, llm=llm)
+        carry_out(plan, settings, folder / str(number), llm=llm, shard=Shard(number, 2))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "ballots.jsonl", "answered.json"])
+def test_whoever_merges_answers(answers, name):
+    sound = (answers / "2" / name).read_bytes()
+
+    @fuzz(40)
+    @given(damaged(name, sound))
+    def try_one(data):
+        victim = victim_of(answers)
+        (victim / name).write_bytes(data)
+        shutil.rmtree(answers / "run", ignore_errors=True)
+        with only_our_errors():
+            run = merge_answers([answers / "1", victim], answers / "run")
+            assert len(run.utterances) == 4
+
+    try_one()
+
+
+def test_sound_answers_are_merged(answers):
+    shutil.rmtree(answers / "run", ignore_errors=True)
+    run = merge_answers([answers / "1", answers / "2"], answers / "run")
+    assert len(run.ballots()) == 4
 
 
 def test_a_sound_index_is_merged(pieces):
