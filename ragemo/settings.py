@@ -351,10 +351,15 @@ def resolve_settings(
             value = {}  # a section whose lines are all commented out
         merged[key] = dict(value) if isinstance(value, Mapping) else value
     for dotted, value in (overrides or {}).items():
-        section, _, name = dotted.rpartition(".")
-        if section and not isinstance(merged.setdefault(section, {}), dict):
-            raise SettingsError(f"{source}: {section}: {_NO_SECTION}")
-        (merged[section] if section else merged)[name] = value
+        *sections, name = dotted.split(".")
+        place = merged
+        for depth, section in enumerate(sections, start=1):
+            before = place.get(section, {})
+            if not isinstance(before, Mapping):
+                raise SettingsError(f"{source}: {'.'.join(sections[:depth])}: {_NO_SECTION}")
+            place[section] = dict(before)
+            place = place[section]
+        place[name] = value
     try:
         return Settings.model_validate(merged)
     except pydantic.ValidationError as error:

