@@ -35,19 +35,34 @@ Address = Annotated[
         help="Of a Ray cluster's head, HOST:PORT (default: RAY_ADDRESS, or else this machine)."
     ),
 ]
+IndexShards = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Cut the index's vectors into so many pieces, each on one machine of the Ray cluster "
+        "(default: whole on every one).",
+    ),
+]
 
 
-def uses_ray(engine: str, address: str | None, by_file: bool) -> bool:
+def uses_ray(
+    engine: str, address: str | None, by_file: bool, index_shards: int | None, asks: bool
+) -> bool:
     """Whether a Ray cluster is asked for.
 
     Raises:
-        SettingsError: if there is no such engine, an address for none, or nothing that workers
-            could do, since models are asked by file.
+        SettingsError: if there is no such engine, an address or pieces of an index for none, or
+            nothing that workers could do, since models are asked by file.
     """
     if engine not in (LOCAL, RAY):
         raise SettingsError(f"--engine {engine}: expected {LOCAL} or {RAY}")
     if address is not None and engine != RAY:
         raise SettingsError("--address names a Ray cluster; add --engine ray, or leave it out")
+    if index_shards is not None and (engine != RAY or asks):
+        raise SettingsError(
+            "--index-shards lies with the workers of a Ray cluster that label without a language "
+            "model; add --engine ray and --llm none, or leave it out"
+        )
     if by_file and engine == RAY:
         raise SettingsError("--engine ray asks call by call; leave it or --batch out")
     return engine == RAY
@@ -133,6 +148,7 @@ def label_in_blocks(
     shard: Shard | None,
     on_ray: bool,
     address: str | None,
+    index_shards: int | None,
     resume: bool,
     progress: Progress,
 ) -> None:
@@ -157,7 +173,11 @@ def label_in_blocks(
             note(line)
         tell(f"{out}: shard {shard}, {len(part.blocks)} of {part.manifest.blocks} blocks")
         return
-    with resumable(out), _opened(on_ray, address) as make_parts:
+    if index_shards is not None:
+        from ragemo.pipeline.cluster.pieces import check_pieces
+
+        check_pieces(index, settings)
+    with resumable(out), _opened(on_ray, address, index_shards) as make_parts:
         run = predict_stream(
             blocks,
             settings,
@@ -189,7 +209,7 @@ def asked_where(
 
 
 @contextmanager
-def _opened(on_ray: bool, address: str | None) -> Iterator[MakeParts]:
+def _opened(on_ray: bool, address: str | None, index_shards: int | None) -> Iterator[MakeParts]:
     """What makes the parts of a run; a cluster that was started for it ends with the block."""
     from ragemo.pipeline.streaming import parts_here
 
@@ -199,7 +219,7 @@ def _opened(on_ray: bool, address: str | None) -> Iterator[MakeParts]:
     from ragemo.pipeline.cluster.blocks import parts_on
 
     with _joined(address) as cluster:
-        yield parts_on(cluster)
+        yield parts_on(cluster, index_shards)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from ragemo.cli.batch import Batch, BatchFiles, NoWait, Poll, batch_options, describe_batch
 from ragemo.cli.console import note, tell
-from ragemo.cli.engine import LOCAL, Address, EngineChoice, uses_ray
+from ragemo.cli.engine import LOCAL, Address, EngineChoice, IndexShards, uses_ray
 from ragemo.cli.options import (
     AbstainBelow,
     Assignments,
@@ -104,6 +104,7 @@ def predict(
     shard: ShardChoice = None,
     engine: EngineChoice = LOCAL,
     address: Address = None,
+    index_shards: IndexShards = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     batch: Batch = False,
     batch_files: BatchFiles = False,
@@ -138,7 +139,7 @@ def predict(
     asks = settings.llm.model != "none"
     limits = read_budget(budget or ())
     by_file = batch_options(batch, batch_files, no_wait, poll)
-    on_ray = uses_ray(engine, address, by_file is not None)
+    on_ray = uses_ray(engine, address, by_file is not None, index_shards, asks)
     source = pick_path(file, paths.get("data"), "FILE", "paths.data")
     target = Path() if dry_run else pick_path(out, paths.get("out"), "--out", "paths.out")
     progress = ConsoleProgress(quiet=quiet)
@@ -165,6 +166,7 @@ def predict(
             shard=share,
             on_ray=on_ray,
             address=address,
+            index_shards=index_shards,
             resume=resume,
             progress=progress,
         )

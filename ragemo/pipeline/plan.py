@@ -304,7 +304,7 @@ def look_up(
         guard=Guard(how.exclude, how.exclude_duplicates, how.near_duplicates),
         only=how.only,
         leave_out_twins={"auto": None, "leave-out": True, "keep": False}[how.twins],
-        composition=_composition(index, settings),
+        composition=composition_of(index, settings),
         neighbours=how.neighbours,
         same_corpus=same_corpus,
         kinship=kinship,
@@ -359,7 +359,8 @@ def _hints(
     return target_hints(turns, targets, retrieval, settings.voting)
 
 
-def _composition(index: Index, settings: Settings) -> Composition:
+def composition_of(index: Index, settings: Settings) -> Composition:
+    """How window vectors are composed: as the settings say, or else as the index was."""
     own, asked = index.composition, settings.retrieval
     return Composition(
         weight=own.weight if asked.context_weight is None else asked.context_weight,

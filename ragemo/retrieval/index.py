@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragemo.errors import SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
@@ -24,7 +25,7 @@ from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.material import embedded, hashed, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of_each
-from ragemo.retrieval.stores import EXACT, Rows, VectorStore
+from ragemo.retrieval.stores import EXACT, FarVectors, Rows, VectorStore
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT
 from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
@@ -184,6 +185,24 @@ class Index:
             self._reduced = key, self._changed(gold, self.composition, exclude, EXACT)
         return self._reduced[1]
 
+    def apart(self, vectors: FarVectors) -> Index:
+        """The same index without its vectors, which are searched elsewhere.
+
+        It finds the same neighbours, and its voters say the same. Nothing can be fitted on it.
+        """
+        other = copy(self)
+        vars(other)["fingerprint"] = self.fingerprint
+        vars(other)["_soft_labels"] = self._soft_labels
+        other._fitted = self.fitted
+        other._alike = other._lent = other._recomposed = other._reduced = None
+        other._label_searchers = {}
+        # The first is kept that is not blank: an embedder is tried on it.
+        tried = next((row for row, turn in enumerate(self.turns) if turn.text.strip()), 0)
+        other.vectors = self.vectors[: tried + 1]
+        other.window_vectors = self.window_vectors[:0]
+        other.searcher = Searcher(vectors, self.turns, self.examples, guarded=self.searcher.guarded)
+        return other
+
     def _changed(
         self,
         gold: Sequence[str | None],
@@ -191,6 +210,11 @@ class Index:
         exclude: str,
         factory: Factory | str,
     ) -> Index:
+        if len(self.window_vectors) < len(self.turns):
+            raise SettingsError(
+                "voters have to be fitted anew, without the corpus's own dialogues or others, and "
+                "the index's vectors lie in pieces; go on without --index-shards"
+            )
         return Index(
             turns=self.turns,
             gold=gold,

@@ -12,7 +12,15 @@ from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.stores import EXACT, ExactStore, Rows, VectorStore, is_exact, make_store
+from ragemo.retrieval.stores import (
+    EXACT,
+    ExactStore,
+    FarVectors,
+    Rows,
+    VectorStore,
+    is_exact,
+    make_store,
+)
 from ragemo.types import Turn
 
 FETCH_MARGIN = 1e-5
@@ -53,7 +61,8 @@ class Searcher:
     """Finds the most similar of some labelled windows that a query may see.
 
     Args:
-        vectors: composed vectors of all utterances of an index, shape (utterances, 2 d).
+        vectors: composed vectors of all utterances of an index, shape (utterances, 2 d); or what
+            searches these elsewhere.
         turns: of all utterances.
         examples: rows of those to be found, rising.
         factory: FAISS's index factory string, such as "Flat" or "HNSW32", or an outside store's
@@ -67,7 +76,7 @@ class Searcher:
 
     def __init__(
         self,
-        vectors: Vectors,
+        vectors: Vectors | FarVectors,
         turns: Sequence[Turn],
         examples: Rows,
         *,
@@ -79,7 +88,9 @@ class Searcher:
         self.examples = examples
         self.guarded = guarded or GuardedRows([turns[row] for row in examples])
         self.exact = is_exact(factory)
-        self.store = make_store(vectors, examples, factory) if store is None else store
+        self.store = store or (
+            make_store(vectors, examples, factory) if isinstance(vectors, np.ndarray) else vectors
+        )
         self._kept: dict[tuple[str, Guard], tuple[tuple[Turn, ...], Neighbours]] = {}
 
     def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
@@ -137,7 +148,15 @@ class Searcher:
 
     @cached_property
     def _everything(self) -> VectorStore:
+        if not isinstance(self._vectors, np.ndarray):
+            return self._vectors
         return ExactStore(self._vectors, self.examples)
+
+    def similarities(self, rows: Rows, queries: Vectors) -> Floats:
+        """See `similarities_of_each`, of these windows."""
+        if not isinstance(self._vectors, np.ndarray):
+            return self._vectors.similarities(rows, queries)
+        return similarities_of_each(self._vectors, rows, queries)
 
     def _fill(
         self,
@@ -188,7 +207,7 @@ class Searcher:
     def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
         """Of the allowed candidates of each query the k closest by exact similarity."""
         examples = np.where(allowed, self.examples[candidates], -1)
-        exact = similarities_of_each(self._vectors, examples, queries)
+        exact = self.similarities(examples, queries)
         order = np.lexsort((examples, -exact))[:, :k]
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         similarities = np.full((len(queries), k), -np.inf)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -49,6 +49,14 @@ class VectorStore(Protocol):
 
         The position is -1 where fewer than k were found.
         """
+        ...
+
+
+class FarVectors(VectorStore, Protocol):
+    """Window vectors that do not lie in this process; their search is exact."""
+
+    def similarities(self, rows: Rows, queries: Vectors) -> npt.NDArray[np.float64]:
+        """See `ragemo.retrieval.searcher.similarities_of_each`; rows are the index's."""
         ...
 
 
@@ -180,10 +188,19 @@ def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:
         if re.search(r"HNSW[01](\D|$)", factory):
             raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
         index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
+        inverted = _inverted(index)
+        for coder in filter(None, (index, inverted)):
+            # Else codes are put into an order for search by Hamming distance, which is not done
+            # here, and that takes longer than all the rest.
+            if hasattr(coder, "do_polysemous_training"):
+                coder.do_polysemous_training = False
+        if inverted is not None:
+            inverted.cp.min_points_per_centroid = 1  # it would only warn
         if not index.is_trained:
             drawn = np.random.default_rng(0).permutation(len(rows))[:TRAINED_ON]
             index.train(vectors[rows[np.sort(drawn)]])
-        with _one_thread():  # several would race for a place in a graph
+        # Several would race for a place in a graph; each has lists of its own in an inverted file.
+        with _one_thread() if inverted is None else nullcontext():
             for start in range(0, len(rows), ADDED_AT_ONCE):
                 index.add(vectors[rows[start : start + ADDED_AT_ONCE]])
     except (RuntimeError, MemoryError) as error:
@@ -215,15 +232,22 @@ def _widen(index: Any) -> None:
     """Let an approximate index look further than FAISS's defaults, which are made for speed."""
     import faiss
 
-    try:
-        inverted = faiss.extract_index_ivf(index)
-    except RuntimeError:  # there is none in it
-        inverted = None
+    inverted = _inverted(index)
     if inverted is not None:
         inverted.nprobe = min(max(8, int(VISITED_LISTS * inverted.nlist)), inverted.nlist)
     graph = faiss.downcast_index(index)
     if hasattr(graph, "hnsw"):
         graph.hnsw.efSearch = VISITED_NODES
+
+
+def _inverted(index: Any) -> Any | None:
+    """The inverted file that an index of FAISS's is or has in it, if any."""
+    import faiss
+
+    try:
+        return faiss.downcast_index(faiss.extract_index_ivf(index))
+    except RuntimeError:
+        return None
 
 
 def write_store(store: Any, path: Path) -> None:

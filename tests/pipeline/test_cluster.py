@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -17,10 +18,12 @@ from ragemo.errors import ModelError
 from ragemo.llm import load_llm
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.pipeline import predict
+from ragemo.pipeline.cluster import pieces
 from ragemo.pipeline.cluster.asking import asked_by
 from ragemo.pipeline.cluster.blocks import parts_on
 from ragemo.pipeline.cluster.connection import open_cluster
 from ragemo.pipeline.streaming import predict_stream
+from ragemo.retrieval.pieces import Piece, cut
 from ragemo.settings import resolve_settings
 from tests.cli.conftest import command, corpora, everything, index, test_file, train, workplace
 from tests.conftest import LABELS, FakeEmbedder
@@ -293,3 +296,39 @@ def test_a_command_has_its_work_done_by_the_cluster(tmp_path, cluster, command, 
         done = command(*common, folder, *more)
         assert done.code == 0, done.err
     assert files_of(Path("ray")) == files_of(Path("local"))
+
+
+@dataclass(frozen=True)
+class MortalPiece(Piece):
+    """The process that holds it dies at its first search, once."""
+
+    grave: Path
+
+    def search(self, queries, k):
+        if not self.grave.exists():
+            self.grave.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().search(queries, k)
+
+
+def test_an_index_in_pieces_finds_the_same_though_a_holder_is_killed(
+    tmp_path, cluster, monkeypatch
+):
+    """Neighbours, demonstrations and votes are, byte for byte, those of the whole index."""
+    path, settings = put(tmp_path / "a.jsonl", FRESH), settings_of()
+    stream = CorpusStream(path, LABELS)
+    options = {"index": INDEX, "block": 5, "embedder": EMBEDDER}
+    whole = predict_stream(stream, settings, tmp_path / "whole", **options)
+
+    def cut_mortally(*how):
+        first, *others = cut(*how)
+        return [MortalPiece(**vars(first), grave=tmp_path / "grave"), *others]
+
+    monkeypatch.setattr(pieces, "cut", cut_mortally)
+    numbers = []
+    parts = noted(parts_on(cluster, index_shards=2), numbers)
+    run = predict_stream(stream, settings, tmp_path / "run", make_parts=parts, **options)
+    assert (tmp_path / "grave").exists()
+    assert files_of(run.path) == files_of(whole.path)
+    assert sorted(numbers) == list(range(len(numbers)))
+    assert len(numbers) > 2

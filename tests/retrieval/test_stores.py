@@ -4,6 +4,7 @@ import os
 import re
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -60,6 +61,19 @@ def test_an_index_s_vectors_are_mapped_and_not_copied(tmp_path):
         assert str(tmp_path / "index" / name) in mapped
     assert not loaded.window_vectors.flags.owndata
     assert not loaded.window_vectors.flags.writeable
+
+
+@pytest.mark.parametrize("factory", ["IVF8,SQ8", "IVF8,PQ4x4", "HNSW8"])
+def test_a_store_is_the_same_each_time_though_several_threads_fill_it(factory):
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(4)
+    try:
+        first, *others = (
+            faiss.serialize_index(make_store(VECTORS, np.arange(600), factory)) for _ in range(4)
+        )
+    finally:
+        faiss.omp_set_num_threads(threads)
+    assert all(np.array_equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("factory", ["IVF8,Flat", "HNSW8", "SQ8"])

@@ -2,6 +2,7 @@
 
 connection   join a cluster, or start one on this machine; actors, and what comes of their calls
 blocks       blocks of a corpus become parts of a run, whichever worker makes them
+pieces       the index's vectors lie in pieces on the cluster, and are searched there
 asking       language models are asked by workers
 pace         how fast, for all workers together
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ragemo.errors import ModelError
 from ragemo.pipeline.cluster.connection import Cluster, outcome
+from ragemo.pipeline.cluster.pieces import check_pieces, in_pieces
+from ragemo.pipeline.plan import composition_of
 from ragemo.pipeline.streaming import Labeller, MakeParts
 from ragemo.runs.parts import Part
 from ragemo.types import Corpus
@@ -55,8 +59,13 @@ def _labeller(job: ObjectRef) -> Labeller:
     return found
 
 
-def parts_on(cluster: Cluster) -> MakeParts:
+def parts_on(cluster: Cluster, index_shards: int | None = None) -> MakeParts:
     """Makes parts on a cluster, in the order in which they are ready.
+
+    Args:
+        cluster: of Ray.
+        index_shards: into how many pieces the index's vectors are cut, each of which lies on one
+            node only, see `in_pieces`; None: they lie whole on every node.
 
     Blocks are read no further ahead than workers have hands, so memory does not grow with them.
     """
@@ -66,8 +75,16 @@ def parts_on(cluster: Cluster) -> MakeParts:
     ) -> Generator[tuple[int, Part]]:
         import ray
 
-        job = ray.put(labeller)
-        with cluster.actors(BlockWorker) as workers:
+        with ExitStack() as until_done:
+            if index_shards is not None:
+                settings = labeller.settings
+                check_pieces(labeller.index, settings)
+                index = labeller.index.recomposed(composition_of(labeller.index, settings))
+                index = index.with_neighbours(settings.retrieval.neighbours)
+                apart = until_done.enter_context(in_pieces(cluster, index, index_shards))
+                labeller = replace(labeller, index=apart)
+            job = ray.put(labeller)
+            workers = until_done.enter_context(cluster.actors(BlockWorker))
             free: deque[ActorHandle] = deque(workers * AHEAD)
             under_way: dict[ObjectRef, tuple[int, ActorHandle]] = {}
 

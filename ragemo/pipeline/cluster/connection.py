@@ -28,11 +28,14 @@ class Cluster:
     workers: int
 
     @contextmanager
-    def actors(self, kind: type, **options: Any) -> Iterator[list[ActorHandle]]:
+    def actors(
+        self, kind: type, *, count: int | None = None, **options: Any
+    ) -> Iterator[list[ActorHandle]]:
         """Actors of a class, spread over the nodes; they end with the block.
 
         Args:
             kind: the class; its constructor takes nothing, which Ray would have to keep.
+            count: how many; default: `workers`.
             options: of Ray's actors.
 
         One whose process or node is lost begins anew on a node that is there, and its calls are
@@ -43,7 +46,7 @@ class Cluster:
         remote = ray.remote(kind).options(
             max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD", **options
         )
-        found = [remote.remote() for _ in range(self.workers)]
+        found = [remote.remote() for _ in range(count or self.workers)]
         try:
             yield found
         finally:

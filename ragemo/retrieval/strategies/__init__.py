@@ -20,7 +20,7 @@ from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.searcher import Neighbours, similarities_of_each
+from ragemo.retrieval.searcher import Neighbours
 from ragemo.retrieval.stores import Rows
 from ragemo.types import Turn
 
@@ -133,7 +133,7 @@ def choose(strategies: Sequence[Strategy], index: Index, queries: Queries, k: in
         own = [row for row in dict.fromkeys(wanted) if row >= 0][:k]
         rows[query, : len(own)] = own
     _check(index, rows, queries)
-    return Neighbours(rows, similarities_of_each(index.window_vectors, rows, queries.vectors))
+    return Neighbours(rows, index.searcher.similarities(rows, queries.vectors))
 
 
 def best(index: Index, queries: Queries, query: int, scores: Floats, k: int) -> Rows:
