@@ -58,7 +58,7 @@ def measure_recall(index: Index, *, seed: int = 0) -> Recall:
     shares = {}
     for k in DEPTHS:
         found, _ = _timed(index.searcher, index, rows, k)
-        shares[k] = _recall(found, _timed(exact, index, rows, k)[0])
+        shares[k] = recall_of(found, _timed(exact, index, rows, k)[0])
     found, seconds = _timed(index.searcher, index, rows, voter.count)
     true, exact_seconds = _timed(exact, index, rows, voter.count)
     labels = [
@@ -85,7 +85,8 @@ def _timed(
     return found, time.perf_counter() - started
 
 
-def _recall(found: Neighbours, true: Neighbours) -> float:
+def recall_of(found: Neighbours, true: Neighbours) -> float:
+    """The share of the true neighbours that were found; equally similar ones are as good."""
     there = np.isfinite(true.similarities)
     last = np.where(there, true.similarities, np.inf).min(axis=1, keepdims=True)
     hits = (found.similarities >= last).sum(axis=1)
