@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ragemo.corpus.checked import MOST, require, typed
 from ragemo.errors import RunFolderError
 from ragemo.files import canonical_json, parse_json, sha256_bytes
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import check_ballot, read_ballot
+from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.llm.protocol import LanguageModel
 from ragemo.models import cache_folder
 from ragemo.types import Ballot, Prompt
@@ -68,6 +68,9 @@ class KeptAnswers:
     oldest: int
     newest: int
     dollars: float
+
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class AnswerCache:
@@ -129,7 +132,7 @@ class AnswerCache:
         """Add answers; they are on disk when this returns. One that is there stays as it is."""
         now = int(time.time())
         rows = [
-            (key, ballot.voter, now, json.dumps(asdict(ballot), ensure_ascii=False))
+            (key, ballot.voter, now, _encode(plain_ballot(ballot)))
             for key, ballot in answers.items()
         ]
         try:

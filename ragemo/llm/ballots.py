@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ragemo.corpus.checked import MOST, require, typed
+from ragemo.corpus.checked import MOST, plain, require, typed
 from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Usage
 
@@ -16,6 +16,11 @@ PURPOSES = ("verdict", "check", "contentless")
 
 ROUNDING = 1e-3
 """How far the shares of a distribution may be from a sum of 1."""
+
+
+def plain_ballot(ballot: Ballot) -> dict[str, Any]:
+    """A ballot's plain data, as `read_ballot` reads it."""
+    return {**plain(ballot), "usage": plain(ballot.usage)}
 
 
 def read_ballot(record: Mapping[str, Any]) -> Ballot:

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from ragemo.errors import SettingsError
@@ -14,7 +15,7 @@ from ragemo.errors import SettingsError
 OPENAI_URL = "https://api.openai.com/v1"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """A model behind an OpenAI-compatible API.
 
@@ -62,19 +63,19 @@ class Endpoint:
             )
         return endpoint
 
-    @property
+    @cached_property
     def url(self) -> str:
         """The base URL for people: without a password and whatever follows its path."""
         parts = self._parts
         place = parts.netloc.rpartition("@")[2]
         return urlunsplit((parts.scheme, place, parts.path, "", "")).rstrip("/")
 
-    @property
+    @cached_property
     def address(self) -> str:
         """The base URL without user and password, which the client would write into its log."""
         return urlunsplit(self._parts._replace(netloc=self._parts.netloc.rpartition("@")[2]))
 
-    @property
+    @cached_property
     def login(self) -> tuple[str, str] | None:
         """User and password, where the base URL has them."""
         parts = self._parts
@@ -100,14 +101,17 @@ class Endpoint:
         JSON may hold half of a surrogate pair, which UTF-8 cannot.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
-        for secret in self._secrets():
-            # What is shorter stands in for a key, and might be part of an ordinary word.
-            if len(secret) >= 6:
-                text = text.replace(secret, "[secret]")
+        for secret in self._secrets:
+            text = text.replace(secret, "[secret]")
         return text
 
-    def _secrets(self) -> Iterator[str]:
+    @cached_property
+    def _secrets(self) -> tuple[str, ...]:
         """The key and the password, in every form in which they are sent."""
+        # What is shorter stands in for a key, and might be part of an ordinary word.
+        return tuple(secret for secret in self._sent() if len(secret) >= 6)
+
+    def _sent(self) -> Iterator[str]:
         yield self.key
         if self.login is not None:
             user, password = self.login
@@ -122,7 +126,7 @@ class Endpoint:
             return "an HTML page"
         return text if len(text) <= 300 else text[:300] + " ..."
 
-    @property
+    @cached_property
     def _parts(self) -> SplitResult:
         return urlsplit(self.base_url)
 

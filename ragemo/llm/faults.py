@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import EndpointError
@@ -55,7 +55,7 @@ def explain(
     """The error to raise for one of the client's.
 
     Args:
-        error: a TimeoutError, an openai.APIError or a ValueError.
+        error: a TimeoutError, an openai.APIError, an aiohttp.ClientError or a ValueError.
         endpoint: who was asked.
         timeout: seconds that the call was allowed.
         constrained: whether answers were held to the labels, which some servers refuse as if
@@ -64,34 +64,45 @@ def explain(
     Returns:
         An EndpointError where every other call would fail like this one.
     """
-    import httpx2
+    import aiohttp
     import openai
 
-    cause = error.__cause__
     if isinstance(error, openai.APIStatusError):
         return _explain_status(error, endpoint, constrained=constrained)
-    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
+    # The client takes every lost connection for one that could not be made: aiohttp, which made
+    # it, knows better.
+    causes = list(_causes(error))
+    cause = next((one for one in causes if isinstance(one, aiohttp.ClientError)), None)
+    if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return CallError(
             f"cannot connect to {endpoint.url}: {endpoint.brief(cause)}; does the server run?",
             transient=True,
             unreachable=True,
         )
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
+    if any(isinstance(one, TimeoutError) for one in (error, cause)):
         return CallError(
             f"{endpoint.url} did not answer within {timeout:g} s (llm.timeout)",
             transient=True,
             busy=True,
         )
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, openai.APIConnectionError | aiohttp.ClientError):
+        words = getattr(causes[-1], "message", "") or causes[-1]
         return CallError(
-            f"the connection to {endpoint.url} broke: {endpoint.brief(cause or error)}",
-            transient=True,
+            f"the connection to {endpoint.url} broke: {endpoint.brief(words)}", transient=True
         )
     if isinstance(error, UnicodeEncodeError):
         return CallError(f"the prompt cannot be sent: {endpoint.brief(error)}")
     return CallError(
         f"{endpoint.url} answered with damaged JSON: {endpoint.brief(error)}", transient=True
     )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it was made of, and so on."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def explain_outcome(

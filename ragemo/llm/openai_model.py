@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
@@ -129,7 +129,7 @@ class OpenAIModel:
         self.name = name
         self.concurrency = concurrency
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """Model, endpoint and how it is asked."""
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ragemo.labels import LabelSet
@@ -108,7 +109,12 @@ def constraint_for(form: str, constraint: str) -> str:
 
 def label_grammar(labels: LabelSet) -> str:
     """The labels' words as a llama.cpp grammar (GBNF), which writes strings as JSON does."""
-    return "root ::= " + " | ".join(json.dumps(word, ensure_ascii=False) for word in labels.words)
+    return _grammar(labels.words)
+
+
+@cache
+def _grammar(words: tuple[str, ...]) -> str:
+    return "root ::= " + " | ".join(json.dumps(word, ensure_ascii=False) for word in words)
 
 
 def answer_schema(form: str, labels: LabelSet) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ragemo.corpus.checked import typed, typed_turn
+from ragemo.corpus.checked import plain, typed, typed_turn
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json
 from ragemo.labels import LabelSet
+from ragemo.llm.ballots import plain_ballot
 from ragemo.runs.checks import check_demonstration
-from ragemo.types import Ballot, Demonstration, Message, Prompt, Turn, Usage, Verdict, Window
+from ragemo.types import Ballot, Demonstration, Message, Prompt, Turn, Verdict, Window
 
 Value = TypeVar("Value")
 
@@ -72,24 +71,9 @@ def line(data: Mapping[str, Any]) -> str:
     return _encode(data) + "\n"
 
 
-def plain(record: Turn | Ballot | Usage | Verdict | Message) -> dict[str, Any]:
-    """A record's fields by name, one level deep.
-
-    `dataclasses.asdict` copies all that is in them, which takes most of the time of writing a run.
-    """
-    names = record.__slots__
-    return dict(zip(names, _values(names)(record), strict=True))
-
-
-@cache
-def _values(names: tuple[str, ...]) -> Callable[[object], tuple[Any, ...]]:
-    """What gets several attributes at once."""
-    return attrgetter(*names)
-
-
 def ballot_line(ballot: Ballot) -> str:
     """A line of ballots.jsonl."""
-    return line({**plain(ballot), "usage": plain(ballot.usage)})
+    return line(plain_ballot(ballot))
 
 
 def utterance_line(utterance: RunUtterance) -> str:

@@ -88,6 +88,8 @@ class StoppingRule:
         So many may be asked for at once: no answer is paid for that asking one by one would have
         saved. Arguments as in `settled`; at most `remaining`.
         """
+        if self.kind == "none":
+            return remaining
         second, first = sorted(counts)[-2:]
         # Soonest if all go to the leader: that alone lengthens its lead and leaves the runner-up
         # where it is, and any other label would have to overtake first. Once settled, further

@@ -10,11 +10,11 @@ asked the same prompts, in turn, by
                   cache, the verdicts, all files; planning (prompts) is apart and shown
     official      the official client in a plain asyncio loop, `chat.completions.create`
     posting       the official client's `post`, with the JSON read here
+    over aiohttp  the same, by the official client's other transport, which is how ragemo asks
     bare          httpx2 alone
 
 The loops keep nothing and check nothing. Each is warmed up first; medians over the rounds. CPU is
-that of the asking process, all threads; ragemo's own is what it takes beyond `posting`, which is
-how it asks. Prints a line of JSON each; --out writes them as a list, too.
+that of the asking process, all threads; ragemo's own is what it takes beyond `over aiohttp`. Prints a line of JSON each; --out writes them as a list, too.
 """
 
 from __future__ import annotations
@@ -164,7 +164,21 @@ async def loop_official(url: str, prompts: list[Messages], in_flight: int) -> To
 
 async def loop_posting(url: str, prompts: list[Messages], in_flight: int) -> Took:
     """The official client without its types."""
-    async with openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+    return await posted(openai.DefaultAsyncHttpxClient(), url, prompts, in_flight)
+
+
+async def loop_over_aiohttp(url: str, prompts: list[Messages], in_flight: int) -> Took:
+    """The same, by aiohttp."""
+    return await posted(openai.DefaultAioHttpClient(), url, prompts, in_flight)
+
+
+async def posted(
+    transport: httpx2.AsyncClient, url: str, prompts: list[Messages], in_flight: int
+) -> Took:
+    """Post all prompts with the official client."""
+    async with openai.AsyncOpenAI(
+        api_key="none", base_url=url, max_retries=0, http_client=transport
+    ) as client:
 
         async def post(messages: Messages) -> None:
             body = json.dumps({"model": "instant", "messages": messages, "max_tokens": 16})
@@ -192,7 +206,12 @@ async def loop_bare(url: str, prompts: list[Messages], in_flight: int) -> Took:
         return await run_loop(post, prompts, in_flight)
 
 
-LOOPS = {"official": loop_official, "posting": loop_posting, "bare": loop_bare}
+LOOPS = {
+    "official": loop_official,
+    "posting": loop_posting,
+    "over aiohttp": loop_over_aiohttp,
+    "bare": loop_bare,
+}
 
 
 def lines(took: dict[str, list[Took]], utterances: int, bound: float) -> list[dict[str, Any]]:
@@ -217,7 +236,7 @@ def lines(took: dict[str, list[Took]], utterances: int, bound: float) -> list[di
         }
         for name in LOOPS
     ]
-    own = cpu("ragemo") - cpu("posting")
+    own = cpu("ragemo") - cpu("over aiohttp")
     table.append(
         {
             "name": "own processor time, against a millisecond",

@@ -53,11 +53,15 @@ def ask(scenario, samples=(0,), *, prompt=PROMPT, prompts=1, **settings):
     async def work():
         try:
             many = (model.ask(prompt, LABELS, samples) for _ in range(prompts))
-            return await asyncio.gather(*many)
+            return await asyncio.gather(*many, return_exceptions=True)
         finally:
             await model.close()
 
-    ballots = [ballot for some in asyncio.run(work()) for ballot in some]
+    answers = asyncio.run(work())
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    ballots = [ballot for some in answers for ballot in some]
     assert KEY not in repr(ballots) + repr(model.identity)
     return ballots, model
 

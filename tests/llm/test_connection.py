@@ -1,5 +1,6 @@
 """Requests that fail in passing, or find nobody."""
 
+import asyncio
 import email.utils
 import json
 import re
@@ -9,6 +10,10 @@ import time
 import pytest
 
 from ragemo.errors import EndpointError
+from ragemo.llm.connection import Connection
+from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.faults import CallError
+from ragemo.llm.pace import Limits
 from tests.llm.asking import JOY, KEY, ask
 
 OPENAI_429 = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
@@ -101,6 +106,77 @@ class TestPassingFaults:
         assert ballot.failed
         assert "3600 s" in ballot.error
         assert len(scenario.seen) == 1
+
+
+class Raw:
+    """A server of a single reply, whatever it is, once so many requests have come."""
+
+    def __init__(self, reply, together=1):
+        self.reply, self.together = reply, together
+        self.here = 0
+
+    async def talk(self, reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        self.here += 1
+        while self.here < self.together:
+            await asyncio.sleep(0.01)
+        writer.write(self.reply)
+        await writer.drain()
+        writer.close()
+
+    async def call(self, request, *, times=1):
+        """What comes of it, so often at once."""
+        server = await asyncio.start_server(self.talk, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        connection = Connection(
+            Endpoint("some-model", address, KEY),
+            limits=Limits(),
+            timeout=10.0,
+            deadline=10.0,
+            attempts=1,
+            backoff=0.01,
+        )
+        try:
+            many = (connection.call(request) for _ in range(times))
+            return await asyncio.gather(*many, return_exceptions=True)
+        finally:
+            await connection.close()
+            server.close()
+
+
+def head(*lines):
+    return "\r\n".join(
+        ["HTTP/1.1 200 OK", "content-type: application/json", *lines, "", ""]
+    ).encode()
+
+
+class TestWhatIsNoResponse:
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            b"",
+            head("content-length: 500") + b'{"data": [',
+            head("transfer-encoding: chunked") + b'zz\r\n{"data": []}',
+            head("content-length: 5", "content-encoding: gzip") + b"hello",
+            head(f"x: {'a' * 20_000}", "content-length: 2") + b"{}",
+        ],
+        ids=["another protocol", "nothing", "cut off", "no chunk", "not packed", "a long header"],
+    )
+    def test_the_connection_broke(self, reply):
+        (error,) = asyncio.run(Raw(reply).call(lambda client: client.models.list()))
+        assert isinstance(error, CallError)
+        assert re.search("connection to http://127.* broke: .", str(error))
+        assert error.transient
+        assert not error.unreachable
+        assert KEY not in str(error)
+
+    def test_calls_in_flight_have_a_connection_each(self):
+        """More than the hundred that HTTP clients usually open."""
+        body = b'{"object": "list", "data": []}'
+        server = Raw(head(f"content-length: {len(body)}", "connection: close") + body, together=130)
+        pages = asyncio.run(server.call(lambda client: client.models.list(), times=130))
+        assert [page.data for page in pages] == [[]] * 130
 
 
 class TestNoConnection:
