@@ -14,7 +14,8 @@ asked the same prompts, in turn, by
     bare          httpx2 alone
 
 The loops keep nothing and check nothing. Each is warmed up first; medians over the rounds. CPU is
-that of the asking process, all threads; ragemo's own is what it takes beyond `over aiohttp`. Prints a line of JSON each; --out writes them as a list, too.
+that of the asking process, all threads; ragemo's own is what it takes beyond `over aiohttp`.
+Prints a line of JSON each; --out writes them as a list, too.
 """
 
 from __future__ import annotations
