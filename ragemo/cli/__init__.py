@@ -9,6 +9,7 @@ for by file are still to come, 130 interrupted.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help without boxes, and in half the time
 )
 app.add_typer(data.app, name="data", help="Check corpus files and convert between formats.")
 app.add_typer(index.app, name="index", help="Build, extend, inspect and search an index.")
@@ -81,9 +83,11 @@ def options(
 
 def main() -> None:
     """Run the command line; errors meant for people are one message and exit code 2."""
-    from dotenv import find_dotenv, load_dotenv
+    here = Path.cwd()
+    if any((folder / ".env").is_file() for folder in (here, *here.parents)):
+        from dotenv import find_dotenv, load_dotenv
 
-    load_dotenv(find_dotenv(usecwd=True))
+        load_dotenv(find_dotenv(usecwd=True))
     try:
         app()
     except RagemoError as error:

@@ -12,7 +12,6 @@ import typer
 
 from ragemo.cli.console import note, resumable, tell
 from ragemo.errors import SettingsError
-from ragemo.types import Shard
 
 if TYPE_CHECKING:
     from ragemo.corpus.blocks import Blocks
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from ragemo.retrieval.embedder import Embedder
     from ragemo.retrieval.index import Index
     from ragemo.settings import Settings
+    from ragemo.types import Shard
 
 LOCAL, RAY = "local", "ray"
 
@@ -88,6 +88,8 @@ def read_shard(
 
     if text is None:
         return None
+    from ragemo.types import Shard
+
     shard = Shard.read(text)
     if others:
         raise SettingsError(f"--shard {text}: leave --dry-run and --engine ray out")
