@@ -1,12 +1,11 @@
 """The command line: a thin layer over functions that a notebook can call.
 
-Each command's module imports the library inside its function, so `ragemo --help` stays fast.
+Each command's module imports the library inside its function, so `ragemo --help` stays fast; and
+its annotations are no texts, each of which typer would have to compile.
 Results go to standard output, everything else to standard error. Exit codes: 0 done, 2 bad
 input or usage, 3 finished with failed utterances, 4 stopped by a budget, 5 answers that were asked
 for by file are still to come, 130 interrupted.
 """
-
-from __future__ import annotations
 
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`ragemo ablate`: run a grid of settings, asking nothing twice."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`ragemo cache`: the answers that are kept."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -89,7 +87,7 @@ def export(
     answers.close()
 
 
-def _existing(file: Path | None) -> AnswerCache:
+def _existing(file: Path | None) -> "AnswerCache":
     """The cache in a file; where there is none, it says so and ends the command."""
     from ragemo.cli.sources import open_answers
     from ragemo.llm.answer_cache import answers_file

@@ -1,7 +1,5 @@
 """`ragemo calibrate`: fit the vote on a run whose gold labels are known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

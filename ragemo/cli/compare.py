@@ -1,7 +1,5 @@
 """`ragemo compare`: is one run better than another?"""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`ragemo data`: check corpus files and convert between formats."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,7 +81,7 @@ def convert(
     tell(f"{target}: {len(corpus.utterances)} utterances as {to}")
 
 
-def _print(report: CorpusReport) -> None:
+def _print(report: "CorpusReport") -> None:
     from rich.table import Table
 
     console = terminal()

@@ -1,7 +1,5 @@
 """`ragemo doctor`: what is installed, which models, which endpoint answers."""
 
-from __future__ import annotations
-
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +78,7 @@ def _without_password(url: str | None) -> str:
     return Endpoint("", url, "").url if url else "not set"
 
 
-async def _describe(endpoint: OpenAIModel) -> dict[str, Any]:
+async def _describe(endpoint: "OpenAIModel") -> dict[str, Any]:
     try:
         return await endpoint.describe()
     finally:

@@ -1,7 +1,5 @@
 """`ragemo export`: a run's predictions for other tools."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

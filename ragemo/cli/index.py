@@ -1,7 +1,5 @@
 """`ragemo index`: build, inspect, verify and search."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -197,7 +195,7 @@ def add(
     _tell_index(whole, out)
 
 
-def _tell_index(index: Index, folder: Path) -> None:
+def _tell_index(index: "Index", folder: Path) -> None:
     if index.chosen.reason:
         tell(f"factory {index.factory}: {index.chosen.reason}")
     tell(f"{folder}: {len(index.examples)} labelled windows of {len(index.turns)} utterances")

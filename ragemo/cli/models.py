@@ -1,7 +1,5 @@
 """`ragemo models`: the embedded models."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`ragemo predict`: label a corpus's utterances."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -232,14 +230,14 @@ def predict(
         raise typer.Exit(3)
 
 
-def _ballots_there(run: Path) -> list[Ballot]:
+def _ballots_there(run: Path) -> "list[Ballot]":
     """What a run that is gone on with has been told; nothing if it was never begun."""
     from ragemo.runs.run import Run
 
     return Run.open(run).ballots() if (run / "manifest.json").is_file() else []
 
 
-def _describe(expected: Estimate, *, settling: bool) -> str:
+def _describe(expected: "Estimate", *, settling: bool) -> str:
     """The estimate in words."""
     parts = [f"{expected.utterances:,} utterances"]
     if expected.answers:

@@ -1,7 +1,5 @@
 """`ragemo prompt`: look at what would be sent, without sending it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

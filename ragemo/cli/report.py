@@ -1,7 +1,5 @@
 """`ragemo report`: a run or an ablation as a page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`ragemo runs`: what there is to do with the folders of several jobs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

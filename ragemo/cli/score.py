@@ -1,7 +1,5 @@
 """`ragemo score`: figures of finished runs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Annotated

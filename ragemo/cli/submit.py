@@ -1,7 +1,5 @@
 """`ragemo submit`: a run as the GenSEC Challenge wants it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`ragemo vote`: decide anew on ballots that are there already."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
