@@ -59,6 +59,11 @@ def _header(opened: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return np.lib.format.read_array_header_2_0(opened)
 
 
+TABLE = 32, 2**30
+"""FAISS asks for room for a table of inner products beside product codes: so many times what such a
+file takes, if there is a code for eight dimensions, and never more than this."""
+
+
 def read_faiss_index(file: Path) -> Any:
     """A FAISS index.
 
@@ -69,7 +74,9 @@ def read_faiss_index(file: Path) -> Any:
 
     size = faiss.get_deserialization_vector_byte_limit()
     loops = faiss.get_deserialization_loop_limit()
-    faiss.set_deserialization_vector_byte_limit(file.stat().st_size)
+    own = file.stat().st_size
+    times, most = TABLE
+    faiss.set_deserialization_vector_byte_limit(max(own, min(times * own, most)))
     faiss.set_deserialization_loop_limit(LOOPS)
     try:
         return faiss.read_index(str(file))

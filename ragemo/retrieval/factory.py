@@ -1,16 +1,16 @@
 """Which FAISS index suits so many windows and so much memory.
 
-    exact search    up to EXACT_UP_TO windows that fit into memory: nothing is missed, nothing has
-                    to be trained, and it keeps up with the embedder
+    exact search    as long as the vectors fit into memory: nothing is missed, nothing has to be
+                    trained, and where many questions are asked at once, as runs do, no other
+                    finds as much any sooner
     HNSW32          a graph, asked for as "auto-latency": the shortest wait for a single question,
                     where all vectors and their links fit into memory
     IVFn,SQ8        inverted lists of vectors in a quarter of the bytes
     IVFn,PQm        inverted lists of product codes, one byte for eight dimensions
 
-The bounds follow from the sizes in docs/scale.md; they are no measurements. The inverted file is
-that of Jegou et al., "Product quantization for nearest neighbor search", IEEE TPAMI (2011), the
-graph that of Malkov and Yashunin, "Efficient and robust approximate nearest neighbor search",
-IEEE TPAMI (2020).
+What each finds, and how soon, is measured in docs/recall.md. The inverted file is that of Jegou et
+al., "Product quantization for nearest neighbor search", IEEE TPAMI (2011), the graph that of Malkov
+and Yashunin, "Efficient and robust approximate nearest neighbor search", IEEE TPAMI (2020).
 """
 
 from __future__ import annotations
@@ -24,9 +24,6 @@ from pathlib import Path
 from ragemo.retrieval.stores import EXACT
 
 AUTO, AUTO_LATENCY = "auto", "auto-latency"
-
-EXACT_UP_TO = 250_000
-"""Windows that are searched exactly."""
 
 GRAPH_FROM = 25_000
 """Windows up to which a graph would not answer a single question much sooner than exact search."""
@@ -73,9 +70,12 @@ def choose_factory(asked: str, windows: int, dimension: int, memory: int | None 
     graph = single + 4 * windows * 2 * GRAPH_LINKS
     size = f"{windows:,} windows take {_gib(single)} in single precision"
     room = f"of {_gib(memory)} of memory half is for them"
-    few = windows <= (EXACT_UP_TO if asked == AUTO else GRAPH_FROM)
-    if windows <= TRAINABLE_FROM or (few and single <= usable):
-        return Factory(EXACT, asked, f"{size}, and exact search is fast enough for so many")
+    at_once = asked == AUTO or windows <= GRAPH_FROM
+    if windows <= TRAINABLE_FROM or (at_once and single <= usable):
+        why = "for so few nothing else pays"
+        if windows > GRAPH_FROM:
+            why = f"{room}, and many questions at once are answered no sooner by missing some"
+        return Factory(EXACT, asked, f"{size}; {why}")
     if asked == AUTO_LATENCY and graph <= usable:
         return Factory(
             f"HNSW{GRAPH_LINKS}",
@@ -88,8 +88,8 @@ def choose_factory(asked: str, windows: int, dimension: int, memory: int | None 
         return Factory(
             f"IVF{lists},SQ8",
             asked,
-            f"{size}, {_gib(windows * dimension)} in eight bits; {room}, and exact search would "
-            "be slow",
+            f"{size}, {_gib(windows * dimension)} in eight bits; {room}"
+            + (", and a single question is answered sooner" if single <= usable else ""),
         )
     codes = next(m for m in range(max(dimension // 8, 1), 0, -1) if dimension % m == 0)
     return Factory(

@@ -27,7 +27,11 @@ OUTSIDE: dict[str, str] = {"lancedb": "ragemo.retrieval.lance_store:LanceStore"}
 """Stores of other libraries: the name that stands for a factory string -> where the class is."""
 
 VISITED_LISTS = 0.25
-"""Share of the lists of an inverted file (IVF) that are visited, at least 8 of them."""
+"""Share of the lists of an inverted file (IVF) that are visited."""
+
+LEAST_VISITED, MOST_VISITED = 8, 512
+"""So many of them, whatever the share: 512 find as much among five million windows as among one
+million, 97 of 100 neighbours (docs/recall.md)."""
 
 VISITED_NODES = 256
 """efSearch of a graph (HNSW)."""
@@ -234,7 +238,8 @@ def _widen(index: Any) -> None:
 
     inverted = _inverted(index)
     if inverted is not None:
-        inverted.nprobe = min(max(8, int(VISITED_LISTS * inverted.nlist)), inverted.nlist)
+        share = min(max(LEAST_VISITED, int(VISITED_LISTS * inverted.nlist)), MOST_VISITED)
+        inverted.nprobe = min(share, inverted.nlist)
     graph = faiss.downcast_index(index)
     if hasattr(graph, "hnsw"):
         graph.hnsw.efSearch = VISITED_NODES

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.retrieval.factory import EXACT_UP_TO, USABLE, choose_factory, memory_there_is
+from ragemo.retrieval.factory import USABLE, choose_factory, memory_there_is
 from ragemo.retrieval.index import Index
 from tests.retrieval.worlds import build
 
@@ -19,8 +19,8 @@ GIB = 2**30
     ("asked", "windows", "memory", "name"),
     [
         ("auto", 1_000, 16 * GIB, "Flat"),
-        ("auto", EXACT_UP_TO, 16 * GIB, "Flat"),
-        ("auto", 1_000_000, 16 * GIB, "IVF2048,SQ8"),
+        ("auto", 1_000_000, 16 * GIB, "Flat"),
+        ("auto", 5_000_000, 16 * GIB, "IVF4096,SQ8"),
         ("auto", 200_000, GIB, "IVF1024,SQ8"),
         ("auto", 20_000_000, 16 * GIB, "IVF8192,PQ96"),
         ("auto-latency", 5_000, 16 * GIB, "Flat"),
@@ -70,7 +70,7 @@ def test_the_choice_and_its_reason_are_kept(tmp_path):
     manifest = json.loads((tmp_path / "index/manifest.json").read_text())
     assert manifest["factory"] == "Flat"
     assert manifest["factory_choice"]["asked"] == "auto"
-    assert "exact search is fast enough" in manifest["factory_choice"]["reason"]
+    assert "for so few nothing else pays" in manifest["factory_choice"]["reason"]
     loaded = Index.load(tmp_path / "index")
     assert loaded.chosen == index.chosen
     assert index.fingerprint == build().fingerprint

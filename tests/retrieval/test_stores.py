@@ -42,7 +42,9 @@ def test_exact_search_among_some_of_the_rows(rows, k, seed):
         np.testing.assert_allclose(expected[query][found[query]], best, atol=1e-6)
 
 
-@pytest.mark.parametrize("factory", ["HNSW16", "IVF16,Flat", "IVF16,SQ8", "SQ8", "PQ4x4"])
+@pytest.mark.parametrize(
+    "factory", ["HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ4", "SQ8", "PQ4x4"]
+)
 def test_a_file_answers_as_what_was_written(factory, tmp_path):
     made = make_store(VECTORS, np.arange(600), factory)
     write_store(made, tmp_path / "store")
