@@ -38,8 +38,9 @@ def score(
         raise SettingsError(f"--against {against}: expected published")
     opened = [Run.open(folder) for folder in runs]
     rows: list[Row] = []
+    shown = slices or format_ in ("json", "csv")
     for number, (name, run) in enumerate(zip(run_names(opened), opened, strict=True)):
-        result = score_run(run, samples=bootstrap, seed=seed)
+        result = score_run(run, samples=bootstrap, seed=seed, slices=shown)
         condition = condition_of(run) if against else None
         if format_ == "csv":
             rows += score_rows(result, name, against=condition)

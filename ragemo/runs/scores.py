@@ -25,13 +25,14 @@ INDEX_ALONE = "index alone"
 """The baseline of the index's own voters, without anybody else."""
 
 
-def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
+def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = True) -> Score:
     """Score a finished run on its utterances that have a gold label.
 
     Args:
         run: opened by `Run.open`.
         samples: of the bootstrap over dialogues.
         seed: of the bootstrap.
+        slices: whether slices are scored, too.
 
     Raises:
         RunFolderError: if the run is not finished.
@@ -51,7 +52,7 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0) -> Score:
         run.labels,
         training_counts=index["label_counts"] if index else None,
         others=others,
-        slices=run_slices(run.utterances),
+        slices=run_slices(run.utterances) if slices else {},
         seed=seed,
         samples=samples,
     )
