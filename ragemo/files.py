@@ -11,6 +11,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -226,6 +227,7 @@ _FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
 """Where a spreadsheet would begin to read a formula."""
 
 
+@lru_cache(maxsize=65_536)  # tables repeat names, and a sweep's tables the transcripts, too
 def as_cell(text: str) -> str:
     """An untrusted text as a table's cell: on one line, and no formula for any spreadsheet."""
     text = " ".join(text.split())

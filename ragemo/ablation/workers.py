@@ -13,8 +13,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Lock
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,10 +26,13 @@ from ragemo.ablation.summary import Counted, count_cell
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.llm.budget import BudgetError
 from ragemo.pipeline import predict
+from ragemo.pipeline.plan import composition_of
 from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.types import Corpus
+
+_Common = tuple[Corpus, Mapping[str, Vectors]]
 
 GARBAGE = (50_000, 50, 50)
 """When garbage is collected: seldom. By default it takes a fifth of a cell's time."""
@@ -119,7 +124,7 @@ def run_apart(
         corpus: the dialogues to label.
         index: the index's folder, which each process reads.
         embed: gives text -> vector, of all that has to be embedded; called while the processes
-            begin.
+            begin, and fit the voters of their first groups.
         processes: at most so many at once.
 
     Raises:
@@ -127,19 +132,21 @@ def run_apart(
     """
     before = multiprocessing.active_children()
     groups = dealt(groups, processes)
+    count = min(processes, len(groups))
+    context = multiprocessing.get_context("spawn")  # a fork would inherit FAISS's threads
+    receiver, sender = context.Pipe(duplex=False)
+    # What is handed to a process as it begins is waited for until it has imported all it needs.
     pool = ProcessPoolExecutor(
-        min(processes, len(groups)),
-        mp_context=multiprocessing.get_context("spawn"),  # a fork would inherit FAISS's threads
+        count,
+        mp_context=context,
         initializer=_begin,
-        initargs=(corpus, index),
+        initargs=(index, receiver, context.Lock()),
     )
     try:
         with _one_thread_each():
-            for _ in range(min(processes, len(groups))):
-                pool.submit(os.getpid)  # with something to do, a process begins
-        vectors = embed()
-        with _one_thread_each():
-            futures = [pool.submit(_run_group, group, vectors) for group in groups]
+            futures = [pool.submit(_run_group, group) for group in groups]
+        common = corpus, dict(embed())
+        Thread(target=_hand_out, args=(sender, common, count), daemon=True).start()
         for future in as_completed(futures):
             yield from future.result()
     except BaseException:
@@ -149,6 +156,14 @@ def run_apart(
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+        receiver.close()
+
+
+def _hand_out(sender: Connection, common: _Common, times: int) -> None:
+    """Send what all processes need, until nobody is there to take it."""
+    with suppress(OSError), sender:
+        for _ in range(times):
+            sender.send(common)
 
 
 def dealt(groups: Sequence[Sequence[Work]], processes: int) -> list[Sequence[Work]]:
@@ -184,19 +199,15 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _own: dict[str, Any] = {}
-"""Of a worker process: the corpus, the index and its embedder."""
+"""Of a worker process: the index, and once they are there the corpus and the embedder."""
 
 
-def _begin(corpus: Corpus, index: Path) -> None:
+def _begin(index: Path, receiver: Connection, turn: Lock) -> None:
     Thread(target=_end_with_the_first, daemon=True).start()
     # Ctrl-C reaches every process of a terminal; the first one says what there is to say.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    found = Index.load(index)
-    embedder = _Waiting(found.embedder, found.vectors.shape[1])
-    _own.update(corpus=corpus, index=found, embedder=embedder)
-    # What stays to the end need not be looked through for garbage again and again, nor the many
-    # objects of a cell, which refer to each other in no circle.
-    gc.freeze()
+    _own.update(index=Index.load(index), receiver=receiver, turn=turn)
+    # Not so often: the many objects of a cell refer to each other in no circle.
     gc.set_threshold(*GARBAGE)
 
 
@@ -210,9 +221,23 @@ def _end_with_the_first() -> None:
         os._exit(1)
 
 
-def _run_group(group: Sequence[Work], vectors: Mapping[str, Vectors]) -> list[Done]:
-    embedder = RememberingEmbedder(_own["embedder"], known=vectors)
-    return [run_cell(work, _own["corpus"], _own["index"], embedder) for work in group]
+def _run_group(group: Sequence[Work]) -> list[Done]:
+    if "corpus" not in _own:
+        _take_common(group[0])
+    return [run_cell(work, _own["corpus"], _own["index"], _own["embedder"]) for work in group]
+
+
+def _take_common(first: Work) -> None:
+    """Wait for what `_hand_out` sends; until then the first cell's voters are fitted."""
+    index, how = _own["index"], first.cell.settings
+    with suppress(RagemoError):  # told when the cell is run
+        index.recomposed(composition_of(index, how)).with_neighbours(how.retrieval.neighbours)
+    with _own["turn"]:
+        corpus, known = _own["receiver"].recv()
+    waiting = _Waiting(index.embedder, index.vectors.shape[1])
+    _own.update(corpus=corpus, embedder=RememberingEmbedder(waiting, known=known))
+    # What stays to the end need not be looked through for garbage again and again.
+    gc.freeze()
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,8 @@ def _some_dialogues(turns: Sequence[Turn]) -> Integers:
     The lot of a dialogue is the hash of its id, so that an index and the same index without some
     of its labels draw the same ones.
     """
-    lots = {turn.dialogue_id: sha256_bytes(turn.dialogue_id.encode()) for turn in turns}
+    names = dict.fromkeys(turn.dialogue_id for turn in turns)
+    lots = {name: sha256_bytes(name.encode()) for name in names}
     order = {name: number for number, name in enumerate(sorted(lots, key=lots.__getitem__))}
     ranks = np.array([order[turn.dialogue_id] for turn in turns])
     last = np.sort(ranks)[min(HELD_OUT_WINDOWS, len(turns)) - 1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,14 +105,18 @@ class GuardedRows:
 
     def repeats(self, query: Turn, exclude: str) -> bool:
         """Whether an example that the query may see has its very words; without any it has not."""
-        said, texts = fold(query.text), self._columns["text"]
-        if not said:
+        said = fold(query.text)
+        if not said or said not in self._rows_of_text:
             return False
-        code = texts.codes_of([said])[0]
-        if code < 0:
-            return False
-        rows = np.flatnonzero(texts.codes == code)
-        return bool(self.allowed(rows, query, Guard(exclude)).any())
+        return bool(self.allowed(self._rows_of_text[said], query, Guard(exclude)).any())
+
+    @cached_property
+    def _rows_of_text(self) -> dict[str, Integers]:
+        """Folded text -> the rows that have it."""
+        rows: dict[str, list[int]] = {}
+        for row, text in enumerate(self._texts):
+            rows.setdefault(text, []).append(row)
+        return {text: np.array(own, dtype=np.int64) for text, own in rows.items()}
 
     def _alike(self, rows: npt.NDArray[np.int64], query: Turn, threshold: float) -> Mask:
         """Which of `rows` have almost the query's words."""

@@ -141,6 +141,8 @@ class Index:
             self._recomposed = self._changed(self.gold, composition, self.exclude, self.chosen)
             self._recomposed._alike = self._fitted or self._lent
             self._recomposed.__dict__["_lines_hash"] = self._lines_hash
+            # Neither windows nor folds have anything to do with vectors.
+            self._recomposed._windows, self._recomposed._folds = self._windows, self._folds
         return self._recomposed
 
     def with_neighbours(self, count: int | None) -> Index:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from statistics import fmean
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ragemo.corpus.twins import twin_dialogues
 from ragemo.errors import SettingsError
-from ragemo.retrieval.guards import Mask, words
+from ragemo.retrieval.guards import GuardedRows, Mask, words
 from ragemo.retrieval.index import Index
 from ragemo.settings import OnlySettings
 from ragemo.types import Turn
@@ -77,12 +77,18 @@ def find_kinship(index: Index, turns: Sequence[Turn], *, same_corpus: bool = Fal
         same_corpus: whether it is the very file the index was built from, so that equal dialogue
             ids mean the same dialogue whatever the words.
     """
-    return _kinship(index.turns, tuple(turns), same_corpus)
+    asked = tuple(turns), same_corpus
+    before, kinship = _FOUND.get(index.searcher.guarded, (None, None))
+    if kinship is None or before != asked:
+        kinship = survey_kinship(index.turns, lambda: iter([turns]), same_corpus=same_corpus)
+        _FOUND[index.searcher.guarded] = asked, kinship
+    return kinship
 
 
-@lru_cache(maxsize=1)  # a sweep asks about the same corpus for each of its cells
-def _kinship(held: tuple[Turn, ...], turns: tuple[Turn, ...], same_corpus: bool) -> Kinship:
-    return survey_kinship(held, lambda: iter([turns]), same_corpus=same_corpus)
+_FOUND: WeakKeyDictionary[GuardedRows, tuple[tuple[tuple[Turn, ...], bool], Kinship]] = (
+    WeakKeyDictionary()
+)
+"""The last kinship of an index: a sweep asks about the same corpus for each of its cells."""
 
 
 def survey_kinship(

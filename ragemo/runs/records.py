@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,9 @@ from ragemo.runs.checks import check_demonstration
 from ragemo.types import Ballot, Demonstration, Message, Prompt, Turn, Verdict, Window
 
 Value = TypeVar("Value")
+
+KEPT_LINES = 32_768
+"""So many lines of examples are kept: the cells of a sweep show the same ones again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,12 @@ def read_verdict(record: dict[str, Any]) -> Verdict:
 def example_lines(demonstrations: Iterable[Sequence[Demonstration]]) -> str:
     """examples.jsonl: every labelled window that was found for any target, once."""
     windows = {d.window.target.utterance_id: d.window for found in demonstrations for d in found}
-    return "".join(line({"turns": [plain(turn) for turn in w.turns]}) for w in windows.values())
+    return "".join(map(_example_line, windows.values()))
+
+
+@lru_cache(maxsize=KEPT_LINES)
+def _example_line(window: Window) -> str:
+    return line({"turns": [plain(turn) for turn in window.turns]})
 
 
 def read_window(record: dict[str, Any]) -> Window:

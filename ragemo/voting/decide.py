@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -89,12 +90,13 @@ def decide(
         if ballot.details:
             telling[ballot.utterance_id].append(ballot)
     verdicts = []
+    said, winner, inside = shares.round(DIGITS).tolist(), chosen.tolist(), sets.tolist()
     for target in targets:
         row = row_of[target]
-        decided = chosen[row] >= 0
-        distribution = tuple(float(share) for share in shares[row].round(DIGITS))
-        confidence = distribution[chosen[row]] if decided else 0.0
-        label = labels.names[chosen[row]] if decided else None
+        decided = winner[row] >= 0
+        distribution = tuple(said[row])
+        confidence = distribution[winner[row]] if decided else 0.0
+        label = labels.names[winner[row]] if decided else None
         verdicts.append(
             Verdict(
                 utterance_id=target,
@@ -104,11 +106,7 @@ def decide(
                 agreement=float(agreement[row]),
                 invalid=int(invalid[row]),
                 failed=int(failed[row]),
-                label_set=tuple(
-                    name
-                    for name, inside in zip(labels.names, sets[row], strict=True)
-                    if decided and inside
-                ),
+                label_set=tuple(compress(labels.names, inside[row])) if decided else (),
                 abstained=confidence < abstain_below,
                 details=bring_together(telling.get(target, ()), label, labels, several),
             )

@@ -27,14 +27,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ragemo.voting.transitions import Influence, Links, Transitions, count_transitions
-from ragemo.voting.votes import Floats, Integers
+from ragemo.voting.votes import Floats, Integers, Mask
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 """Values of alpha and beta that are tried."""
+
+GRID = np.array(list(product(STRENGTHS, STRENGTHS)))
+"""The pairs of alpha and beta, shape (S, 2)."""
 
 PENALTY = 3.0
 """Log loss, in nats summed over the utterances, that a strength of 1 has to save."""
@@ -82,9 +87,16 @@ def _filtered(beliefs: Floats, links: Links, influences: Sequence[Influence]) ->
             linked = link[rows] >= 0
             message = _message(beliefs[:, link[rows[linked]]], lift)
             # No power: its last digits depend on the other rows.
-            said[:, linked] += exponent[rows[linked]] * np.log(message)
-        shares = beliefs[:, rows] * np.exp(said)
-        beliefs[:, rows] = shares / _sum(shares)
+            np.log(message, out=message)
+            message *= exponent[rows[linked]]
+            if linked.all():
+                said += message
+            else:
+                said[:, linked] += message
+        shares = np.exp(said, out=said)
+        shares *= beliefs[:, rows]
+        shares /= _sum(shares)
+        beliefs[:, rows] = shares
     return beliefs
 
 
@@ -94,8 +106,9 @@ def _message(beliefs: Floats, lift: Floats) -> Floats:
     No matrix product: its last digits depend on the other rows.
     """
     message: Floats = beliefs[0] * lift[0][:, None, None]
+    part = np.empty_like(message)
     for label in range(1, len(lift)):
-        message += beliefs[label] * lift[label][:, None, None]
+        message += np.multiply(beliefs[label], lift[label][:, None, None], out=part)
     return message
 
 
@@ -128,22 +141,44 @@ def fit_strengths(
         transitions: counted on the same labels; their strengths are passed over.
     """
     scored = (gold >= 0) & beliefs.any(axis=1)
-    folds = links.dialogues % FOLDS
-    grid = np.array(list(product(STRENGTHS, STRENGTHS)))
-    losses = PENALTY * grid.sum(axis=1)
-    for fold in np.unique(folds):
-        inside = folds == fold
-        own_links, rows = links.of(inside), np.flatnonzero(scored[inside])
-        counted = count_transitions(links, np.where(inside, -1, gold), transitions.prior)
+    losses = PENALTY * GRID.sum(axis=1)
+    for inside, own_links, counted in _folds(links, gold, transitions.prior):
+        rows = np.flatnonzero(scored[inside])
         influences = [
             Influence(link, lift, exponent[:, None] * strength)
             for (link, lift, exponent), strength in zip(
-                counted.kinds(own_links), grid.T, strict=True
+                counted.kinds(own_links), GRID.T, strict=True
             )
         ]
-        start = np.repeat(counted.evidence(beliefs[inside]).T[..., None], len(grid), axis=2)
+        start = np.repeat(counted.evidence(beliefs[inside]).T[..., None], len(GRID), axis=2)
         filtered = _filtered(start, own_links, influences)[gold[inside][rows], rows]
         losses -= np.log(np.maximum(filtered, 1e-12)).sum(axis=0)
     # Digits that differ between machines shall not decide.
-    own_strength, other_strength = grid[losses.round(6).argmin()].tolist()
+    own_strength, other_strength = GRID[losses.round(6).argmin()].tolist()
     return replace(transitions, own_strength=own_strength, other_strength=other_strength)
+
+
+class _Fold(NamedTuple):
+    """Dialogues that are held out: their rows, the links among them, and what the rest counts."""
+
+    inside: Mask
+    links: Links
+    counted: Transitions
+
+
+_FOLDS: WeakKeyDictionary[Links, tuple[Integers, Floats, list[_Fold]]] = WeakKeyDictionary()
+
+
+def _folds(links: Links, gold: Integers, prior: Floats) -> list[_Fold]:
+    """The folds of labelled dialogues, which are kept: other voters are tried on the same ones."""
+    known = _FOLDS.get(links)
+    if known is not None and np.array_equal(known[0], gold) and np.array_equal(known[1], prior):
+        return known[2]
+    dealt = links.dialogues % FOLDS
+    folds = []
+    for fold in np.unique(dealt):
+        inside: Mask = dealt == fold
+        counted = count_transitions(links, np.where(inside, -1, gold), prior)
+        folds.append(_Fold(inside, links.of(inside), counted))
+    _FOLDS[links] = gold, prior, folds
+    return folds

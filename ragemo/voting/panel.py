@@ -156,15 +156,26 @@ class Panel:
             links: of the N turns.
             heard: what `heard` gives of them, where it is there already.
         """
-        silent: Mask = np.asarray(~beliefs.any(axis=1))
         heard = self.heard(beliefs, links) if heard is None else heard
-        corrected = normalised(np.log(np.maximum(heard, 1e-12)) - self.correction * self.log_prior)
-        labels = corrected.round(12).argmax(axis=1)
+        corrected = self._corrected(heard)
+        shares = normalised(np.log(np.maximum(corrected, 1e-12)) / self.temperature)
+        spoken = beliefs.any(axis=1, keepdims=True)
+        return np.where(spoken, shares, 0.0), self._chosen(corrected, beliefs, links)
+
+    def chosen(self, beliefs: Floats, links: Links, heard: Floats) -> Integers:
+        """The labels' positions alone, see `decided`."""
+        return self._chosen(self._corrected(heard), beliefs, links)
+
+    def _corrected(self, heard: Floats) -> Floats:
+        return normalised(np.log(np.maximum(heard, 1e-12)) - self.correction * self.log_prior)
+
+    def _chosen(self, corrected: Floats, beliefs: Floats, links: Links) -> Integers:
         if self.decoder == "viterbi" and self.transitions is not None:
             # Uncorrected: a correction would compound along the dialogue.
             labels = viterbi(beliefs, links, self.transitions)
-        shares = normalised(np.log(np.maximum(corrected, 1e-12)) / self.temperature)
-        return np.where(silent[:, None], 0.0, shares), np.where(silent, -1, labels)
+        else:
+            labels = corrected.round(12).argmax(axis=1)
+        return np.where(beliefs.any(axis=1), labels, -1)
 
     def heard(self, beliefs: Floats, links: Links) -> Floats:
         """The beliefs after the dialogue's say, whatever g and T are; shape (N, L)."""
@@ -297,7 +308,7 @@ def finished(
         if correction is None and enough:
             found = {}
             for g in CORRECTIONS:
-                chosen = replace(panel, correction=g).decided(beliefs, known.links, heard)[1]
+                chosen = replace(panel, correction=g).chosen(beliefs, known.links, heard)
                 found[g] = _weighted_f1(gold, chosen[scored])
             # Weighted F1 is flat and ragged about its best: the middle of the plateau is safer
             # than its highest peak.

@@ -113,8 +113,8 @@ def count_votes(ballots: Sequence[Ballot], utterances: Sequence[str], labels: in
     rows = {utterance: row for row, utterance in enumerate(utterances)}
     cast: dict[tuple[str, int], list[Sequence[float]]] = defaultdict(list)
     for ballot in ballots:
-        if ballot.distribution is not None and ballot.utterance_id in rows:
-            cast[ballot.voter, rows[ballot.utterance_id]].append(ballot.distribution)
+        if ballot.distribution is not None and (row := rows.get(ballot.utterance_id)) is not None:
+            cast[ballot.voter, row].append(ballot.distribution)
     voters = tuple(sorted({voter for voter, _ in cast}))
     position = {voter: number for number, voter in enumerate(voters)}
     shares = np.zeros((len(voters), len(rows), labels))
