@@ -153,6 +153,7 @@ def test_of_labels_drawn_by_lot_nothing_is_known(unit, monkeypatch):
         assert loss == pytest.approx(np.log(3), abs=0.05)
 
     monkeypatch.setattr(scale, "SCALES", LOUD)
+    index = build(planted(unit), FakeEmbedder(dimension=DIMENSION))  # one keeps what was fitted
     fitted = fitted_for(index, unit)
     assert len(fitted.held_out) == len(gold)
     low, high = guessing()
