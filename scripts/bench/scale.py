@@ -122,9 +122,10 @@ def draw(lines: Sequence[dict[str, Any]], file: Path) -> None:
         ("Peak memory, MB", "Utterances a second of one core"),
         strict=True,
     ):
-        axes.plot(sizes, [one[name] for one in lines], marker="o", color="#2f6f9f")
+        values = [one[name] for one in lines]
+        axes.plot(sizes, values, marker="o", color="#2f6f9f")
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(values))
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("utterances")
         axes.spines[["top", "right"]].set_visible(False)
