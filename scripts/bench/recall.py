@@ -41,9 +41,8 @@ from ragemo.retrieval.stores import EXACT, make_store, read_store, write_store
 from ragemo.types import Turn
 
 SIZES = (100_000, 1_000_000, 5_000_000)
-GRAPH_UP_TO = 100_000
-CODES_UP_TO = 1_000_000
-"""A graph, and product codes, of more take too long to make."""
+GRAPH_UP_TO = 1_000_000
+"""A graph of more takes hours, and holds all vectors in memory once more."""
 
 DEPTHS = (8, 64)
 """Neighbours that are asked for; the speed is that of the first."""
@@ -103,7 +102,7 @@ def main() -> None:
 
 def factories(size: int) -> list[str]:
     """Exact search, a graph, and what `--factory auto` chooses with less and less memory."""
-    room = [2 * 768 * size, 2 * 96 * size][: 2 if size <= CODES_UP_TO else 1]
+    room = (2 * 768 * size, 2 * 96 * size)
     compressed = [choose_factory("auto", size, 768, memory).name for memory in room]
     graph = ["HNSW32"] if size <= GRAPH_UP_TO else []
     return [EXACT, *graph, *compressed]
