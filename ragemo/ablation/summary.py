@@ -30,10 +30,11 @@ from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
 from ragemo.runs.scores import run_notes, scored
 from ragemo.scoring.bootstrap import QUANTILES, require_samples, resampled_confusions
-from ragemo.scoring.confusion import IntCounts, ScoredUtterance, dialogue_confusions
+from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, headline
 from ragemo.scoring.paired import Difference
-from ragemo.scoring.slices import GroupScore, score_slices
+from ragemo.scoring.predictions import IntCounts, Predictions
+from ragemo.scoring.slices import Grouping, GroupScore, score_slices
 
 WORD_ERROR_BANDS = {"no error": 1e-9, "below .25": 0.25, ".25 to .5": 0.5, ".5 or more": np.inf}
 """Bands of an utterance's word error rate: name -> where the next one begins."""
@@ -41,11 +42,11 @@ WORD_ERROR_BANDS = {"no error": 1e-9, "below .25": 0.25, ".25 to .5": 0.5, ".5 o
 
 @dataclass(frozen=True)
 class Counted:
-    """A finished cell before the cells are resampled together."""
+    """A finished cell before cells are resampled together; `gold` is `Predictions.gold_hash`."""
 
     result: CellResult
     confusions: IntCounts
-    gold: frozenset[tuple[str, str, str]]
+    gold: str
     notes: tuple[str, ...]
 
 
@@ -71,7 +72,7 @@ def count_cell(
         RunFolderError: if the run is not finished, or damaged.
         DataError: if no utterance has a gold label.
     """
-    own = scored(run, run.verdicts())
+    own = scored(run)
     if not own:
         raise DataError(
             "no predicted utterance has a gold label, so an ablation has nothing to compare",
@@ -84,14 +85,13 @@ def count_cell(
         settings=cell.overrides,
         run=folder,
         n=len(own),
-        invalid=sum(one.invalid for one in own),
-        errors=sum(one.failed for one in own),
+        invalid=int(own.invalid.sum()),
+        errors=int(own.failed.sum()),
         word_error_rate=rate,
         word_error_bands=bands,
         **(_costs(run, models, len(own)) if models else {}),
     )
-    gold = frozenset((one.id, one.dialogue_id, one.gold) for one in own)
-    return Counted(result, dialogue_confusions(own, run.labels), gold, tuple(run_notes(run)))
+    return Counted(result, dialogue_confusions(own), own.gold_hash(), tuple(run_notes(run)))
 
 
 def summarise(
@@ -238,22 +238,25 @@ def _costs(run: Run, models: Sequence[LanguageModel], utterances: int) -> dict[s
 
 
 def _word_errors(
-    run: Run, own: Sequence[ScoredUtterance], samples: int, seed: int
+    run: Run, own: Predictions, samples: int, seed: int
 ) -> tuple[float | None, tuple[GroupScore, ...]]:
     """The word error rate of the transcripts that were used, and figures by band of it."""
-    ids = {one.id for one in own}
-    heard = [u for u in run.utterances if u.turn.utterance_id in ids and u.reference]
-    counts = {u.turn.utterance_id: _word_edits(u) for u in heard}
-    counts = {key: (edits, length) for key, (edits, length) in counts.items() if length}
-    if not counts:
+    place_of = {key: place for place, key in enumerate(own.ids)}
+    bands = np.full(len(own), -1)
+    edits, length = 0, 0
+    for utterance in run.each_utterance():
+        place = place_of.get(utterance.turn.utterance_id)
+        if place is None or not utterance.reference:
+            continue
+        wrong, spoken = _word_edits(utterance)
+        if spoken:
+            edits, length = edits + wrong, length + spoken
+            ends = enumerate(WORD_ERROR_BANDS.values())
+            bands[place] = next(band for band, end in ends if wrong / spoken < end)
+    if not length:
         return None, ()
-    bands: dict[str, list[str]] = {name: [] for name in WORD_ERROR_BANDS}
-    for key, (edits, length) in counts.items():
-        band = next(name for name, end in WORD_ERROR_BANDS.items() if edits / length < end)
-        bands[band].append(key)
-    rate = sum(edits for edits, _ in counts.values()) / sum(n for _, n in counts.values())
-    slices = score_slices(own, run.labels, {"band": bands}, samples=samples, seed=seed)
-    return rate, slices["band"]
+    grouping = Grouping(tuple(WORD_ERROR_BANDS), bands)
+    return edits / length, score_slices(own, {"band": grouping}, samples=samples, seed=seed)["band"]
 
 
 def _word_edits(utterance: RunUtterance) -> tuple[int, int]:

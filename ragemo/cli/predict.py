@@ -131,7 +131,7 @@ def predict(
     from ragemo.llm.budget import read_budget
     from ragemo.pipeline import carry_out, estimate, make_plan
     from ragemo.retrieval.voters import INDEX_VOTERS
-    from ragemo.runs.run import check_new_run
+    from ragemo.runs.manifest import check_new_run
 
     settings, paths = settings_and_paths(config, given_flags(command), set_ or ())
     asks = settings.llm.model != "none"

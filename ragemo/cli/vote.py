@@ -50,7 +50,8 @@ def vote(
     from ragemo.pipeline.pooling import retrieval_of
     from ragemo.pipeline.predicting import carry_out
     from ragemo.retrieval.voters import INDEX_VOTERS
-    from ragemo.runs.run import Run, check_new_run
+    from ragemo.runs.manifest import check_new_run
+    from ragemo.runs.run import Run
     from ragemo.voting.matching import match_ballots
 
     runs = [Run.open(source) for source in sources if Path(source).is_dir()]

@@ -9,7 +9,8 @@ from typing import Any
 from ragemo.report.reasons import has_say
 from ragemo.runs.run import Run
 from ragemo.runs.scores import score_run, scored
-from ragemo.scoring.metrics import CALIBRATION_BINS, confidences, with_distribution
+from ragemo.scoring.metrics import calibration_bins
+from ragemo.scoring.predictions import Predictions
 from ragemo.settings import Settings
 from ragemo.types import Ballot, Verdict
 
@@ -21,25 +22,24 @@ def score_data(
 
     None where no predicted utterance has a gold label.
     """
-    if not scored(run, verdicts):
+    predictions = scored(run, verdicts)
+    if not predictions:
         return None
     score = score_run(run, samples=samples, seed=seed)
-    return {**score.to_dict(), "reliability": reliability(run, verdicts)}
+    return {**score.to_dict(), "reliability": reliability(predictions)}
 
 
-def reliability(run: Run, verdicts: Sequence[Verdict]) -> list[dict[str, float]]:
+def reliability(predictions: Predictions) -> list[dict[str, float]]:
     """The bins of the reliability diagram: `n`, mean `confidence` and `accuracy` of each.
 
     The bins are those of the expected calibration error (see `ragemo.scoring.metrics`): 15 of
     one width, the upper end in it; empty ones are left out.
     """
-    kept = with_distribution(scored(run, verdicts), run.labels)
-    if not kept:
-        return []
     import numpy as np
 
-    confidence, right = confidences(kept, run.labels)
-    bins = np.digitize(confidence, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], right=True)
+    sure = predictions.sure
+    confidence, right = predictions.confidence[sure], predictions.right[sure]
+    bins = calibration_bins(confidence)
     return [
         {
             "n": int((bins == number).sum()),

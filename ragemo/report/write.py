@@ -147,11 +147,8 @@ def comparison_data(
             "the same corpus file"
         )
     ours = run.verdicts()
-    both = {one.id for one in scored(run, ours)} & {
-        one.id for one in scored(other, list(theirs.values()))
-    }
     figures = None
-    if both:
+    if set(scored(run, ours).ids) & set(scored(other, theirs.values()).ids):
         figures = compare_runs([other, run], samples=samples, seed=seed, common=True).to_dict()
     return {
         "name": names[0],

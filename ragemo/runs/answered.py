@@ -18,10 +18,11 @@ from typing import Any
 
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
+from ragemo.runs.manifest import KIND
 from ragemo.runs.merging import Piece, check_pieces, check_place
 from ragemo.runs.parts import write_lines
 from ragemo.runs.records import ballot_line
-from ragemo.runs.run import KIND, Run
+from ragemo.runs.run import Run
 from ragemo.types import Ballot, Shard
 
 ANSWERED = "answered.json"

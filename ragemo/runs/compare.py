@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ragemo.errors import DataError, SettingsError
 from ragemo.runs.run import Run
-from ragemo.runs.scores import run_names, run_notes, scored
+from ragemo.runs.scores import predictions_on, run_names, run_notes
 from ragemo.scoring.comparison import Comparison, compare
 
 
@@ -37,8 +37,12 @@ def compare_runs(
                 f"{name} has the labels {', '.join(run.labels.names)}, {names[0]} has "
                 f"{', '.join(runs[0].labels.names)}; only runs with the same labels can be compared"
             )
-    systems = {name: scored(run, run.verdicts()) for name, run in zip(names, runs, strict=True)}
-    result = compare(systems, runs[0].labels, samples=samples, seed=seed, common=common)
+    # The same labels may stand in another order; their distributions are not looked at here.
+    labels = runs[0].labels
+    systems = {
+        name: predictions_on(run.beside(), labels) for name, run in zip(names, runs, strict=True)
+    }
+    result = compare(systems, samples=samples, seed=seed, common=common)
     noted: dict[str, list[str]] = {}
     for name, run in zip(names, runs, strict=True):
         for note in run_notes(run):

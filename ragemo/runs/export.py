@@ -29,10 +29,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ragemo.corpus.packed import COMPRESSED, open_packing, unpacked_name
-from ragemo.errors import RunFolderError, SettingsError
+from ragemo.errors import SettingsError
 from ragemo.files import as_cell, canonical_json, indented_json, whole_file, whole_folder
 from ragemo.labels import LabelSet
-from ragemo.runs.records import RunUtterance, each_line, read_utterance
+from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
 from ragemo.types import Verdict
 
@@ -161,7 +161,7 @@ def predictions_table(run: Run) -> Table:
         )
 
     def pieces() -> Iterator[Sequence[Row]]:
-        rows = (row(utterance, verdict) for utterance, verdict in _predicted(run))
+        rows = (row(utterance, verdict) for utterance, verdict in run.beside())
         while piece := list(islice(rows, ROWS)):
             yield piece
 
@@ -317,23 +317,6 @@ def _check_place(path: Path, *, folder: bool, overwrite: bool) -> None:
         raise SettingsError(f"{path} is no folder of datasets and is not replaced; choose another")
     if not folder and path.is_dir():
         raise SettingsError(f"{path} is a folder; give the name of a file in it")
-
-
-def _predicted(run: Run) -> Iterator[tuple[RunUtterance, Verdict]]:
-    """Every verdict, beside what it is on; both files are in the corpus's order."""
-    utterances = each_line(
-        run.path, "utterances.jsonl", lambda record: read_utterance(record, run.labels)
-    )
-    for verdict in run.each_verdict():
-        for utterance in utterances:
-            if utterance.turn.utterance_id == verdict.utterance_id:
-                yield utterance, verdict
-                break
-        else:
-            raise RunFolderError(
-                f"{run.path}: a verdict on {verdict.utterance_id!r}, which is there twice or out "
-                "of order, or is none of its utterances; the run is damaged"
-            )
 
 
 def _details(run: Run) -> tuple[Column, ...]:

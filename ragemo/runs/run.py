@@ -29,13 +29,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ragemo.errors import RagemoError, RunFolderError
+from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, read_ballot
-from ragemo.runs.checks import check_manifest, check_part, check_verdict
+from ragemo.runs.checks import check_part, check_verdict
 from ragemo.runs.locking import lock
-from ragemo.runs.manifest import SHARD, check_same
+from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
@@ -53,12 +53,6 @@ from ragemo.runs.records import (
     verdict_line,
 )
 from ragemo.types import Ballot, Demonstration, Verdict
-
-KIND = "run"
-"""Tells a run's manifest from an index's."""
-
-FORMAT = 4
-"""Version of the folder's layout."""
 
 
 class Run:
@@ -112,33 +106,7 @@ class Run:
             RunFolderError: if there is none, or it is damaged or of another format version.
         """
         path = Path(path)
-        file = path / "manifest.json"
-        try:
-            manifest = parse_json(file_in(path, file.name).read_bytes())
-        except FileNotFoundError:
-            raise RunFolderError(
-                f"{path}: no run here (no manifest.json); `ragemo predict FILE --out {path}` "
-                "makes one"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{file}: not readable as JSON ({error})") from None
-        if isinstance(manifest, dict) and manifest.get("kind") == SHARD:
-            raise RunFolderError(
-                f"{path}: only a shard of a run; `ragemo runs merge SHARD... --out RUN` makes the "
-                "run of all its shards"
-            )
-        if not isinstance(manifest, dict) or manifest.get("kind") != KIND:
-            raise RunFolderError(f"{file}: not the manifest of a run")
-        if manifest.get("format") != FORMAT:
-            raise RunFolderError(
-                f"{file}: run format {manifest.get('format')!r}, this ragemo reads {FORMAT}; "
-                "predict again"
-            )
-        try:
-            check_manifest(manifest)
-        except (ValueError, RagemoError) as error:
-            raise RunFolderError(f"{file}: not what ragemo writes ({error})") from None
-        return cls(path, manifest)
+        return cls(path, read_manifest(path))
 
     @classmethod
     def resume(cls, path: Path, manifest: Mapping[str, Any]) -> Run:
@@ -287,22 +255,39 @@ class Run:
     @cached_property
     def utterances(self) -> tuple[RunUtterance, ...]:
         """The dialogues as the run saw them."""
-        found = tuple(
-            each_line(
-                self.path, "utterances.jsonl", lambda record: read_utterance(record, self.labels)
-            )
-        )
+        found = tuple(self._read_utterances())
         self._check_once([utterance.turn.utterance_id for utterance in found])
         return found
 
+    def each_utterance(self) -> Iterator[RunUtterance]:
+        """The same one after the other, of a run that may not fit into memory.
+
+        Raises:
+            RunFolderError: here or later, if the run is damaged.
+        """
+        known: tuple[RunUtterance, ...] | None = vars(self).get("utterances")
+        return self._read_utterances() if known is None else iter(known)
+
+    def _read_utterances(self) -> Iterator[RunUtterance]:
+        return each_line(
+            self.path, "utterances.jsonl", lambda record: read_utterance(record, self.labels)
+        )
+
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        found = each_line(
+        return list({ballot.key: ballot for ballot in self.each_ballot()}.values())
+
+    def each_ballot(self) -> Iterator[Ballot]:
+        """Every line of ballots one after the other, failed calls that were made again, too.
+
+        Raises:
+            RunFolderError: here or later, if the run is damaged.
+        """
+        return each_line(
             self.path,
             "ballots.jsonl",
             lambda record: check_ballot(read_ballot(record), self.labels),
         )
-        return list({ballot.key: ballot for ballot in found}.values())
 
     @property
     def finished(self) -> bool:
@@ -315,9 +300,9 @@ class Run:
         Raises:
             RunFolderError: if the run is not finished or damaged.
         """
-        if self._decided is not None:
-            return list(self._decided)
         found = list(self.each_verdict())
+        if self._decided is not None:
+            return found
         ids = [verdict.utterance_id for verdict in found]
         self._check_once(ids)
         if strangers := set(ids) - {one.turn.utterance_id for one in self.utterances}:
@@ -333,6 +318,8 @@ class Run:
         Raises:
             RunFolderError: here or later, if the run is not finished or damaged.
         """
+        if self._decided is not None:
+            return iter(self._decided)
         if not self.finished:
             how = "finish it with `ragemo predict ... --resume` and the same settings"
             if "shard" in self.manifest:
@@ -343,6 +330,29 @@ class Run:
             "verdicts.jsonl",
             lambda record: check_verdict(read_verdict(record), self.labels),
         )
+
+    def beside(
+        self, verdicts: Iterable[Verdict] | None = None
+    ) -> Iterator[tuple[RunUtterance, Verdict]]:
+        """Verdicts beside what they are on, one after the other.
+
+        Args:
+            verdicts: in corpus order; default: the run's own.
+
+        Raises:
+            RunFolderError: here or later, if the run is not finished or damaged.
+        """
+        utterances = self.each_utterance()
+        for verdict in self.each_verdict() if verdicts is None else verdicts:
+            for utterance in utterances:
+                if utterance.turn.utterance_id == verdict.utterance_id:
+                    yield utterance, verdict
+                    break
+            else:
+                raise RunFolderError(
+                    f"{self.path}: a verdict on {verdict.utterance_id!r}, which is there twice or "
+                    "out of order, or is none of its utterances; the run is damaged"
+                )
 
     def demonstrations(self) -> dict[str, tuple[Demonstration, ...]]:
         """What was found for each target, most wanted first; a prompt may show fewer."""
@@ -357,7 +367,11 @@ class Run:
         """Every prompt about a target, in the order of asking; where a verdict was settled early,
         some were never sent.
         """
-        return list(each_line(self.path, "prompts.jsonl", read_prompt))
+        return list(self.each_prompt())
+
+    def each_prompt(self) -> Iterator[AskedPrompt]:
+        """The same one after the other; a damaged line is told when it is met."""
+        return each_line(self.path, "prompts.jsonl", read_prompt)
 
     def parts(self) -> list[int]:
         """For each verdict, the place of the panel that decided it in `panels`."""
@@ -382,18 +396,3 @@ class Run:
         if len(set(ids)) < len(ids):
             twice = Counter(ids).most_common(1)[0][0]
             raise RunFolderError(f"{self.path}: {twice!r} is there twice; the run is damaged")
-
-
-def check_new_run(path: Path) -> None:
-    """Whether a new run may be made at `path`.
-
-    Raises:
-        RunFolderError: if something is there already.
-    """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    if (path / "manifest.json").is_file() and (path / "utterances.jsonl").is_file():
-        raise RunFolderError(
-            f"{path} already holds a run; pass --resume to finish it, or choose another --out"
-        )
-    raise RunFolderError(f"{path} exists and is not a run; choose another --out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import PurePath
@@ -10,11 +10,13 @@ from typing import Any
 
 from ragemo.corpus.formats import FORMATS
 from ragemo.errors import SettingsError
+from ragemo.labels import LabelSet
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
 from ragemo.runs.slices import run_slices
-from ragemo.scoring.confusion import ScoredUtterance
 from ragemo.scoring.paired import Difference, paired_differences
+from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.published import Condition
 from ragemo.scoring.score import Score, score
 from ragemo.types import Verdict
@@ -38,24 +40,20 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = Tr
         RunFolderError: if the run is not finished.
         DataError: if no utterance has a gold label.
     """
-    verdicts = run.verdicts()
     index = run.manifest["index"]
-    alone = index_alone(run, verdicts)
-    others = {} if alone is None else {INDEX_ALONE: scored(run, alone)}
-    own = scored(run, verdicts)
-    notes: list[str] = []
-    if len(own) < len(verdicts):
-        notes.append(f"{len(verdicts) - len(own)} predicted utterances have no gold label")
-    notes += run_notes(run)
+    own = scored(run)
+    alone = index_alone(run)
     result = score(
         own,
-        run.labels,
         training_counts=index["label_counts"] if index else None,
-        others=others,
-        slices=run_slices(run.utterances) if slices else {},
+        others={} if alone is None else {INDEX_ALONE: scored(run, alone)},
+        slices=run_slices(run.each_utterance(), own.ids) if slices else {},
         seed=seed,
         samples=samples,
     )
+    notes = run_notes(run)
+    if without := sum(1 for _ in run.each_verdict()) - len(own):
+        notes.insert(0, f"{without} predicted utterances have no gold label")
     return replace(result, notes=(*notes, *result.notes))
 
 
@@ -100,31 +98,34 @@ def _training_of(run: Run) -> str:
     counting = run.manifest["settings"]["voting"]["voters"]
     voters = {
         ballot.voter
-        for ballot in run.ballots()
+        for ballot in run.each_ballot()
         if ballot.purpose == "verdict" and (counting is None or ballot.voter in counting)
     }
-    prompts = [prompt for prompt in run.prompts() if prompt.model in voters]
+    asked: dict[str, bool] = {}  # voter -> whether it was shown any demonstration
+    for prompt in run.each_prompt():
+        if prompt.model in voters:
+            asked[prompt.model] = asked.get(prompt.model, False) or bool(prompt.shown)
     parts = []
-    if prompts:
-        parts.append("in-context" if any(prompt.shown for prompt in prompts) else "zero-shot")
+    if asked:
+        parts.append("in-context" if any(asked.values()) else "zero-shot")
     if voters & set(INDEX_VOTERS):
         parts.append("index" if parts else "index only")
-    if voters - set(INDEX_VOTERS) - {prompt.model for prompt in prompts}:
+    if voters - set(INDEX_VOTERS) - asked.keys():
         parts.append("imported votes")
     return " + ".join(parts)
 
 
-def index_alone(run: Run, verdicts: Sequence[Verdict]) -> list[Verdict] | None:
+def index_alone(run: Run) -> list[Verdict] | None:
     """What the index's own voters would have decided without anybody else.
 
-    None where nobody else voted, or there is no index.
+    None where nobody else voted, or there is no index. All ballots are in memory meanwhile.
     """
     panels = run.panels()
     if not any(record["weighed"] for record in panels):
         return None
     if any(record["index_alone"] is None for record in panels):
         return None
-    targets = [verdict.utterance_id for verdict in verdicts]
+    targets = [verdict.utterance_id for verdict in run.verdicts()]
     decision = decide(
         [utterance.turn for utterance in run.utterances],
         targets,
@@ -147,9 +148,7 @@ def gain(
     seed: int = 0,
 ) -> dict[str, Difference]:
     """What other verdicts on a run's utterances gain, by paired bootstrap over dialogues."""
-    return paired_differences(
-        scored(run, after), scored(run, before), run.labels, samples=samples, seed=seed
-    )
+    return paired_differences(scored(run, after), scored(run, before), samples=samples, seed=seed)
 
 
 def gain_data(differences: dict[str, Difference]) -> dict[str, Any]:
@@ -157,24 +156,45 @@ def gain_data(differences: dict[str, Difference]) -> dict[str, Any]:
     return {name: asdict(difference) for name, difference in differences.items()}
 
 
-def scored(run: Run, verdicts: Sequence[Verdict]) -> list[ScoredUtterance]:
-    """A run's verdicts beside their gold labels, where there are any."""
-    known = {utterance.turn.utterance_id: utterance for utterance in run.utterances}
-    return [
-        ScoredUtterance(
-            id=verdict.utterance_id,
-            dialogue_id=known[verdict.utterance_id].turn.dialogue_id,
-            gold=gold,
-            predicted=verdict.label,
-            distribution=verdict.distribution,
-            invalid=verdict.invalid > 0,
-            failed=verdict.failed > 0,
-            label_set=verdict.label_set or None,
-            abstained=verdict.abstained,
-        )
-        for verdict in verdicts
-        if (gold := known[verdict.utterance_id].gold) is not None
-    ]
+def scored(run: Run, verdicts: Iterable[Verdict] | None = None) -> Predictions:
+    """A run's verdicts beside their gold labels, where there are any.
+
+    Args:
+        run: finished; its files are read through and not kept.
+        verdicts: on its utterances, in corpus order; default: its own.
+
+    Raises:
+        RunFolderError: if the run is not finished or damaged.
+        DataError: as `predictions_on`.
+    """
+    return predictions_on(run.beside(verdicts), run.labels)
+
+
+def predictions_on(pairs: Iterable[tuple[RunUtterance, Verdict]], labels: LabelSet) -> Predictions:
+    """Verdicts beside the gold labels of what they are on; those without one are passed over.
+
+    Raises:
+        DataError: if an utterance comes twice, or a verdict's label or distribution is none of
+            the label set.
+    """
+    return Predictions.of(
+        (
+            ScoredUtterance(
+                id=verdict.utterance_id,
+                dialogue_id=utterance.turn.dialogue_id,
+                gold=utterance.gold,
+                predicted=verdict.label,
+                distribution=verdict.distribution,
+                invalid=verdict.invalid > 0,
+                failed=verdict.failed > 0,
+                label_set=verdict.label_set or None,
+                abstained=verdict.abstained,
+            )
+            for utterance, verdict in pairs
+            if utterance.gold is not None
+        ),
+        labels,
+    )
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

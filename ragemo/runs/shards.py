@@ -24,10 +24,10 @@ from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
 from ragemo.runs.checks import check_manifest
 from ragemo.runs.locking import lock
+from ragemo.runs.manifest import FORMAT as RUN_FORMAT
+from ragemo.runs.manifest import KIND as RUN_KIND
 from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.parts import FILES, TABLES, part_folder
-from ragemo.runs.run import FORMAT as RUN_FORMAT
-from ragemo.runs.run import KIND as RUN_KIND
 from ragemo.types import Shard
 
 FORMAT = 1

@@ -1,18 +1,23 @@
 """The slices by which a run is scored, see `ragemo.scoring.slices`.
 
-A slice is a function of the cases that are scored, and its line in `SLICES`. It gives its groups
-in the order in which they are shown; a case may be in none of them, and groups may be empty.
+A slice is what a case goes by, how what cases go by makes groups, and its line in `SLICES`. Cases
+are looked at one by one, for a run may have millions.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
+
 from ragemo.corpus.words import words
 from ragemo.runs.records import RunUtterance
+from ragemo.scoring.predictions import IntCounts
+from ragemo.scoring.slices import Grouping
 
 SPEAKERS = 6
 """Speakers with a group of their own; all others share one."""
@@ -40,126 +45,121 @@ class Case:
     previous: RunUtterance | None
 
 
-Groups = dict[str, list[Case]]
-Slice = Callable[[Sequence[Case]], Groups]
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How a slice parts the cases.
 
-
-def by_gold_label(cases: Sequence[Case]) -> Groups:
-    """By gold label, the most frequent first; the accuracy is then the label's recall."""
-    counts = Counter(str(case.utterance.gold) for case in cases)
-    return _grouped(cases, [name for name, _ in counts.most_common()], lambda c: c.utterance.gold)
-
-
-def by_speaker(cases: Sequence[Case]) -> Groups:
-    """By speaker: those who speak most, and all others together."""
-    names = Counter(case.utterance.turn.speaker for case in cases)
-    del names[""]
-    most = [name for name, _ in names.most_common(SPEAKERS)]
-    groups = _grouped(cases, most, lambda case: case.utterance.turn.speaker)
-    rest = [case for case in cases if case.utterance.turn.speaker in set(names) - set(most)]
-    name = OTHERS
-    while name in groups:  # somebody is called that
-        name += "'"
-    return {**groups, name: rest}
-
-
-def by_turn(cases: Sequence[Case]) -> Groups:
-    """By place in the dialogue."""
-    return _banded(cases, TURNS, lambda case: case.place)
-
-
-def by_length(cases: Sequence[Case]) -> Groups:
-    """By words of the transcript that was used (characters where scripts have no blanks)."""
-    return _banded(cases, LENGTHS, lambda case: len(words(case.utterance.turn.text)))
-
-
-def by_disagreement(cases: Sequence[Case]) -> Groups:
-    """By how much the ASR systems disagree, where there are several."""
-    return _banded(cases, DISAGREEMENTS, lambda case: case.utterance.turn.disagreement)
-
-
-def by_duplicate(cases: Sequence[Case]) -> Groups:
-    """By whether the very words stand in the part of the index that could speak to it."""
-    names = {True: "in the index", False: "not in the index", None: None}
-    return _grouped(
-        cases,
-        [name for name in names.values() if name is not None],
-        lambda case: names[case.utterance.duplicate],
-    )
-
-
-def by_shift(cases: Sequence[Case]) -> Groups:
-    """By whether the gold label is that of the speaker's last turn, where that has one."""
-
-    def name(case: Case) -> str:
-        if case.previous is None or case.previous.gold is None:
-            return "no last label"
-        return "same label" if case.previous.gold == case.utterance.gold else "other label"
-
-    return _grouped(cases, ["same label", "other label", "no last label"], name)
-
-
-SLICES: Mapping[str, Slice] = {
-    "gold label": by_gold_label,
-    "speaker": by_speaker,
-    "turn": by_turn,
-    "length in words": by_length,
-    "ASR disagreement": by_disagreement,
-    "duplicate": by_duplicate,
-    "shift": by_shift,
-}
-"""All slices, in the order in which they are shown."""
-
-
-def run_slices(utterances: Sequence[RunUtterance]) -> dict[str, dict[str, list[str]]]:
-    """The groups of every slice.
-
-    Args:
-        utterances: all of a run, dialogues in order of turn.
-
-    Returns:
-        Slice -> group -> ids of its utterances, for `ragemo.scoring.score.score`.
+    Attributes:
+        name_of: what a case goes by in it; None for one that is in no group.
+        groups: from how often each name occurs, name -> its group, in the order in which groups
+            are shown; several names may share one, and those that are not there are in none.
     """
-    cases = list(_cases(utterances))
-    return {
-        name: {
-            group: [case.utterance.turn.utterance_id for case in own]
-            for group, own in part(cases).items()
-        }
-        for name, part in SLICES.items()
-    }
+
+    name_of: Callable[[Case], str | None]
+    groups: Callable[[Counter[str]], Mapping[str, str]]
 
 
-def _cases(utterances: Sequence[RunUtterance]) -> Iterator[Case]:
-    places: Counter[str] = Counter()
-    last: dict[tuple[str, str], RunUtterance] = {}
-    for utterance in utterances:
-        turn = utterance.turn
-        places[turn.dialogue_id] += 1
-        # Nobody is known to be the same speaker by an empty name.
-        own = (turn.dialogue_id, turn.speaker)
-        if utterance.predicted and utterance.gold is not None:
-            yield Case(utterance, places[turn.dialogue_id], last.get(own))
-        if turn.speaker:
-            last[own] = utterance
+def _fixed(names: Iterable[str]) -> Callable[[Counter[str]], Mapping[str, str]]:
+    """Always the same groups, whatever occurs."""
+    known = {name: name for name in names}
+    return lambda counts: known
 
 
-def _grouped(
-    cases: Sequence[Case], names: Sequence[str], name_of: Callable[[Case], str | None]
-) -> Groups:
-    groups: Groups = {name: [] for name in names}
-    for case in cases:
-        name = name_of(case)
-        if name in groups:
-            groups[name].append(case)
-    return groups
+def _banded(bands: Mapping[str, float], value_of: Callable[[Case], float | None]) -> Slice:
+    """A group for each band; cases without a value are in none."""
 
-
-def _banded(
-    cases: Sequence[Case], bands: Mapping[str, float], value_of: Callable[[Case], float | None]
-) -> Groups:
     def name(case: Case) -> str | None:
         value = value_of(case)
         return value if value is None else next(n for n, end in bands.items() if value < end)
 
-    return _grouped(cases, list(bands), name)
+    return Slice(name, _fixed(bands))
+
+
+def _most_frequent_first(counts: Counter[str]) -> Mapping[str, str]:
+    return {name: name for name, _ in counts.most_common()}
+
+
+def _speakers(counts: Counter[str]) -> Mapping[str, str]:
+    """Those who speak most, and all others together."""
+    ranked = [name for name, _ in counts.most_common()]
+    most = ranked[:SPEAKERS]
+    others = OTHERS
+    while others in most:  # somebody is called that
+        others += "'"
+    return {name: name for name in most} | dict.fromkeys(ranked[SPEAKERS:], others)
+
+
+def _duplicate(case: Case) -> str | None:
+    """Whether the very words stand in the part of the index that could speak to it."""
+    return {True: "in the index", False: "not in the index", None: None}[case.utterance.duplicate]
+
+
+def _shift(case: Case) -> str:
+    """Whether the gold label is that of the speaker's last turn, where that has one."""
+    if case.previous is None or case.previous.gold is None:
+        return "no last label"
+    return "same label" if case.previous.gold == case.utterance.gold else "other label"
+
+
+SLICES: Mapping[str, Slice] = {
+    # The accuracy of one is the label's recall.
+    "gold label": Slice(lambda case: case.utterance.gold, _most_frequent_first),
+    "speaker": Slice(lambda case: case.utterance.turn.speaker or None, _speakers),
+    "turn": _banded(TURNS, lambda case: case.place),
+    # Characters, where scripts have no blanks.
+    "length in words": _banded(LENGTHS, lambda case: len(words(case.utterance.turn.text))),
+    "ASR disagreement": _banded(DISAGREEMENTS, lambda case: case.utterance.turn.disagreement),
+    "duplicate": Slice(_duplicate, _fixed(["in the index", "not in the index"])),
+    "shift": Slice(_shift, _fixed(["same label", "other label", "no last label"])),
+}
+"""All slices, in the order in which they are shown."""
+
+
+def run_slices(utterances: Iterable[RunUtterance], scored: Iterable[str]) -> dict[str, Grouping]:
+    """The groups of every slice.
+
+    Args:
+        utterances: all of a run, dialogue by dialogue, in order of turn.
+        scored: ids of those that are scored, in the same order; each has a gold label.
+
+    Returns:
+        Slice -> its groups of what is scored, for `ragemo.scoring.score.score`.
+    """
+    met: dict[str, dict[str, int]] = {name: {} for name in SLICES}
+    columns = {name: array("q") for name in SLICES}
+    for case in _cases(utterances, scored):
+        for name, part in SLICES.items():
+            own = part.name_of(case)
+            columns[name].append(-1 if own is None else met[name].setdefault(own, len(met[name])))
+    return {
+        name: _grouping(part, list(met[name]), np.array(columns[name], dtype=np.int64))
+        for name, part in SLICES.items()
+    }
+
+
+def _grouping(part: Slice, names: Sequence[str], column: IntCounts) -> Grouping:
+    """The groups of one slice, from each case's place among the names, -1 for none."""
+    counts = np.bincount(column + 1, minlength=len(names) + 1)[1:]
+    group_of = part.groups(Counter(dict(zip(names, counts.tolist(), strict=True))))
+    shown = tuple(dict.fromkeys(group_of.values()))
+    places = [shown.index(group_of[name]) if name in group_of else -1 for name in names]
+    return Grouping(shown, np.array([*places, -1], dtype=np.int64)[column])
+
+
+def _cases(utterances: Iterable[RunUtterance], scored: Iterable[str]) -> Iterator[Case]:
+    due = iter(scored)
+    wanted = next(due, None)
+    dialogue: str | None = None
+    place = 0
+    last: dict[str, RunUtterance] = {}
+    for utterance in utterances:
+        turn = utterance.turn
+        if turn.dialogue_id != dialogue:
+            dialogue, place, last = turn.dialogue_id, 0, {}
+        place += 1
+        if turn.utterance_id == wanted:
+            # Nobody is known to be the same speaker by an empty name.
+            yield Case(utterance, place, last.get(turn.speaker))
+            wanted = next(due, None)
+        if turn.speaker:
+            last[turn.speaker] = utterance

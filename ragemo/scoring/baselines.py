@@ -11,8 +11,8 @@ from statistics import fmean
 import numpy as np
 
 from ragemo.labels import LabelSet
-from ragemo.scoring.confusion import IntCounts
 from ragemo.scoring.metrics import METRICS, Metric, headline
+from ragemo.scoring.predictions import IntCounts
 
 DRAWS = 1000
 

@@ -19,8 +19,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ragemo.errors import SettingsError
-from ragemo.scoring.confusion import IntCounts
-from ragemo.scoring.metrics import METRICS, Floats, Metric
+from ragemo.scoring.metrics import METRICS, Metric
+from ragemo.scoring.predictions import Floats, IntCounts
 
 QUANTILES = (0.025, 0.975)
 _BLOCK = 1_000_000  # weights held at once: 8 MB

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from ragemo.errors import DataError, SettingsError
-from ragemo.labels import LabelSet
-from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
+from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import headline, metrics_of
 from ragemo.scoring.paired import confusion_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.significance import McNemar, holm, mcnemar, randomisation
 
 
@@ -91,8 +93,7 @@ class Comparison:
 
 
 def compare(
-    systems: Mapping[str, Sequence[ScoredUtterance]],
-    labels: LabelSet,
+    systems: Mapping[str, Predictions],
     *,
     samples: int = 10_000,
     seed: int = 0,
@@ -101,8 +102,7 @@ def compare(
     """Compare each system with the first one.
 
     Args:
-        systems: name -> its predictions; the first is the baseline.
-        labels: the label set.
+        systems: name -> its predictions, all on the same labels; the first is the baseline.
         samples: of the bootstrap and of the randomisation, at least 1.
         seed: of both.
         common: compare on the utterances that all have, rather than refuse if they differ.
@@ -116,8 +116,8 @@ def compare(
         raise SettingsError("a comparison needs at least two runs: the baseline and another")
     parts, notes = _same_utterances(systems, common=common)
     names = list(parts)
-    confusions = {name: dialogue_confusions(own, labels) for name, own in parts.items()}
-    metrics = metrics_of(labels)
+    confusions = {name: dialogue_confusions(own) for name, own in parts.items()}
+    metrics = metrics_of(parts[names[0]].labels)
     baseline = confusions[names[0]]
     found = []
     for name in names[1:]:
@@ -164,51 +164,52 @@ def compare(
 
 
 def _same_utterances(
-    systems: Mapping[str, Sequence[ScoredUtterance]], *, common: bool
-) -> tuple[dict[str, list[ScoredUtterance]], list[str]]:
-    """The predictions to compare, and what is to be said of those left out."""
-    by_id = {name: {u.id: u for u in own} for name, own in systems.items()}
-    shared = set.intersection(*map(set, by_id.values()))
-    counts = ", ".join(f"{name} has {len(own)}" for name, own in by_id.items())
+    systems: Mapping[str, Predictions], *, common: bool
+) -> tuple[dict[str, Predictions], list[str]]:
+    """The predictions to compare, sorted by id, and what is to be said of those left out."""
+    shared = set.intersection(*(set(own.ids) for own in systems.values()))
+    counts = ", ".join(f"{name} has {len(own)}" for name, own in systems.items())
     if not shared:
         raise DataError(
             f"the runs share no scored utterance ({counts}); a comparison needs runs on the same "
             "corpus file"
         )
-    apart = any(len(own) != len(shared) for own in by_id.values())
+    apart = any(len(own) != len(shared) for own in systems.values())
     if apart and not common:
         raise DataError(
             f"the runs are not on the same utterances: they share {len(shared)}, but {counts}. "
             "Predict the same file with the same --limit, or pass --common to compare on those "
             "they share"
         )
-    first = next(iter(by_id.values()))
-    for name, own in list(by_id.items())[1:]:
-        for key in sorted(shared):
-            theirs, ours = own[key], first[key]
-            if (theirs.gold, theirs.dialogue_id) != (ours.gold, ours.dialogue_id):
-                raise DataError(
-                    f"gold label and dialogue are {theirs.gold!r} and {theirs.dialogue_id!r} in "
-                    f"{name} but {ours.gold!r} and {ours.dialogue_id!r} in {next(iter(by_id))}; "
-                    "only runs on the same corpus can be compared",
-                    record=key,
-                )
+    parts = {}
+    for name, own in systems.items():
+        kept = own.take([row for row, key in enumerate(own.ids) if key in shared]) if apart else own
+        parts[name] = kept.by_id()
+    (baseline, first), *others = parts.items()
+    for name, own in others:
+        for row in np.flatnonzero(~own.same_gold(first))[:1].tolist():
+            raise DataError(
+                f"gold label and dialogue are {_gold(own, row)} in {name} but {_gold(first, row)} "
+                f"in {baseline}; only runs on the same corpus can be compared",
+                record=own.ids[row],
+            )
     notes = [f"compared on the {len(shared)} utterances that all have ({counts})"] if apart else []
-    return {name: [own[key] for key in sorted(shared)] for name, own in by_id.items()}, notes
+    return parts, notes
 
 
-def _tally(
-    baseline: Sequence[ScoredUtterance], system: Sequence[ScoredUtterance]
-) -> dict[str, int]:
-    counts = dict.fromkeys(("both_right", "fixed", "broken", "both_wrong", "wrong_otherwise"), 0)
-    for one, other in zip(baseline, system, strict=True):
-        before, after = one.predicted == one.gold, other.predicted == other.gold
-        kinds = {
-            (True, True): "both_right",
-            (False, True): "fixed",
-            (True, False): "broken",
-            (False, False): "both_wrong",
-        }
-        counts[kinds[before, after]] += 1
-        counts["wrong_otherwise"] += not after and not before and one.predicted != other.predicted
-    return counts
+def _gold(predictions: Predictions, row: int) -> str:
+    """The gold label and the dialogue of one of them, in words."""
+    label = predictions.labels.names[predictions.gold[row]]
+    return f"{label!r} and {predictions.dialogue_ids[predictions.dialogue[row]]!r}"
+
+
+def _tally(baseline: Predictions, system: Predictions) -> dict[str, int]:
+    before, after = baseline.right, system.right
+    kinds = {
+        "both_right": before & after,
+        "fixed": ~before & after,
+        "broken": before & ~after,
+        "both_wrong": ~before & ~after,
+        "wrong_otherwise": ~before & ~after & (baseline.predicted != system.predicted),
+    }
+    return {name: int(np.count_nonzero(where)) for name, where in kinds.items()}

@@ -16,7 +16,7 @@ and a false positive of none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,12 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ragemo.errors import DataError
 from ragemo.labels import LabelSet
-from ragemo.scoring.confusion import IntCounts, ScoredUtterance
+from ragemo.scoring.predictions import Floats, IntCounts, Predictions
 
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
 Counts = IntCounts | Floats
 
 CALIBRATION_BINS = 15
@@ -162,71 +159,28 @@ class Calibration:
     ece: float
 
 
-def with_distribution(
-    utterances: Sequence[ScoredUtterance], labels: LabelSet
-) -> list[ScoredUtterance]:
-    """The predictions that have a label and a distribution, in their order.
-
-    Raises:
-        DataError: if a distribution is not one over the label set.
-    """
-    kept = [u for u in utterances if u.distribution is not None and u.predicted is not None]
-    for utterance in kept:
-        values = utterance.distribution or ()
-        # Written so that not-a-number fails as well.
-        if len(values) != len(labels) or not (min(values) >= 0 and abs(sum(values) - 1) <= 1e-6):
-            raise DataError(
-                f"expected {len(labels)} probabilities that sum to 1, found {list(values)}",
-                record=utterance.id,
-                field="distribution",
-            )
-    return kept
-
-
-def confidences(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> tuple[Floats, Mask]:
-    """The probability of each predicted label, and whether the label is right.
-
-    Args:
-        utterances: as `with_distribution` leaves them.
-        labels: the label set.
-
-    Returns:
-        Both of shape (N,).
-    """
-    confidence = [
-        u.distribution[labels.index(u.predicted)]
-        for u in utterances
-        if u.distribution is not None and u.predicted is not None
-    ]
-    right = [u.predicted == u.gold for u in utterances]
-    return np.array(confidence, dtype=np.float64), np.array(right, dtype=np.bool_)
-
-
-def calibration(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> Calibration | None:
-    """Calibration of the predictions that come with a distribution; None if none does.
-
-    Raises:
-        DataError: if a distribution is not one over the label set.
-    """
-    kept = with_distribution(utterances, labels)
-    if not kept:
+def calibration(predictions: Predictions) -> Calibration | None:
+    """Calibration of the predictions that come with a label and a distribution; None if none do."""
+    sure = predictions.sure
+    if not sure.any():
         return None
-    probabilities = np.array([u.distribution for u in kept], dtype=np.float64)
-    rows = np.arange(len(kept))
-    gold = np.array([labels.index(u.gold) for u in kept])
-    confidence, right = confidences(kept, labels)
-    bins = np.digitize(confidence, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1], right=True)
+    confidence, right = predictions.confidence[sure], predictions.right[sure]
     # n_b (accuracy_b - confidence_b) is the sum of (right - confidence) over the bin.
-    gaps = np.bincount(bins, weights=right - confidence)
-    one_hot = np.zeros_like(probabilities)
-    one_hot[rows, gold] = 1
+    gaps = np.bincount(calibration_bins(confidence), weights=right - confidence)
     epsilon = np.finfo(np.float64).eps
+    probability = np.clip(predictions.gold_probability[sure], epsilon, 1 - epsilon)
     return Calibration(
-        n=len(kept),
-        log_loss=float(-np.log(np.clip(probabilities[rows, gold], epsilon, 1 - epsilon)).mean()),
-        brier=float(((probabilities - one_hot) ** 2).sum(axis=1).mean()),
-        ece=float(np.abs(gaps).sum() / len(kept)),
+        n=len(confidence),
+        log_loss=float(-np.log(probability).mean()),
+        brier=float(predictions.squared_error[sure].mean()),
+        ece=float(np.abs(gaps).sum() / len(confidence)),
     )
+
+
+def calibration_bins(confidence: Floats) -> IntCounts:
+    """The bin of each confidence, from 0: `CALIBRATION_BINS` of one width, the upper end in it."""
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    return np.digitize(confidence, edges, right=True)
 
 
 def _ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Floats:

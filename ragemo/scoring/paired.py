@@ -13,16 +13,16 @@ than the two systems' own intervals suggest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ragemo.errors import DataError
-from ragemo.labels import LabelSet
 from ragemo.scoring.bootstrap import QUANTILES, require_samples, resampled_confusions
-from ragemo.scoring.confusion import IntCounts, ScoredUtterance, dialogue_confusions
+from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, Metric
+from ragemo.scoring.predictions import IntCounts, Predictions
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,8 @@ class Difference:
 
 
 def paired_differences(
-    one: Sequence[ScoredUtterance],
-    other: Sequence[ScoredUtterance],
-    labels: LabelSet,
+    one: Predictions,
+    other: Predictions,
     *,
     samples: int = 1000,
     seed: int = 0,
@@ -52,15 +51,14 @@ def paired_differences(
     Raises:
         DataError: if they are not on the same utterances with the same gold labels.
     """
-    if {(u.id, u.dialogue_id, u.gold) for u in one} != {
-        (u.id, u.dialogue_id, u.gold) for u in other
-    }:
+    first, second = one.by_id(), other.by_id()
+    if first.ids != second.ids or not first.same_gold(second).all():
         raise DataError(
             "two systems can only be compared on the same utterances with the same gold labels"
         )
     return confusion_differences(
-        dialogue_confusions(one, labels),
-        dialogue_confusions(other, labels),
+        dialogue_confusions(first),
+        dialogue_confusions(second),
         METRICS,
         samples=samples,
         seed=seed,

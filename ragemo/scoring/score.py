@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from statistics import fmean
 from types import MappingProxyType
 from typing import Any
 
 from ragemo.errors import DataError, SettingsError
-from ragemo.labels import LabelSet
 from ragemo.scoring.baselines import constant_confusion, most_frequent, random_headline
 from ragemo.scoring.bootstrap import intervals
-from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
+from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import (
     METRICS,
     WITHOUT_NEUTRAL,
@@ -22,6 +20,7 @@ from ragemo.scoring.metrics import (
     headline,
     metrics_of,
 )
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.selective import RiskCoverage, selective
 from ragemo.scoring.sets import SetScore, score_sets
 from ragemo.scoring.slices import GroupScore, Slices, score_slices
@@ -181,11 +180,10 @@ class Score:
 
 
 def score(
-    utterances: Sequence[ScoredUtterance],
-    labels: LabelSet,
+    predictions: Predictions,
     *,
     training_counts: Mapping[str, int] | None,
-    others: Mapping[str, Sequence[ScoredUtterance]] = MappingProxyType({}),
+    others: Mapping[str, Predictions] = MappingProxyType({}),
     slices: Slices = MappingProxyType({}),
     seed: int = 0,
     samples: int = 1000,
@@ -194,29 +192,29 @@ def score(
     """Score predictions, with intervals and baselines on the same utterances.
 
     Args:
-        utterances: the predictions that have a gold label, in any order.
-        labels: the label set.
+        predictions: on the utterances that have a gold label, in any order.
         training_counts: label -> how often it occurs in training, for the majority baseline.
             If unknown (None or all zero), the majority of the scored labels takes its place
             and is named so.
         others: name -> predictions of another system for the same utterances.
-        slices: slice -> group -> ids of its utterances.
+        slices: slice -> the group of each of the predictions.
         seed: of the resampling and the random baseline.
         samples: how many bootstrap samples.
         notes: what a reader must know beside the figures, e.g. that the reference transcript
             was used.
 
     Raises:
-        DataError: if there is nothing to score, an utterance comes twice, a label is not in the
-            set, a distribution is not one, or another system's utterances or gold labels differ.
+        DataError: if there is nothing to score, or another system's utterances or gold labels
+            differ.
         SettingsError: if `samples` is below 1, or a system has a baseline's name.
     """
-    if not utterances:
+    labels = predictions.labels
+    if not predictions:
         raise DataError(
             "no utterance has a gold label, so there is nothing to score; "
             "give a file with emotions, or leave scoring out"
         )
-    confusions = dialogue_confusions(utterances, labels)
+    confusions = dialogue_confusions(predictions)
     total = confusions.sum(axis=0)
     support = total.sum(axis=1)
     metrics = metrics_of(labels)
@@ -231,27 +229,27 @@ def score(
         for name, label in majority.items()
     }
     baselines["random"] = random_headline(support, seed, metrics)
-    for name, predictions in others.items():
+    for name, other in others.items():
         if name in baselines:
             raise SettingsError(f"system {name!r} has the name of a baseline; rename it")
-        _require_same(utterances, predictions, name)
-        baselines[name] = headline(dialogue_confusions(predictions, labels).sum(axis=0), metrics)
+        _require_same(predictions, other, name)
+        baselines[name] = headline(dialogue_confusions(other).sum(axis=0), metrics)
 
     bounds = intervals(confusions, seed, samples, metrics)
     resampled = len(confusions) > 1
     if not resampled:
         notes = (*notes, "no 95 % intervals: they need at least two dialogues, here is one")
     values, figures = headline(total, metrics), class_metrics(total)
-    kept_right = [u.predicted == u.gold for u in utterances if not u.abstained]
+    kept_right = predictions.right[~predictions.abstained]
     return Score(
-        n=len(utterances),
+        n=len(predictions),
         dialogues=len(confusions),
         **{name: values[name] for name in (*METRICS, "micro_f1")},
         micro_f1_without_neutral=values.get(WITHOUT_NEUTRAL),
-        invalid=sum(u.invalid for u in utterances),
-        errors=sum(u.failed for u in utterances),
-        abstained=len(utterances) - len(kept_right),
-        accuracy_of_kept=fmean(kept_right) if kept_right else None,
+        invalid=int(predictions.invalid.sum()),
+        errors=int(predictions.failed.sum()),
+        abstained=len(predictions) - len(kept_right),
+        accuracy_of_kept=float(kept_right.mean()) if len(kept_right) else None,
         intervals=bounds,
         per_class={
             name: ClassScore(
@@ -263,27 +261,29 @@ def score(
             for k, name in enumerate(labels.names)
         },
         confusion=tuple(tuple(row) for row in total.tolist()),
-        calibration=calibration(utterances, labels),
-        selective=selective(utterances, labels),
-        label_sets=score_sets(utterances, labels),
+        calibration=calibration(predictions),
+        selective=selective(predictions),
+        label_sets=score_sets(predictions),
         baselines=baselines,
         seed=seed,
         bootstrap_samples=samples if resampled else 0,
         notes=tuple(notes),
-        slices=score_slices(utterances, labels, slices, samples=samples, seed=seed),
+        slices=score_slices(predictions, slices, samples=samples, seed=seed),
     )
 
 
-def _require_same(
-    utterances: Sequence[ScoredUtterance], predictions: Sequence[ScoredUtterance], name: str
-) -> None:
-    gold = {u.id: u.gold for u in utterances}
-    theirs = {u.id: u.gold for u in predictions}
-    if gold == theirs:
+def _require_same(predictions: Predictions, others: Predictions, name: str) -> None:
+    ours, theirs = predictions.by_id(), others.by_id()
+    if ours.ids == theirs.ids and (ours.gold == theirs.gold).all():
         return
-    record = min(u for u in gold.keys() | theirs.keys() if gold.get(u) != theirs.get(u))
+    gold, other = (dict(zip(p.ids, p.gold.tolist(), strict=True)) for p in (ours, theirs))
+    record = min(key for key in gold.keys() | other.keys() if gold.get(key) != other.get(key))
+    here, there = (
+        None if (place := found.get(record)) is None else predictions.labels.names[place]
+        for found in (gold, other)
+    )
     raise DataError(
-        f"system {name!r} has gold label {theirs.get(record)!r} here and the run has "
-        f"{gold.get(record)!r}; both must be scored on the same utterances",
+        f"system {name!r} has gold label {there!r} here and the run has {here!r}; both must be "
+        "scored on the same utterances",
         record=record,
     )

@@ -20,15 +20,13 @@ and the same confidence for all gives a flat curve at the plain accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ragemo.labels import LabelSet
-from ragemo.scoring.confusion import ScoredUtterance
-from ragemo.scoring.metrics import Floats, Mask, confidences, with_distribution
+from ragemo.scoring.predictions import Floats, Mask, Predictions
 
 POINTS = 20
 """Points of the curve that are kept: coverages 0.05, 0.1, ... 1."""
@@ -109,16 +107,15 @@ def risk_coverage(confidence: Floats, right: Mask) -> RiskCoverage:
     )
 
 
-def selective(utterances: Sequence[ScoredUtterance], labels: LabelSet) -> RiskCoverage | None:
+def selective(predictions: Predictions) -> RiskCoverage | None:
     """Risk and coverage by the predicted label's probability.
 
     Predictions without a label or a distribution have no confidence and are left out.
 
     Returns:
         None if none is left.
-
-    Raises:
-        DataError: if a distribution is not one over the label set.
     """
-    kept = with_distribution(utterances, labels)
-    return risk_coverage(*confidences(kept, labels)) if kept else None
+    sure = predictions.sure
+    if not sure.any():
+        return None
+    return risk_coverage(predictions.confidence[sure], predictions.right[sure])

@@ -36,8 +36,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ragemo.scoring.bootstrap import require_samples
-from ragemo.scoring.confusion import IntCounts
-from ragemo.scoring.metrics import Floats, Metric
+from ragemo.scoring.metrics import Metric
+from ragemo.scoring.predictions import Floats, IntCounts
 
 EXACT_BELOW = 25
 """Utterances on which the systems differ in being right, below which the exact test is used."""

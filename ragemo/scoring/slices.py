@@ -12,19 +12,35 @@ occur says nothing of it and is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ragemo.labels import LabelSet
 from ragemo.scoring.bootstrap import QUANTILES, resampled_confusions
-from ragemo.scoring.confusion import IntCounts, ScoredUtterance, places
-from ragemo.scoring.metrics import Floats, Metric, accuracy, uar, weighted_f1
+from ragemo.scoring.confusion import dialogue_confusions
+from ragemo.scoring.metrics import Metric, accuracy, uar, weighted_f1
+from ragemo.scoring.predictions import Floats, IntCounts, Predictions
 
-Slices = Mapping[str, Mapping[str, Collection[str]]]
-"""Slice -> group -> ids of its utterances, both in the order in which they are shown."""
+CELLS = 8_000_000
+"""Counts that are held at a time: 64 MB."""
+
+
+class Grouping(NamedTuple):
+    """How a slice parts N predictions.
+
+    Attributes:
+        names: of the groups, in the order in which they are shown.
+        group: each prediction's group, its place in `names`; -1 where it is in none; shape (N,).
+    """
+
+    names: tuple[str, ...]
+    group: IntCounts
+
+
+Slices = Mapping[str, Grouping]
+"""Slice -> its groups, in the order in which they are shown."""
 
 SLICE_METRICS: Mapping[str, Metric] = {
     "accuracy": accuracy,
@@ -71,78 +87,61 @@ class GroupScore:
 
 
 def score_slices(
-    utterances: Sequence[ScoredUtterance],
-    labels: LabelSet,
-    slices: Slices,
-    *,
-    samples: int = 1000,
-    seed: int = 0,
+    predictions: Predictions, slices: Slices, *, samples: int = 1000, seed: int = 0
 ) -> dict[str, tuple[GroupScore, ...]]:
     """Figures of every group of every slice.
 
     Args:
-        utterances: what is scored.
-        labels: the label set.
-        slices: the groups; ids that are not scored are passed over, and so are groups that
-            are left without any.
+        predictions: what is scored.
+        slices: slice -> the groups of the same N predictions; groups without any are passed over.
         samples: of the bootstrap, at least 1.
         seed: of the bootstrap; the same as for the whole, so that both see the same samples.
 
     Returns:
         Slice -> its groups; without slices of which nothing is scored.
     """
-    known = {utterance.id for utterance in utterances}
     parts = [
-        (name, group, kept)
-        for name, groups in slices.items()
-        for group, ids in groups.items()
-        if (kept := known.intersection(ids))
+        (name, group, where)
+        for name, grouping in slices.items()
+        for place, group in enumerate(grouping.names)
+        if (where := grouping.group == place).any()
     ]
-    if not parts:
-        return {}
-    confusions = _grouped(utterances, labels, [ids for _, _, ids in parts])
-    bounds = _bounds(confusions, seed, samples)
+    size = len(predictions.labels)
+    # All at once where there is room, for each round draws the same dialogues again.
+    at_once = max(1, CELLS // (len(predictions.dialogue_ids) * size * (size + 1)))
     found: dict[str, list[GroupScore]] = {}
-    for position, (name, group, _) in enumerate(parts):
-        counts = confusions[:, position]
-        figures: dict[str, float | None] = {
-            metric: float(SLICE_METRICS[metric](counts.sum(axis=0))) for metric in SLICE_METRICS
-        }
-        one_label = np.count_nonzero(counts.sum(axis=(0, 2))) < 2
-        if one_label:
-            figures["weighted_f1"] = figures["uar"] = None
-        dialogues = int(np.count_nonzero(counts.sum(axis=(1, 2))))
-        score = GroupScore(
-            group=group,
-            n=int(counts.sum()),
-            dialogues=dialogues,
-            accuracy=float(figures["accuracy"] or 0.0),
-            weighted_f1=figures["weighted_f1"],
-            uar=figures["uar"],
-            intervals={
-                metric: None
-                if figures[metric] is None or dialogues < 2 or np.isnan(low)
-                else (float(low), float(high))
-                for metric, (low, high) in zip(SLICE_METRICS, bounds[position], strict=True)
-            },
-        )
-        found.setdefault(name, []).append(score)
+    for start in range(0, len(parts), at_once):
+        some = parts[start : start + at_once]
+        confusions = np.stack([dialogue_confusions(predictions, where) for *_, where in some], 1)
+        bounds = _bounds(confusions, seed, samples)
+        for position, (name, group, _) in enumerate(some):
+            score = _group_score(group, confusions[:, position], bounds[position])
+            found.setdefault(name, []).append(score)
     return {name: tuple(groups) for name, groups in found.items()}
 
 
-def _grouped(
-    utterances: Sequence[ScoredUtterance], labels: LabelSet, groups: Sequence[Collection[str]]
-) -> IntCounts:
-    """Confusion counts of each dialogue and group, shape (D, G, L, L + 1)."""
-    found = places(utterances, labels)
-    position = {utterance.id: place for place, utterance in enumerate(utterances)}
-    size = len(labels) * (len(labels) + 1)
-    counts = np.zeros((found.dialogues, len(groups), size), dtype=np.int64)
-    for group, ids in enumerate(groups):
-        own = np.array([position[name] for name in ids])
-        cells = found.dialogue[own] * size + found.cell[own]
-        counts[:, group] = np.bincount(cells, minlength=found.dialogues * size).reshape(-1, size)
-    return counts.reshape(found.dialogues, len(groups), len(labels), len(labels) + 1)
+def _group_score(group: str, counts: IntCounts, bounds: Floats) -> GroupScore:
+    """Figures of one group from its counts, shape (D, L, L + 1), and bounds, shape (M, 2)."""
+    figures: dict[str, float | None] = {
+        name: float(metric(counts.sum(axis=0))) for name, metric in SLICE_METRICS.items()
+    }
+    if np.count_nonzero(counts.sum(axis=(0, 2))) < 2:  # one gold label
+        figures["weighted_f1"] = figures["uar"] = None
+    dialogues = int(np.count_nonzero(counts.sum(axis=(1, 2))))
+    return GroupScore(
+        group=group,
+        n=int(counts.sum()),
+        dialogues=dialogues,
+        accuracy=float(figures["accuracy"] or 0.0),
+        weighted_f1=figures["weighted_f1"],
+        uar=figures["uar"],
+        intervals={
+            name: None
+            if figures[name] is None or dialogues < 2 or np.isnan(low)
+            else (float(low), float(high))
+            for name, (low, high) in zip(SLICE_METRICS, bounds, strict=True)
+        },
+    )
 
 
 def _bounds(confusions: IntCounts, seed: int, samples: int) -> Floats:

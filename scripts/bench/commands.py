@@ -11,7 +11,6 @@ all scripts do that `scripts/bench/performance.py` runs.
 from __future__ import annotations
 
 import json
-import random
 import resource
 import subprocess
 import sys
@@ -20,10 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ragemo.labels import load_labels
-from ragemo.runs.records import RunUtterance
-from ragemo.runs.run import Run
-from ragemo.types import Turn, Verdict
+from invented import write_run
 
 PREDICTIONS = 10_000
 STARTS = 5
@@ -33,7 +29,7 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as temporary:
         run = Path(temporary) / "run"
-        write_run(run)
+        write_run(run, PREDICTIONS)
         figures = [
             figure("ragemo --help", quickest(["--help"]), 0.3, "imports of typer"),
             figure(
@@ -45,44 +41,6 @@ def main() -> None:
         ]
     for one in figures:
         print(json.dumps(one))
-
-
-def write_run(folder: Path) -> None:
-    """A finished run of invented predictions."""
-    labels = load_labels("meld")
-    dice = random.Random(0)
-    utterances, verdicts = [], []
-    for number in range(PREDICTIONS):
-        dialogue = f"d{number // 10:05}"
-        turn = Turn(
-            utterance_id=f"{dialogue}_{number % 10}",
-            dialogue_id=dialogue,
-            turn=number % 10,
-            speaker=dice.choice("ABC"),
-            session=None,
-            text=" ".join(["word"] * dice.randrange(20)),
-            source="asr",
-        )
-        gold = dice.choice(labels.names)
-        label = gold if dice.random() < 0.6 else dice.choice(labels.names)
-        shares = tuple(0.7 if name == label else 0.3 / (len(labels) - 1) for name in labels.names)
-        utterances.append(RunUtterance(turn, gold, True, number))
-        verdicts.append(Verdict(turn.utterance_id, label, shares, 0.7, 1.0))
-    manifest = {
-        "ragemo": "0.1.0",
-        "settings": {"retrieval": {"k": 8}, "limit": None, "voting": {"voters": None}},
-        "corpus": {"file": "invented.csv", "format": labels.name, "sha256": "0" * 64},
-        "transcript": "first",
-        "uses_reference_transcripts": False,
-        "notes": [],
-        "labels": labels.to_dict(),
-        "index": None,
-        "llm": None,
-        "imported": [],
-    }
-    run = Run.create(folder, manifest, utterances, [])
-    run.finish(verdicts, {}, panels=[])
-    run.close()
 
 
 def quickest(arguments: Sequence[str]) -> tuple[float, float]:

@@ -23,8 +23,9 @@ from ragemo.pipeline.judge import judge
 from ragemo.progress import Silent
 from ragemo.retrieval.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.runs.scores import predictions_on
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.score import score
 from ragemo.settings import DEFAULT_TRANSCRIPT, resolve_settings
 
@@ -53,7 +54,7 @@ def main() -> None:
         "llm": several,
         "voting": {"vary": ["transcript"], "stop": "none"},
     }
-    base: dict[str, list[ScoredUtterance]] = {}
+    base: dict[str, Predictions] = {}
     print("| transcript | model alone | UAR | to the default | voted | to the default |")
     print("| --- | ---: | ---: | --- | ---: | --- |")
     for name, changes in rows.items():
@@ -73,18 +74,10 @@ def main() -> None:
             ("voted", {}),
         ):
             how = resolve_settings({"voting": voting}).voting
-            scored = [
-                ScoredUtterance(
-                    verdict.utterance_id,
-                    known[verdict.utterance_id].turn.dialogue_id,
-                    gold,
-                    verdict.label,
-                )
-                for verdict in judge(plan, ballots, how).decision.verdicts
-                if (gold := known[verdict.utterance_id].gold) is not None
-            ]
-            own = score(scored, index.labels, training_counts=None, samples=1)
-            one = paired_differences(scored, base.setdefault(who, scored), index.labels)
+            verdicts = judge(plan, ballots, how).decision.verdicts
+            scored = predictions_on(((known[v.utterance_id], v) for v in verdicts), index.labels)
+            own = score(scored, training_counts=None, samples=1)
+            one = paired_differences(scored, base.setdefault(who, scored))
             to = one["weighted_f1"]
             cells.append(f"{100 * own.weighted_f1:.1f}")
             if who == "alone":

@@ -23,8 +23,9 @@ from ragemo.pipeline.plan import Plan
 from ragemo.progress import Silent
 from ragemo.retrieval.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.runs.scores import predictions_on
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.score import score
 from ragemo.settings import resolve_settings
 from ragemo.types import Verdict
@@ -72,7 +73,7 @@ def main() -> None:
             and strategy in (options.strategies or [strategy])
         )
     ]
-    control: list[ScoredUtterance] = []
+    control: Predictions | None = None
     print("| template | strategy | weighted F1 | UAR | against random | voted | weight |")
     print("| --- | --- | ---: | ---: | --- | ---: | ---: |")
     for template, strategy in wanted:
@@ -95,9 +96,9 @@ def main() -> None:
         rows = _scored(plan, alone.decision.verdicts)
         together = _scored(plan, voted.decision.verdicts)
         control = control or rows
-        own = score(rows, index.labels, training_counts=None, samples=1)
-        both = score(together, index.labels, training_counts=None, samples=1)
-        one = paired_differences(rows, control, index.labels)["weighted_f1"]
+        own = score(rows, training_counts=None, samples=1)
+        both = score(together, training_counts=None, samples=1)
+        one = paired_differences(rows, control)["weighted_f1"]
         weights = [w.weight for part in voted.weighed.values() for w in part]
         print(
             f"| `{template}` | `{strategy}` | {100 * own.weighted_f1:.1f} | {100 * own.uar:.1f} | "
@@ -107,19 +108,9 @@ def main() -> None:
         )
 
 
-def _scored(plan: Plan, verdicts: Sequence[Verdict]) -> list[ScoredUtterance]:
+def _scored(plan: Plan, verdicts: Sequence[Verdict]) -> Predictions:
     known = {u.turn.utterance_id: u for u in plan.utterances}
-    return [
-        ScoredUtterance(
-            verdict.utterance_id,
-            known[verdict.utterance_id].turn.dialogue_id,
-            gold,
-            verdict.label,
-            verdict.distribution,
-        )
-        for verdict in verdicts
-        if (gold := known[verdict.utterance_id].gold) is not None
-    ]
+    return predictions_on(((known[v.utterance_id], v) for v in verdicts), plan.labels)
 
 
 def _points(share: float | None) -> str:

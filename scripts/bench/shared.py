@@ -37,8 +37,8 @@ from ragemo.progress import Silent
 from ragemo.retrieval.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import NeighbourVoter
-from ragemo.scoring.confusion import ScoredUtterance
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.score import score
 from ragemo.settings import Settings, resolve_settings
 
@@ -60,7 +60,7 @@ def main() -> None:
     corpus = read_corpus(options.corpus, labels=index.labels)
     embedder = load_index_embedder(index.embedder, say=Silent().say)
     measure = asked if options.ask else unasked
-    control: list[ScoredUtterance] = []
+    control: Predictions | None = None
     rows: list[dict[str, Any]] = []
     for sets in options.sets:
         served = {"backend": "openai", "base_url": options.base_url, "concurrency": 2}
@@ -79,11 +79,11 @@ def main() -> None:
         name = f"{kind}-{options.template}-{options.strategy}-{sets}"
         scored, figures = measure(plan, settings, llm, index, options.ask and options.ask / name)
         control = control or scored
-        paired = paired_differences(scored, control, index.labels)["weighted_f1"]
+        paired = paired_differences(scored, control)["weighted_f1"]
         order = together(plan.questions)
         row = {
             "sets": sets,
-            "weighted_f1": _interval(scored, index),
+            "weighted_f1": _interval(scored),
             "against_own": [paired.difference, paired.low, paired.high],
             "repeated": repeated_share([q.prompt for name in order for q in plan.questions[name]]),
             **figures,
@@ -104,7 +104,7 @@ def main() -> None:
         options.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-Figures = tuple[list[ScoredUtterance], dict[str, Any]]
+Figures = tuple[Predictions, dict[str, Any]]
 
 
 def unasked(
@@ -140,23 +140,26 @@ def asked(
     answers = [ballot.usage for ballot in ballots if ballot.voter == "smollm2"]
     tokens = sum(usage.prompt_tokens for usage in answers)
     return _scored(plan, labels[0]), {
-        "voted": _interval(_scored(plan, labels[1]), index),
+        "voted": _interval(_scored(plan, labels[1])),
         "tokens": tokens,
         "cached": sum(usage.cached_tokens for usage in answers) / max(tokens, 1),
         "seconds": sum(usage.seconds for usage in answers) / llm.concurrency,
     }
 
 
-def _scored(plan: Plan, said: Mapping[str, str | None]) -> list[ScoredUtterance]:
-    return [
-        ScoredUtterance(u.turn.utterance_id, u.turn.dialogue_id, u.gold, said[name], None)
-        for u in plan.utterances
-        if u.gold is not None and (name := u.turn.utterance_id) in said
-    ]
+def _scored(plan: Plan, said: Mapping[str, str | None]) -> Predictions:
+    return Predictions.of(
+        (
+            ScoredUtterance(u.turn.utterance_id, u.turn.dialogue_id, u.gold, said[name], None)
+            for u in plan.utterances
+            if u.gold is not None and (name := u.turn.utterance_id) in said
+        ),
+        plan.labels,
+    )
 
 
-def _interval(rows: Sequence[ScoredUtterance], index: Index) -> list[float]:
-    found = score(rows, index.labels, training_counts=None)
+def _interval(rows: Predictions) -> list[float]:
+    found = score(rows, training_counts=None)
     low, high = found.intervals["weighted_f1"] or (0.0, 1.0)
     return [found.weighted_f1, low, high]
 

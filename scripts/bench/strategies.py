@@ -26,8 +26,8 @@ from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import NeighbourVoter
 from ragemo.retrieval.retrieve import retrieve
 from ragemo.retrieval.strategies import STRATEGIES
-from ragemo.scoring.confusion import ScoredUtterance
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.score import score
 from ragemo.types import Corpus, Turn
 
@@ -60,8 +60,8 @@ def main() -> None:
         for name in options.strategies:
             model = options.rerank if name == "rerank" else None
             rows = _decided(recomposed, embedder, corpus, name, model)
-            scores = [score(rows[k], index.labels, training_counts=None, samples=1) for k in DEPTHS]
-            one = paired_differences(rows[8], control[8], index.labels)["weighted_f1"]
+            scores = [score(rows[k], training_counts=None, samples=1) for k in DEPTHS]
+            one = paired_differences(rows[8], control[8])["weighted_f1"]
             bounds = f"[{_points(one.low)}, {_points(one.high)}]"
             shares = " | ".join(f"{100 * found.weighted_f1:.1f}" for found in scores)
             uar = 100 * scores[DEPTHS.index(8)].uar
@@ -71,7 +71,7 @@ def main() -> None:
 
 def _decided(
     index: Index, embedder: Embedder, corpus: Corpus, strategy: str, model: str | None = None
-) -> dict[int, list[ScoredUtterance]]:
+) -> dict[int, Predictions]:
     """For each k, what the first k examples of each utterance say."""
     utterances = corpus.utterances
     chosen = choose_transcripts(utterances, index.transcript)
@@ -99,7 +99,7 @@ def _decided(
     for k in DEPTHS:
         voter = NeighbourVoter(k, fitted.temperature, fitted.prior)
         winners = voter.votes(similarities, labels).argmax(axis=1)
-        rows[k] = [
+        said = (
             ScoredUtterance(
                 id=utterances[row].id,
                 dialogue_id=utterances[row].dialogue_id,
@@ -108,7 +108,8 @@ def _decided(
                 distribution=None,
             )
             for row, winner in zip(targets, winners.tolist(), strict=True)
-        ]
+        )
+        rows[k] = Predictions.of(said, index.labels)
     return rows
 
 

@@ -27,10 +27,10 @@ from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings
 from ragemo.corpus import choose_transcripts
 from ragemo.corpus.transcripts import REFERENCE
 from ragemo.corpus.words import fold
-from ragemo.labels import LabelSet
 from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.runs.scores import scored
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.score import score
 from ragemo.types import Corpus
 
@@ -99,10 +99,10 @@ def main() -> None:
         "| --- | ---: | ---: | ---: | ---: | ---: |"
     )
     for name in names:
-        own = score(found[name], train.labels, training_counts=None)
+        own = score(found[name], training_counts=None)
         difference = ""
         if name != options.against:
-            one = paired_differences(found[name], found[options.against], train.labels)
+            one = paired_differences(found[name], found[options.against])
             to = one["weighted_f1"]
             difference = f"{100 * to.difference:+.1f}{bounds((to.low, to.high), '+.1f')}"
         print(
@@ -113,27 +113,16 @@ def main() -> None:
             )
             + f" | {difference} |"
         )
-    print_bands(dev, found, train.labels)
+    print_bands(dev, found)
 
 
 def decided(
     train: Corpus, dev: Corpus, transcript: str, embedder: Embedder, folder: Path
-) -> list[ScoredUtterance]:
+) -> Predictions:
     """The labelled utterances as the index's voters decide them."""
     index = Index.build(train, embedder, transcript=transcript)
     settings = resolve_settings(overrides={"llm.model": "none"})
-    run = predict(dev, settings, folder / transcript, index=index, embedder=embedder)
-    known = {u.turn.utterance_id: u for u in run.utterances}
-    return [
-        ScoredUtterance(
-            id=verdict.utterance_id,
-            dialogue_id=known[verdict.utterance_id].turn.dialogue_id,
-            gold=gold,
-            predicted=verdict.label,
-        )
-        for verdict in run.verdicts()
-        if (gold := known[verdict.utterance_id].gold) is not None
-    ]
+    return scored(predict(dev, settings, folder / transcript, index=index, embedder=embedder))
 
 
 def error_rate(corpus: Corpus, transcript: str) -> float:
@@ -147,9 +136,7 @@ def error_rate(corpus: Corpus, transcript: str) -> float:
     )
 
 
-def print_bands(
-    dev: Corpus, found: Mapping[str, Sequence[ScoredUtterance]], labels: LabelSet
-) -> None:
+def print_bands(dev: Corpus, found: Mapping[str, Predictions]) -> None:
     """The second table."""
     import jiwer
 
@@ -166,13 +153,13 @@ def print_bands(
         cells = []
         for name in (DEFAULT, REFERENCE):
             own = [
-                u
-                for u in found[name]
-                if (rate := rates.get(u.id)) is not None and (low < rate <= high or rate == high)
+                row
+                for row, key in enumerate(found[name].ids)
+                if (rate := rates.get(key)) is not None and (low < rate <= high or rate == high)
             ]
             if not own:
                 continue
-            one = score(own, labels, training_counts=None)
+            one = score(found[name].take(own), training_counts=None)
             cells.append(f"{100 * one.weighted_f1:.1f}{bounds(one.intervals['weighted_f1'])}")
         band = "0" if not high else f"above {low:g}" + ("" if high == np.inf else f", to {high:g}")
         print(f"| {band} | {len(own)} | {' | '.join(cells) or ' | '} |")

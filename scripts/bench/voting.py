@@ -19,8 +19,9 @@ from ragemo.pipeline.plan import Plan
 from ragemo.progress import Silent
 from ragemo.retrieval.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.runs.scores import predictions_on
 from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.scoring.score import score
 from ragemo.settings import Settings, resolve_settings
 
@@ -55,17 +56,17 @@ def main() -> None:
     corpus = read_corpus(options.corpus, labels=index.labels)
     embedder = load_index_embedder(index.embedder, say=Silent().say)
     plan = make_plan(corpus, Settings(), index=index, embedder=embedder)
-    rows: dict[str, list[ScoredUtterance]] = {}
+    rows: dict[str, Predictions] = {}
     print("| | weighted F1 | UAR | accuracy | ECE | weighted F1 against |")
     print("| --- | ---: | ---: | ---: | ---: | --- |")
     for name, voting, base in STEPS:
         settings = resolve_settings({"voting": voting})
         rows[name] = decided(plan, settings)
-        found = score(rows[name], index.labels, training_counts=index.label_counts)
+        found = score(rows[name], training_counts=index.label_counts)
         low, high = found.intervals["weighted_f1"] or (0.0, 0.0)
         against = ""
         if base:
-            one = paired_differences(rows[name], rows[base], index.labels)["weighted_f1"]
+            one = paired_differences(rows[name], rows[base])["weighted_f1"]
             bounds = f" [{points(one.low)}, {points(one.high)}]"
             against = f"{base}: {points(one.difference)}{bounds}"
         ece = f"{found.calibration.ece:.3f}" if found.calibration else ""
@@ -75,20 +76,11 @@ def main() -> None:
         )
 
 
-def decided(plan: Plan, settings: Settings) -> list[ScoredUtterance]:
+def decided(plan: Plan, settings: Settings) -> Predictions:
     """The plan's targets as the settings' vote decides them, beside their gold labels."""
     known = {u.turn.utterance_id: u for u in plan.utterances}
-    return [
-        ScoredUtterance(
-            id=verdict.utterance_id,
-            dialogue_id=known[verdict.utterance_id].turn.dialogue_id,
-            gold=gold,
-            predicted=verdict.label,
-            distribution=verdict.distribution,
-        )
-        for verdict in judge(plan, plan.ballots, settings.voting).decision.verdicts
-        if (gold := known[verdict.utterance_id].gold) is not None
-    ]
+    verdicts = judge(plan, plan.ballots, settings.voting).decision.verdicts
+    return predictions_on(((known[v.utterance_id], v) for v in verdicts), plan.labels)
 
 
 def points(share: float | None) -> str:

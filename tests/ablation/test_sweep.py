@@ -216,12 +216,12 @@ def test_figures_are_those_of_the_runs(tmp_path):
     result = run(grid, tmp_path / "out", llm)
     assert len({cell.metrics["uar"] for cell in result.cells}) == 3
     runs = [Run.open(tmp_path / "out" / cell.run) for cell in result.cells]
-    own = [scored(one, one.verdicts()) for one in runs]
+    own = [scored(one) for one in runs]
     for cell, verdicts in zip(result.cells, own, strict=True):
         assert cell.n == TARGETS
-        for metric, bounds in intervals(dialogue_confusions(verdicts, LABELS)).items():
+        for metric, bounds in intervals(dialogue_confusions(verdicts)).items():
             assert cell.intervals[metric] == pytest.approx(bounds)
-        differences = paired_differences(verdicts, own[0], LABELS)
+        differences = paired_differences(verdicts, own[0])
         for metric, one in cell.differences.items():
             wanted = differences[metric]
             assert (one.difference, one.low, one.high) == pytest.approx(

@@ -19,7 +19,7 @@ from ragemo.corpus import FORMATS
 from ragemo.corpus.transcripts import REFERENCE, STRATEGIES
 from ragemo.labels import LabelSet, available_label_sets
 from ragemo.prompting.templates import available_templates
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.score import score
 from ragemo.settings import Settings
 from tests.docs.pages import PAGES, ROOT, RUN, blocks, code_words, page_id, prose
@@ -159,7 +159,7 @@ def test_every_variable_is_on_the_models_page() -> None:
 def test_every_key_of_a_score_is_on_the_runs_page() -> None:
     labels = LabelSet.from_dict({"name": "two", "labels": ["calm", "upset"]})
     one = ScoredUtterance("u", "d", "calm", "calm")
-    keys = {"run", *score([one], labels, training_counts=None).to_dict()}
+    keys = {"run", *score(Predictions.of([one], labels), training_counts=None).to_dict()}
     page = (ROOT / "docs/runs.md").read_text(encoding="utf-8")
     table = page.partition("| key | what it is |")[2].partition("\n\n")[0]
     first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]

@@ -1,7 +1,7 @@
 import pytest
 
 from ragemo.errors import DataError, SettingsError
-from ragemo.labels import load_labels
+from ragemo.labels import LabelSet, load_labels
 from ragemo.runs.compare import compare_runs
 from ragemo.runs.records import AskedPrompt
 from ragemo.runs.scores import condition_of, run_names, score_run
@@ -70,6 +70,18 @@ def test_runs_of_other_labels_are_refused(tmp_path):
     ]
     with pytest.raises(DataError, match=r"gensec has the labels neu, .*meld has neutral"):
         compare_runs(runs)
+
+
+def test_runs_of_the_same_labels_in_another_order_are_compared(tmp_path):
+    turned = LabelSet.from_dict({"name": "turned", "labels": list(MELD.names[::-1])})
+    made = [utterance(n, "joy" if n % 3 else "anger", dialogue_id=f"d{n // 2}") for n in range(6)]
+    runs = [
+        make_run(tmp_path / labels.name, made, lambda one: "joy", labels)
+        for labels in (MELD, turned)
+    ]
+    (system,) = compare_runs(runs, samples=5).systems
+    assert (system.both_right, system.both_wrong, system.wrong_otherwise) == (4, 2, 0)
+    assert not any(one.difference for one in system.metrics.values())
 
 
 def test_a_comparison_needs_two(tmp_path):

@@ -6,7 +6,14 @@ from tests.scoring.runs import utterance
 
 def groups(name, utterances):
     """Group -> ids, of the groups that have any."""
-    return {group: ids for group, ids in run_slices(utterances)[name].items() if ids}
+    ids = [one.turn.utterance_id for one in utterances if one.predicted and one.gold is not None]
+    found = run_slices(utterances, ids)[name]
+    assert len(found.group) == len(ids)
+    own = {
+        group: [one for one, its in zip(ids, found.group.tolist(), strict=True) if its == place]
+        for place, group in enumerate(found.names)
+    }
+    return {group: ids for group, ids in own.items() if ids}
 
 
 def test_gold_labels_come_by_how_frequent_they_are():
@@ -107,6 +114,6 @@ def test_context_and_what_has_no_gold_label_is_in_no_group_and_no_group_shares_a
 def test_a_speaker_called_like_the_rest_keeps_a_group(tmp_path):
     speakers = ["all others"] * 4 + [f"s{n}" for n in range(9) for _ in range(2)]
     cases = [utterance(n, speaker=name) for n, name in enumerate(speakers)]
-    groups = run_slices(cases)["speaker"]
-    assert len(groups["all others"]) == 4
-    assert sum(map(len, groups.values())) == len(cases)
+    found = groups("speaker", cases)
+    assert len(found["all others"]) == 4
+    assert sum(map(len, found.values())) == len(cases)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
 from ragemo.labels import LabelSet
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.predictions import Predictions, ScoredUtterance
 
 LABELS = LabelSet.from_dict({"name": "five", "labels": ["neutral", "joy", "sad", "anger", "fear"]})
 
@@ -48,3 +49,7 @@ def invented(
         distribution = tuple(value / sum(raw) for value in raw)
         made.append(ScoredUtterance(*place, predicted, distribution))
     return made
+
+
+def predictions(rows: Iterable[ScoredUtterance], labels: LabelSet = LABELS) -> Predictions:
+    return Predictions.of(rows, labels)

@@ -9,17 +9,17 @@ from ragemo.errors import SettingsError
 from ragemo.scoring.bootstrap import intervals, resampled_confusions
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, accuracy
-from tests.scoring.inputs import LABELS, invented, pairs, utterances
+from tests.scoring.inputs import invented, pairs, predictions, utterances
 
 
 def confusions(count, dialogues, right=0.6):
-    return dialogue_confusions(invented(count, dialogues, right), LABELS)
+    return dialogue_confusions(predictions(invented(count, dialogues, right)))
 
 
 @given(pairs, st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_a_sample_is_made_of_whole_dialogues(rows, seed):
-    counts = dialogue_confusions(utterances(rows), LABELS)
+    counts = dialogue_confusions(predictions(utterances(rows)))
     # Tag each dialogue with a power of a base above any draw, to read its weight back.
     base = len(counts) + 1
     tagged = np.zeros((len(counts), 1, 2), dtype=np.int64)
@@ -36,7 +36,7 @@ def test_a_sample_is_made_of_whole_dialogues(rows, seed):
 @given(pairs)
 @settings(max_examples=40, deadline=None)
 def test_intervals_are_ordered_and_within_zero_and_one(rows):
-    counts = dialogue_confusions(utterances(rows), LABELS)
+    counts = dialogue_confusions(predictions(utterances(rows)))
     found = intervals(counts, samples=50)
     assert list(found) == list(METRICS)
     for bounds in found.values():
@@ -70,7 +70,7 @@ def test_dialogues_that_agree_within_widen_the_interval():
     alone = [(gold, predicted, i) for i, (gold, predicted, _) in enumerate(rows)]
     widths = []
     for made in (rows, alone):
-        bounds = intervals(dialogue_confusions(utterances(made), LABELS))["accuracy"]
+        bounds = intervals(dialogue_confusions(predictions(utterances(made))))["accuracy"]
         assert bounds is not None
         widths.append(bounds[1] - bounds[0])
     assert widths[0] == pytest.approx(10**0.5 * widths[1], rel=0.2)
@@ -78,7 +78,7 @@ def test_dialogues_that_agree_within_widen_the_interval():
 
 def test_equal_dialogues_leave_no_doubt():
     rows = [("joy", "joy", d) for d in range(5)] + [("sad", "joy", d) for d in range(5)]
-    bounds = intervals(dialogue_confusions(utterances(rows), LABELS))["accuracy"]
+    bounds = intervals(dialogue_confusions(predictions(utterances(rows))))["accuracy"]
     assert bounds == (0.5, 0.5)
 
 

@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from sklearn import metrics as judge
 
 from ragemo.errors import DataError
-from ragemo.scoring.confusion import ScoredUtterance, dialogue_confusions
+from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, calibration, class_metrics, headline
-from tests.scoring.inputs import LABELS, invented, pairs, utterances
+from ragemo.scoring.predictions import ScoredUtterance
+from tests.scoring.inputs import LABELS, invented, pairs, predictions, utterances
 
 
 def total(rows):
-    return dialogue_confusions(utterances(rows), LABELS).sum(axis=0)
+    return dialogue_confusions(predictions(utterances(rows))).sum(axis=0)
 
 
 @given(pairs)
@@ -84,20 +85,20 @@ def test_confusion_counts_agree_with_a_loop(rows):
     for u in scored:
         column = 5 if u.predicted is None else LABELS.index(u.predicted)
         expected[dialogues.index(u.dialogue_id), LABELS.index(u.gold), column] += 1
-    np.testing.assert_array_equal(dialogue_confusions(scored, LABELS), expected)
+    np.testing.assert_array_equal(dialogue_confusions(predictions(scored)), expected)
 
 
 @pytest.mark.parametrize("field", ["gold", "predicted"])
 def test_an_unknown_label_is_refused_by_name(field):
     wrong = replace(ScoredUtterance("u7", "d1", "joy", "joy"), **{field: "glee"})
     with pytest.raises(DataError, match=rf"'u7'.*{field}.*'glee' is not a label of 'five'.*joy"):
-        dialogue_confusions([wrong], LABELS)
+        dialogue_confusions(predictions([wrong]))
 
 
 def test_an_utterance_scored_twice_is_refused():
     one = ScoredUtterance("u7", "d1", "joy", "joy")
     with pytest.raises(DataError, match=r"'u7'.*twice"):
-        dialogue_confusions([one, replace(one, predicted="sad")], LABELS)
+        dialogue_confusions(predictions([one, replace(one, predicted="sad")]))
 
 
 def test_log_loss_and_brier_agree_with_scikit_learn():
@@ -106,7 +107,7 @@ def test_log_loss_and_brier_agree_with_scikit_learn():
     # scikit-learn takes the columns in alphabetical order.
     order = [LABELS.index(name) for name in sorted(LABELS.names)]
     probabilities = np.array([u.distribution for u in kept])[:, order]
-    ours = calibration(invented(300, 20), LABELS)
+    ours = calibration(predictions(invented(300, 20)))
     assert ours is not None
     assert ours.n == len(kept) < 300
     names = sorted(LABELS.names)
@@ -131,7 +132,7 @@ def test_expected_calibration_error_agrees_with_a_loop():
             right = sum(r for r, _ in inside) / len(inside)
             confidence = sum(c for _, c in inside) / len(inside)
             expected += len(inside) / len(scored) * abs(right - confidence)
-    ours = calibration(scored, LABELS)
+    ours = calibration(predictions(scored))
     assert ours is not None
     assert ours.ece == pytest.approx(expected, abs=1e-9)
     assert ours.ece > 0.01
@@ -140,7 +141,7 @@ def test_expected_calibration_error_agrees_with_a_loop():
 def test_a_confidence_on_the_edge_of_two_bins_is_in_the_lower():
     on_edge = ScoredUtterance("u1", "d1", "joy", "joy", (0.2,) * 5)  # 3/15
     below = ScoredUtterance("u2", "d1", "joy", "sad", (0.2, 0.2, 0.15, 0.2, 0.25))
-    together = calibration([on_edge, below], LABELS)
+    together = calibration(predictions([on_edge, below]))
     assert together is not None
     assert together.ece == pytest.approx(abs((1 - 0.2) + (0 - 0.15)) / 2)
 
@@ -148,7 +149,10 @@ def test_a_confidence_on_the_edge_of_two_bins_is_in_the_lower():
 def test_certainty_is_calibrated_when_right_and_finite_when_wrong():
     right = ScoredUtterance("u1", "d1", "joy", "joy", LABELS.one_hot("joy"))
     wrong = ScoredUtterance("u2", "d1", "sad", "joy", LABELS.one_hot("joy"))
-    perfect, worst = calibration([right], LABELS), calibration([wrong], LABELS)
+    perfect, worst = (
+        calibration(predictions([right])),
+        calibration(predictions([wrong])),
+    )
     assert perfect is not None
     assert worst is not None
     assert (perfect.brier, perfect.ece) == (0, 0)
@@ -158,7 +162,7 @@ def test_certainty_is_calibrated_when_right_and_finite_when_wrong():
 
 
 def test_without_distributions_there_is_no_calibration():
-    assert calibration([ScoredUtterance("u1", "d1", "joy", "joy")], LABELS) is None
+    assert calibration(predictions([ScoredUtterance("u1", "d1", "joy", "joy")])) is None
 
 
 @pytest.mark.parametrize(
@@ -168,4 +172,4 @@ def test_without_distributions_there_is_no_calibration():
 def test_what_is_no_distribution_is_refused(distribution):
     wrong = ScoredUtterance("u7", "d1", "joy", "joy", distribution)
     with pytest.raises(DataError, match=r"'u7'.*distribution.*expected 5 probabilities"):
-        calibration([wrong], LABELS)
+        calibration(predictions([wrong]))

@@ -6,7 +6,7 @@ from ragemo.labels import LabelSet, load_labels
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, accuracy, headline, metrics_of, micro_f1
 from ragemo.scoring.score import score
-from tests.scoring.inputs import LABELS, invented, pairs, utterances
+from tests.scoring.inputs import LABELS, invented, pairs, predictions, utterances
 
 
 @given(pairs)
@@ -14,7 +14,10 @@ from tests.scoring.inputs import LABELS, invented, pairs, utterances
 def test_micro_f1_agrees_with_scikit_learn(rows):
     gold = [g for g, _, _ in rows]
     predicted = ["(no label)" if p is None else p for _, p, _ in rows]
-    found = headline(dialogue_confusions(utterances(rows), LABELS).sum(axis=0), metrics_of(LABELS))
+    found = headline(
+        dialogue_confusions(predictions(utterances(rows))).sum(axis=0),
+        metrics_of(LABELS),
+    )
     for name, names in (
         ("micro_f1", list(LABELS.names)),
         ("micro_f1_without_neutral", [n for n in LABELS.names if n != "neutral"]),
@@ -26,7 +29,7 @@ def test_micro_f1_agrees_with_scikit_learn(rows):
 @given(pairs.filter(lambda rows: all(p is not None for _, p, _ in rows)))
 @settings(deadline=None)
 def test_where_every_prediction_has_a_label_it_is_the_accuracy(rows):
-    counts = dialogue_confusions(utterances(rows), LABELS).sum(axis=0)
+    counts = dialogue_confusions(predictions(utterances(rows))).sum(axis=0)
     assert float(micro_f1(counts)) == pytest.approx(float(accuracy(counts)), abs=1e-12)
 
 
@@ -36,7 +39,7 @@ def test_where_every_prediction_has_a_label_it_is_the_accuracy(rows):
 def test_neutral_is_found_by_any_of_its_spellings(name, neutral):
     labels = load_labels(name)
     rows = [(neutral, neutral, d) for d in range(4)] + [(labels.names[1], neutral, 4)]
-    result = score(utterances(rows), labels, training_counts=None)
+    result = score(predictions(utterances(rows), labels), training_counts=None)
     expected = f1_score(
         [g for g, _, _ in rows],
         [p for _, p, _ in rows],
@@ -50,7 +53,7 @@ def test_neutral_is_found_by_any_of_its_spellings(name, neutral):
 
 def test_a_set_without_neutral_has_no_such_figure():
     labels = LabelSet.from_dict({"name": "two", "labels": ["good", "bad"]})
-    result = score(invented(40, 4, labels=labels), labels, training_counts=None)
+    result = score(predictions(invented(40, 4, labels=labels), labels), training_counts=None)
     assert result.micro_f1_without_neutral is None
     assert "micro_f1_without_neutral" not in result.metrics
     assert result.to_dict()["micro_f1_without_neutral"] is None
@@ -58,7 +61,7 @@ def test_a_set_without_neutral_has_no_such_figure():
 
 
 def test_intervals_and_baselines_have_them_too():
-    result = score(invented(300, 30), LABELS, training_counts={"joy": 3})
+    result = score(predictions(invented(300, 30)), training_counts={"joy": 3})
     extra = {"micro_f1", "micro_f1_without_neutral"}
     assert set(result.intervals) == {*METRICS, *extra}
     for metrics in result.baselines.values():

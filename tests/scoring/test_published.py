@@ -6,9 +6,9 @@ from ragemo.scoring.published import Condition, company, company_data, published
 from ragemo.scoring.rows import score_rows
 from ragemo.scoring.score import score
 from ragemo.scoring.tables import score_latex, score_markdown
-from tests.scoring.inputs import LABELS, invented
+from tests.scoring.inputs import LABELS, invented, predictions
 
-SCORE = score(invented(100, 10), LABELS, training_counts=None, samples=5)
+SCORE = score(predictions(invented(100, 10)), training_counts=None, samples=5)
 MELD = Condition("meld", "dev_sent_emo.csv", "in-context", "written")
 
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.scoring.confusion import ScoredUtterance
+from ragemo.scoring.predictions import ScoredUtterance
 from ragemo.scoring.selective import RiskCoverage, risk_coverage, selective
-from tests.scoring.inputs import LABELS, invented
+from tests.scoring.inputs import invented, predictions
 
 rows = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=60)
 """(confidence in eighths, right): few enough values that they tie."""
@@ -105,7 +105,7 @@ def test_confidence_is_the_probability_of_the_predicted_label():
         ScoredUtterance("u1", "d", "joy", "joy", (0.6, 0.3, 0.1, 0.0, 0.0)),
         ScoredUtterance("u2", "d", "joy", "sad", (0.2, 0.2, 0.5, 0.1, 0.0)),
     ]
-    found = selective(made, LABELS)
+    found = selective(predictions(made))
     assert found is not None
     assert (found.curve[0].threshold, found.curve[0].accuracy) == (0.5, 0)
     assert (found.curve[-1].threshold, found.curve[-1].accuracy) == (0.3, 0.5)
@@ -115,12 +115,12 @@ def test_what_has_no_confidence_is_left_out():
     made = invented(200, 20)
     kept = [u for u in made if u.distribution is not None]
     bare = ScoredUtterance("bare", "d", "joy", "joy")
-    found = selective([*made, bare], LABELS)
+    found = selective(predictions([*made, bare]))
     assert found is not None
     assert found.n == len(kept) < 200
-    assert found == selective(kept, LABELS)
+    assert found == selective(predictions(kept))
     assert found.curve[-1].accuracy == sum(u.gold == u.predicted for u in kept) / len(kept)
-    assert selective([bare], LABELS) is None
+    assert selective(predictions([bare])) is None
 
 
 @given(rows)

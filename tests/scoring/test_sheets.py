@@ -2,6 +2,7 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,14 +19,16 @@ from ragemo.scoring.comparison_tables import (
 from ragemo.scoring.rows import COLUMNS, comparison_rows, rows_csv, score_rows
 from ragemo.scoring.score import score
 from ragemo.scoring.sheets import Sheet, latex_text
+from ragemo.scoring.slices import Grouping
 from ragemo.scoring.tables import score_latex, score_markdown, score_table
-from tests.scoring.inputs import LABELS, invented
+from tests.scoring.inputs import invented, predictions
 
 MADE = invented(120, 12)
-SLICES = {"half": {"one": [u.id for u in MADE[:60]], "two": [u.id for u in MADE[60:]]}}
-SCORE = score(MADE, LABELS, training_counts=None, slices=SLICES, samples=50)
+SLICES = {"half": Grouping(("one", "two"), np.repeat([0, 1], 60))}
+SCORE = score(predictions(MADE), training_counts=None, slices=SLICES, samples=50)
 OTHER = [u if n % 5 else type(u)(u.id, u.dialogue_id, u.gold, "fear") for n, u in enumerate(MADE)]
-COMPARISON = compare({"a_1 & co": MADE, "b": OTHER, "c": MADE}, LABELS, samples=50)
+BASE, SECOND = predictions(MADE), predictions(OTHER)
+COMPARISON = compare({"a_1 & co": BASE, "b": SECOND, "c": BASE}, samples=50)
 
 
 def printed(table) -> str:
@@ -65,7 +68,7 @@ def test_a_latex_table_has_as_many_columns_as_its_preamble_says():
 
 
 def test_notes_cannot_leave_their_comment():
-    made = score(MADE, LABELS, training_counts=None, samples=5, notes=["one\n\\input{two}"])
+    made = score(predictions(MADE), training_counts=None, samples=5, notes=["one\n\\input{two}"])
     for line in score_latex(made).splitlines():
         assert "input" not in line or line.startswith("%")
 
@@ -79,8 +82,8 @@ def test_slices_are_shown_where_they_are_asked_for():
 def test_long_names_fit_eighty_columns():
     labels = LabelSet.from_dict({"name": "x", "labels": ["Curious to dive much deeper", "neutral"]})
     made = invented(300, 30, labels=labels)
-    slices = {"speaker": {"Somebody with quite a long name": [u.id for u in made]}}
-    result = score(made, labels, training_counts=None, slices=slices, samples=20)
+    slices = {"speaker": Grouping(("Somebody with quite a long name",), np.zeros(300, np.int64))}
+    result = score(predictions(made, labels), training_counts=None, slices=slices, samples=20)
     text = printed(score_table(result, "a-run-with-quite-a-long-name", slices=True))
     text += printed(comparison_table(COMPARISON))
     assert max(map(len, text.splitlines())) <= 80
@@ -99,7 +102,7 @@ def test_a_comparison_tells_every_metric_of_every_system():
             )
             assert f"{system.mcnemar.fixed} fixed, {system.mcnemar.broken} broken" in flat
         assert "Holm" in flat
-    alone = compare({"a": MADE, "b": OTHER}, LABELS, samples=20)
+    alone = compare({"a": BASE, "b": SECOND}, samples=20)
     assert "Holm" not in printed(comparison_table(alone)) + comparison_latex(alone)
 
 

@@ -13,7 +13,7 @@ from ragemo.errors import SettingsError
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.metrics import METRICS, metrics_of
 from ragemo.scoring.significance import EXACT_BELOW, holm, mcnemar, randomisation
-from tests.scoring.inputs import LABELS, invented, utterances
+from tests.scoring.inputs import LABELS, invented, predictions, utterances
 
 COUNTS = st.integers(0, 60) | st.integers(0, 3000)
 
@@ -50,7 +50,7 @@ def test_holm_agrees_with_statsmodels(values):
 
 
 def confusions(rows):
-    return dialogue_confusions(utterances(rows), LABELS)
+    return dialogue_confusions(predictions(utterances(rows)))
 
 
 few = st.lists(
@@ -88,7 +88,7 @@ def test_p_is_that_of_all_swaps_of_whole_dialogues(rows):
 
 
 def test_a_system_does_not_differ_from_itself():
-    counts = dialogue_confusions(invented(100, 10), LABELS)
+    counts = dialogue_confusions(predictions(invented(100, 10)))
     metrics = metrics_of(LABELS)
     assert randomisation(counts, counts, metrics, samples=50) == dict.fromkeys(metrics, 1.0)
 
@@ -123,7 +123,7 @@ def test_equal_systems_have_a_low_p_as_seldom_as_it_says():
 
 
 def test_a_seed_gives_the_same_p_and_the_order_of_the_systems_does_not_matter():
-    one = dialogue_confusions(invented(300, 30, right=0.6), LABELS)
+    one = dialogue_confusions(predictions(invented(300, 30, right=0.6)))
     other = np.roll(one, 1, axis=2)
     found = randomisation(one, other, METRICS, samples=200, seed=3)
     assert randomisation(one, other, METRICS, samples=200, seed=3) == found
@@ -131,6 +131,6 @@ def test_a_seed_gives_the_same_p_and_the_order_of_the_systems_does_not_matter():
 
 
 def test_no_samples_are_refused():
-    counts = dialogue_confusions(invented(20, 4), LABELS)
+    counts = dialogue_confusions(predictions(invented(20, 4)))
     with pytest.raises(SettingsError, match="0 bootstrap samples"):
         randomisation(counts, counts, METRICS, samples=0)

@@ -7,7 +7,7 @@ from rich.console import Console
 from ragemo.labels import LabelSet, load_labels
 from ragemo.scoring.score import Score, score
 from ragemo.scoring.tables import score_markdown, score_table
-from tests.scoring.inputs import LABELS, invented
+from tests.scoring.inputs import LABELS, invented, predictions
 
 EMORYNLP = load_labels("emorynlp")
 
@@ -21,11 +21,14 @@ def printed(result: Score, name: str = "this run") -> str:
 
 def scored(labels=LABELS, count=300, dialogues=30, **settings):
     made = invented(count, dialogues, labels=labels)
-    return score(made, labels, training_counts={labels.names[0]: 9}, **settings)
+    return score(predictions(made, labels), training_counts={labels.names[0]: 9}, **settings)
 
 
 def test_seven_labels_fit_eighty_columns_without_colour_codes():
-    result = scored(EMORYNLP, others={"retrieval only": invented(300, 30, labels=EMORYNLP)})
+    result = scored(
+        EMORYNLP,
+        others={"retrieval only": predictions(invented(300, 30, labels=EMORYNLP), EMORYNLP)},
+    )
     text = printed(result)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
@@ -35,7 +38,7 @@ def test_seven_labels_fit_eighty_columns_without_colour_codes():
 
 
 def test_the_headline_names_the_run_first_then_every_baseline():
-    result = scored(others={"retrieval only": invented(300, 30)})
+    result = scored(others={"retrieval only": predictions(invented(300, 30))})
     text = printed(result, "my run")
     places = [text.index(f"\n{system}") for system in ("my run", *result.baselines)]
     assert places == sorted(places)
@@ -53,7 +56,7 @@ def test_the_confusion_matrix_has_every_count():
 
 def test_a_column_for_no_label_stands_only_where_it_is_needed():
     made = [u for u in invented(100, 10) if u.predicted is not None]
-    without = score(made, LABELS, training_counts=None)
+    without = score(predictions(made), training_counts=None)
     assert "none" in printed(scored())
     assert "none" not in printed(without)
 
@@ -111,7 +114,7 @@ def test_abstentions_and_label_sets_are_told_where_there_are_any():
         replace(u, abstained=i < 60, label_set=("neutral", "joy"))
         for i, u in enumerate(invented(300, 30))
     ]
-    result = score(made, LABELS, training_counts=None)
+    result = score(predictions(made), training_counts=None)
     held = sum(u.gold in ("neutral", "joy") for u in made) / 300
     kept = sum(u.gold == u.predicted for u in made[60:]) / 240
     for text in told(result):
@@ -129,7 +132,7 @@ def test_abstentions_and_label_sets_are_told_where_there_are_any():
 
 def test_abstaining_on_everything_is_told():
     made = [replace(u, abstained=True) for u in invented(20, 4)]
-    for text in told(score(made, LABELS, training_counts=None)):
+    for text in told(score(predictions(made), training_counts=None)):
         assert "Abstained on 20 of 20 utterances." in text
 
 
