@@ -24,12 +24,15 @@ from ragemo.retrieval.folds import Cell
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.restrict import Kinship
-from ragemo.retrieval.retrieve import Retrieval, retrieve
+from ragemo.retrieval.retrieve import Retrieval, fit_parts, retrieve
 from ragemo.retrieval.vectors import Composition
 from ragemo.runs.records import AskedPrompt, RunUtterance
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
 from ragemo.types import Ballot, Corpus, Demonstration, Distribution, Prompt, Turn, Window
 from ragemo.voting.imported import Imported
+
+LEAVE_OUT_TWINS = {"auto": None, "leave-out": True, "keep": False}
+"""What `retrieval.twins` means to `retrieve`."""
 
 NOWHERE: Cell = ()
 """The part of the index that speaks to a target where there is no index."""
@@ -259,6 +262,15 @@ def make_plan(
     return plan
 
 
+def fitted_for(index: Index, settings: Settings, kinship: Kinship) -> Index:
+    """An index as `look_up` asks it about a corpus, with all that this needs fitted and kept."""
+    how = settings.retrieval
+    index = index.recomposed(composition_of(index, settings)).with_neighbours(how.neighbours)
+    left_out = LEAVE_OUT_TWINS[how.twins]
+    fit_parts(index, kinship, only=how.only, leave_out_twins=left_out)
+    return index
+
+
 def look_up(
     settings: Settings,
     turns: Sequence[Turn],
@@ -303,7 +315,7 @@ def look_up(
         context=settings.prompt.context,
         guard=Guard(how.exclude, how.exclude_duplicates, how.near_duplicates),
         only=how.only,
-        leave_out_twins={"auto": None, "leave-out": True, "keep": False}[how.twins],
+        leave_out_twins=LEAVE_OUT_TWINS[how.twins],
         composition=composition_of(index, settings),
         neighbours=how.neighbours,
         same_corpus=same_corpus,

@@ -6,7 +6,7 @@ How it lies on disk is told in `ragemo.retrieval.folder`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 KEPT_WINDOWS = 65_536
 """Windows that have been cut and are kept: many queries are shown the same."""
+
+KEPT_PARTS = 8
+"""Indexes without some examples that are kept: blocks of a stream ask for the same again and again,
+one for each fold if its dialogues are the index's own."""
 
 
 class Index:
@@ -87,7 +91,7 @@ class Index:
         self._alike: FittedVoters | None = None
         self._lent: FittedVoters | None = None
         self._recomposed: Index | None = None
-        self._reduced: tuple[Any, Index] | None = None
+        self._reduced: dict[tuple[bytes, str, int | None], Index] = {}
         self._folds: dict[str, Folds] = {}
         self._windows: dict[tuple[int, int], Window] = {}
 
@@ -170,7 +174,7 @@ class Index:
     def without(self, left_out: Mask, exclude: str = "dialogue") -> Index:
         """The exact index that would have been built if some examples had borne no label.
 
-        The last one is kept: blocks of a stream ask for the same again and again.
+        The last ones are kept, see `KEPT_PARTS`.
 
         Args:
             left_out: which examples, shape (len(examples),); they stay as context.
@@ -178,31 +182,41 @@ class Index:
                 `ragemo.retrieval.folds`.
         """
         key = left_out.tobytes(), exclude, self.neighbours
-        if self._reduced is None or self._reduced[0] != key:
+        part = self._reduced.pop(key, None)
+        if part is None:
             gold = list(self.gold)
             for row in self.examples[left_out].tolist():
                 gold[row] = None
             # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not
             # be able to train it on these ("IVF700" on fewer), and a run would wait for each part.
-            self._reduced = key, self._changed(gold, self.composition, exclude, EXACT)
-        return self._reduced[1]
+            part = self._changed(gold, self.composition, exclude, EXACT)
+            while len(self._reduced) >= KEPT_PARTS:
+                del self._reduced[next(iter(self._reduced))]
+        self._reduced[key] = part
+        return part
 
-    def apart(self, vectors: FarVectors) -> Index:
+    def apart(self, searching: Callable[[Rows], FarVectors]) -> Index:
         """The same index without its vectors, which are searched elsewhere.
 
-        It finds the same neighbours, and its voters say the same. Nothing can be fitted on it.
+        It finds the same neighbours, and its voters say the same; so do its parts that are kept,
+        see `without`. Nothing else can be fitted on it.
+
+        Args:
+            searching: what searches the vectors of some rows, rising.
         """
         other = copy(self)
         vars(other)["fingerprint"] = self.fingerprint
         vars(other)["_soft_labels"] = self._soft_labels
         other._fitted = self.fitted
-        other._alike = other._lent = other._recomposed = other._reduced = None
+        other._alike = other._lent = other._recomposed = None
+        other._reduced = {key: part.apart(searching) for key, part in self._reduced.items()}
         other._label_searchers = {}
         # The first is kept that is not blank: an embedder is tried on it.
         tried = next((row for row, turn in enumerate(self.turns) if turn.text.strip()), 0)
         other.vectors = self.vectors[: tried + 1]
         other.window_vectors = self.window_vectors[:0]
-        other.searcher = Searcher(vectors, self.turns, self.examples, guarded=self.searcher.guarded)
+        far, guarded = searching(self.examples), self.searcher.guarded
+        other.searcher = Searcher(far, self.turns, self.examples, guarded=guarded)
         return other
 
     def _changed(
@@ -214,8 +228,8 @@ class Index:
     ) -> Index:
         if len(self.window_vectors) < len(self.turns):
             raise SettingsError(
-                "voters have to be fitted anew, without the corpus's own dialogues or others, and "
-                "the index's vectors lie in pieces; go on without --index-shards"
+                "voters have to be fitted anew, and the index's vectors lie in pieces; go on "
+                "without --index-shards"
             )
         return Index(
             turns=self.turns,

@@ -182,6 +182,33 @@ def retrieve(
     )
 
 
+def fit_parts(
+    index: Index,
+    kinship: Kinship,
+    *,
+    only: OnlySettings | None = None,
+    leave_out_twins: bool | None = None,
+) -> None:
+    """Fit every part of an index that `retrieve` may ask about a corpus; the index keeps them.
+
+    A target's own dialogue is left out, and not its session or speaker.
+
+    Args:
+        index: under the composition and with the neighbours that are asked for.
+        kinship: of the corpus.
+        only, leave_out_twins: see `retrieve`.
+
+    Raises:
+        SettingsError: if what is left out is all there is.
+    """
+    index, _ = _restricted(index, kinship, only, leave_out_twins)
+    folds = index.folds("dialogue")
+    cells = {folds.cell(turn) for turn in index.turns if turn.dialogue_id in kinship.own}
+    for seen in map(folds.seen, sorted(cells)):
+        if seen.any():  # else `retrieve` says so, if it comes to that
+            _ = index.without(~seen).fitted
+
+
 def _restricted(
     index: Index,
     kinship: Kinship,

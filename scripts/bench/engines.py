@@ -4,9 +4,10 @@
 
 The corpus is labelled by the index's own voters: read whole; block by block; by shards that are
 merged; and by a Ray cluster of two worker nodes on this machine, one of which is lost as if its
-power had failed once the first block is done (the other then does its blocks again). Blocks are
-small, so that there are many. Prints a line of JSON for each: its seconds, what was done, and
-whether every file of the run's folder has the bytes of the first. Exit code 1 if any differs.
+power had failed once the first block is done (the other then does its blocks again): with the
+index whole on both nodes, and with a half of it on each. Blocks are small, so that there are many.
+Prints a line of JSON for each: its seconds, what was done, and whether every file of the run's
+folder has the bytes of the first. Exit code 1 if any differs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 
 from ragemo import Index, predict, read_corpus
@@ -89,9 +91,9 @@ def main() -> None:
         merge_shards(folders, out)
         return f"{options.shards} shards merged"
 
-    def on_ray(out: Path) -> str:
+    def on_ray(out: Path, index_shards: int | None = None) -> str:
         with two_nodes() as lose, open_cluster() as cluster:
-            in_blocks(out, then(parts_on(cluster), lose))
+            in_blocks(out, then(parts_on(cluster, index_shards), lose))
         return f"{len(done)} blocks, a node of two lost after the first"
 
     ways: dict[str, Callable[[Path], str]] = {
@@ -99,6 +101,7 @@ def main() -> None:
         "block by block": block_by_block,
         "shards": sharded,
         "Ray": on_ray,
+        "Ray, index in 2 pieces": partial(on_ray, index_shards=2),
     }
     differing = False
     with tempfile.TemporaryDirectory() as folder:

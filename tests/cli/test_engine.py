@@ -32,7 +32,6 @@ def test_what_no_engine_can_do_is_said(command, test_file, flags, words):
         (["--strategy", "mmr"], "retrieval.strategy mmr reads vectors"),
         (["--set", "retrieval.sets=3"], "retrieval.sets reads all vectors"),
         (["--leave-out", "speaker"], "retrieval.exclude speaker fits voters anew"),
-        (["--set", "retrieval.only.shortest=2"], "retrieval.only fits voters anew"),
     ],
 )
 def test_what_reads_all_vectors_is_refused_of_pieces(command, index, test_file, flags, words):

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import time
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -211,17 +212,36 @@ def test_a_node_is_lost_while_an_endpoint_is_asked(tmp_path, both, nodes, scenar
         assert KEY.encode() not in everything(folder)
 
 
-def test_a_node_is_lost_during_the_run(tmp_path, both, nodes):
+@dataclass(frozen=True)
+class WatchedPiece(Piece):
+    """Leaves word of the nodes on which it is searched."""
+
+    seen: Path
+
+    def search(self, queries, k):
+        (self.seen / f"{self.first} {ray.get_runtime_context().get_node_id()}").touch()
+        return super().search(queries, k)
+
+
+def test_a_node_is_lost_during_the_run(tmp_path, both, nodes, monkeypatch):
+    """With the worker and the half of the index that were there."""
     path, settings = put(tmp_path / "a.jsonl", MIXED), settings_of()
     stream = CorpusStream(path, LABELS)
     options = {"index": INDEX, "block": 1}
     whole = predict_stream(stream, settings, tmp_path / "whole", embedder=EMBEDDER, **options)
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    monkeypatch.setattr(
+        pieces, "cut", lambda *how: [WatchedPiece(**vars(one), seen=seen) for one in cut(*how)]
+    )
     numbers = []
-    parts = noted(parts_on(both), numbers, nodes.lose)
+    parts = noted(parts_on(both, index_shards=2), numbers, nodes.lose)
     run = predict_stream(
         stream, settings, tmp_path / "run", embedder=Slow(), make_parts=parts, **options
     )
     assert sum(node["Alive"] for node in ray.nodes()) == 2, "the head and one worker node"
+    there, moved = sorted(Counter(path.name.split()[0] for path in seen.iterdir()).values())
+    assert (there, moved) == (1, 2), "each piece lay on a node, and one of them went to the other's"
     assert files_of(run.path) == files_of(whole.path)
     assert sorted(numbers) == list(range(len(numbers)))
     assert len(numbers) > 6
@@ -296,39 +316,3 @@ def test_a_command_has_its_work_done_by_the_cluster(tmp_path, cluster, command, 
         done = command(*common, folder, *more)
         assert done.code == 0, done.err
     assert files_of(Path("ray")) == files_of(Path("local"))
-
-
-@dataclass(frozen=True)
-class MortalPiece(Piece):
-    """The process that holds it dies at its first search, once."""
-
-    grave: Path
-
-    def search(self, queries, k):
-        if not self.grave.exists():
-            self.grave.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().search(queries, k)
-
-
-def test_an_index_in_pieces_finds_the_same_though_a_holder_is_killed(
-    tmp_path, cluster, monkeypatch
-):
-    """Neighbours, demonstrations and votes are, byte for byte, those of the whole index."""
-    path, settings = put(tmp_path / "a.jsonl", FRESH), settings_of()
-    stream = CorpusStream(path, LABELS)
-    options = {"index": INDEX, "block": 5, "embedder": EMBEDDER}
-    whole = predict_stream(stream, settings, tmp_path / "whole", **options)
-
-    def cut_mortally(*how):
-        first, *others = cut(*how)
-        return [MortalPiece(**vars(first), grave=tmp_path / "grave"), *others]
-
-    monkeypatch.setattr(pieces, "cut", cut_mortally)
-    numbers = []
-    parts = noted(parts_on(cluster, index_shards=2), numbers)
-    run = predict_stream(stream, settings, tmp_path / "run", make_parts=parts, **options)
-    assert (tmp_path / "grave").exists()
-    assert files_of(run.path) == files_of(whole.path)
-    assert sorted(numbers) == list(range(len(numbers)))
-    assert len(numbers) > 2

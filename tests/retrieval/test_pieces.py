@@ -8,25 +8,11 @@ from hypothesis import strategies as st
 from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.pieces import cut, joined
 from ragemo.retrieval.searcher import Searcher
-from tests.retrieval.worlds import build, scattered, vector_index
+from tests.retrieval.worlds import PiecesHere, build, scattered, vector_index
 
 VECTORS = np.repeat(scattered(60, 8), 5, axis=0)
 """Each five times, so that there are ties to be broken."""
-
-
-class Here:
-    """Pieces that lie in this process."""
-
-    def __init__(self, vectors, examples, count):
-        self.pieces = cut(vectors, examples, count)
-
-    def search(self, queries, k):
-        return joined([piece.search(queries, k) for piece in self.pieces], k)
-
-    def similarities(self, rows, queries):
-        return np.maximum.reduce([piece.similarities(rows, queries) for piece in self.pieces])
 
 
 @settings(deadline=None, max_examples=30)
@@ -39,7 +25,7 @@ class Here:
 def test_neighbours_are_those_of_one_search(examples, count, k, exclude):
     """To the last digit, guards and ties included, however they are cut."""
     index, rows = vector_index(VECTORS), np.array(examples)
-    far = Here(VECTORS, rows, count)
+    far = PiecesHere(VECTORS, rows, count)
     whole, apart = (Searcher(one, index.turns, rows) for one in (VECTORS, far))
     queries, targets = VECTORS[::37] + np.float32(0.01), index.turns[::37]
     found, there = (one.search(queries, targets, k, Guard(exclude)) for one in (apart, whole))
@@ -49,7 +35,7 @@ def test_neighbours_are_those_of_one_search(examples, count, k, exclude):
 
 def test_an_index_without_its_vectors_finds_and_votes_as_before():
     index = build()
-    apart = index.apart(Here(index.window_vectors, index.examples, 3))
+    apart = index.apart(lambda examples: PiecesHere(index.window_vectors, examples, 3))
     rows = np.arange(6)
     asked = index.window_vectors[rows], [index.turns[row] for row in rows], 5
     found, there = (Index.search(one, *asked) for one in (apart, index))

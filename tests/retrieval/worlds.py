@@ -17,6 +17,8 @@ from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats, Integers
+from ragemo.retrieval.pieces import cut, joined
+from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import Examples, Questions
@@ -290,3 +292,17 @@ def make_cross_encoder(folder: Path, labels: int = 1) -> Path:
         )
     ).save_pretrained(folder)
     return folder
+
+
+class PiecesHere:
+    """Window vectors in pieces that lie in this process."""
+
+    def __init__(self, vectors: Vectors, examples: Rows, count: int) -> None:
+        self.pieces = cut(vectors, examples, count)
+
+    def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        return joined([piece.search(queries, k) for piece in self.pieces], k)
+
+    def similarities(self, rows: Rows, queries: Vectors) -> Floats:
+        found: Floats = np.maximum.reduce([p.similarities(rows, queries) for p in self.pieces])
+        return found

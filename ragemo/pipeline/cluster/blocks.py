@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ragemo.errors import ModelError
 from ragemo.pipeline.cluster.connection import Cluster, outcome
 from ragemo.pipeline.cluster.pieces import check_pieces, in_pieces
-from ragemo.pipeline.plan import composition_of
+from ragemo.pipeline.plan import fitted_for
 from ragemo.pipeline.streaming import Labeller, MakeParts
 from ragemo.runs.parts import Part
 from ragemo.types import Corpus
@@ -77,10 +77,9 @@ def parts_on(cluster: Cluster, index_shards: int | None = None) -> MakeParts:
 
         with ExitStack() as until_done:
             if index_shards is not None:
-                settings = labeller.settings
+                settings, kinship = labeller.settings, labeller.outline.survey.kinship
                 check_pieces(labeller.index, settings)
-                index = labeller.index.recomposed(composition_of(labeller.index, settings))
-                index = index.with_neighbours(settings.retrieval.neighbours)
+                index = fitted_for(labeller.index, settings, kinship)
                 apart = until_done.enter_context(in_pieces(cluster, index, index_shards))
                 labeller = replace(labeller, index=apart)
             job = ray.put(labeller)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import RunFolderError, SettingsError
@@ -22,36 +23,54 @@ class Cluster:
     """A Ray cluster that this process is connected to.
 
     Attributes:
-        workers: how many actors work at once: one for each of its cores.
+        cores: how many a node has, by its id; of those that have any.
     """
 
-    workers: int
+    cores: Mapping[str, int]
+
+    @property
+    def workers(self) -> int:
+        """How many actors work at once: one for each core."""
+        return sum(self.cores.values())
 
     @contextmanager
     def actors(
         self, kind: type, *, count: int | None = None, **options: Any
     ) -> Iterator[list[ActorHandle]]:
-        """Actors of a class, spread over the nodes; they end with the block.
+        """Actors of a class, dealt out to the nodes; they end with the block.
 
         Args:
             kind: the class; its constructor takes nothing, which Ray would have to keep.
-            count: how many; default: `workers`.
+            count: how many, a node's turn coming as often as it has cores; default: `workers`.
             options: of Ray's actors.
 
         One whose process or node is lost begins anew on a node that is there, and its calls are
         made again.
         """
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        remote = ray.remote(kind).options(
-            max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD", **options
-        )
-        found = [remote.remote() for _ in range(count or self.workers)]
+        remote = ray.remote(kind)
+        found = [
+            remote.options(
+                max_restarts=-1,
+                max_task_retries=-1,
+                # Ray's own "SPREAD" puts two actors on one of two nodes as often as not.
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+                **options,
+            ).remote()
+            for node in islice(cycle(self._turns()), count or self.workers)
+        ]
         try:
             yield found
         finally:
             for actor in found:
                 ray.kill(actor)
+
+    def _turns(self) -> Iterator[str]:
+        """The nodes in turn, each as often as it has cores."""
+        for turn in range(max(self.cores.values())):
+            yield from (node for node, cores in self.cores.items() if turn < cores)
 
 
 @contextmanager
@@ -92,10 +111,11 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
                 "again, or use --engine local"
             ) from None
     try:
-        workers = int(ray.cluster_resources().get("CPU", 0))
-        if workers < 1:
+        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+        cores = {node: int(has.get("CPU", 0)) for node, has in alive.items()}
+        if not any(cores.values()):
             raise SettingsError("the Ray cluster has no core; start a worker node with `ray start`")
-        yield Cluster(workers)
+        yield Cluster({node: count for node, count in cores.items() if count})
     finally:
         if not connected:
             ray.shutdown()

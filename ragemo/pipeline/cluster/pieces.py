@@ -2,12 +2,14 @@
 
 A worker keeps what the index knows of its windows but the vectors. It asks every piece for the
 nearest and joins what they say, see `ragemo.retrieval.pieces`; guards are heeded by the worker.
+What is asked about the index's own dialogues finds fewer examples among the same vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,50 +21,60 @@ from ragemo.retrieval.index import Index
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.pieces import Piece, cut, joined
 from ragemo.retrieval.stores import EXACT, Rows
-from ragemo.settings import OnlySettings, Settings
+from ragemo.settings import Settings
 
 if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
 
+@dataclass(frozen=True)
+class FarPiece:
+    """A piece that a holder takes when it is first asked, so that it does not come with every call.
+
+    Attributes:
+        holder: a `Holder`.
+        bare: reference to the `Piece` without its vectors.
+        vectors: reference to these, which are the same whichever examples are to be found.
+    """
+
+    holder: ActorHandle
+    bare: ObjectRef
+    vectors: ObjectRef
+
+
 class Holder:
     """An actor that holds a piece; one that begins anew takes it again when it is asked."""
 
     def __init__(self) -> None:
-        self._piece: Piece | None = None
+        self._pieces: dict[ObjectRef, Piece] = {}
 
-    def search(self, piece: list[ObjectRef], queries: Vectors, k: int) -> tuple[Vectors, Rows]:
-        """See `Piece.search`.
-
-        Args:
-            piece: reference to the `Piece`, in a list, so that it does not come with every call.
-            queries, k: see there.
-        """
+    def search(self, piece: FarPiece, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
+        """See `Piece.search`."""
         return self._held(piece).search(queries, k)
 
-    def similarities(self, piece: list[ObjectRef], rows: Rows, queries: Vectors) -> Floats:
+    def similarities(self, piece: FarPiece, rows: Rows, queries: Vectors) -> Floats:
         """See `Piece.similarities`."""
         return self._held(piece).similarities(rows, queries)
 
-    def _held(self, piece: list[ObjectRef]) -> Piece:
+    def _held(self, piece: FarPiece) -> Piece:
         import ray
 
-        if self._piece is None:
-            self._piece = ray.get(piece[0])
-        return self._piece
+        if piece.bare not in self._pieces:
+            bare, vectors = ray.get([piece.bare, piece.vectors])
+            self._pieces[piece.bare] = replace(bare, vectors=vectors)
+        return self._pieces[piece.bare]
 
 
 class FarPieces:
     """The `FarVectors` of an index in pieces.
 
     Args:
-        holders: `Holder`s.
-        pieces: references to the `Piece` of each.
+        pieces: all of them.
     """
 
-    def __init__(self, holders: Sequence[ActorHandle], pieces: Sequence[ObjectRef]) -> None:
-        self._asked = list(zip(holders, ([piece] for piece in pieces), strict=True))
+    def __init__(self, pieces: Sequence[FarPiece]) -> None:
+        self._pieces = pieces
 
     def search(self, queries: Vectors, k: int) -> tuple[Vectors, Rows]:
         """See `VectorStore.search`; exact to single precision."""
@@ -78,7 +90,7 @@ class FarPieces:
         import ray
 
         shared = [ray.put(one) for one in arguments]  # travels once to each node
-        calls = [getattr(holder, what).remote(piece, *shared) for holder, piece in self._asked]
+        calls = [getattr(one.holder, what).remote(one, *shared) for one in self._pieces]
         return [outcome(call) for call in calls]
 
 
@@ -99,8 +111,6 @@ def check_pieces(index: Index, settings: Settings) -> None:
         reason = "retrieval.sets reads all vectors"
     elif how.exclude != "dialogue":
         reason = f"retrieval.exclude {how.exclude} fits voters anew, which reads all vectors"
-    elif how.only != OnlySettings():
-        reason = "retrieval.only fits voters anew, which reads all vectors"
     if reason:
         raise SettingsError(f"--index-shards: {reason}; change that, or leave --index-shards out")
 
@@ -111,11 +121,19 @@ def in_pieces(cluster: Cluster, index: Index, count: int) -> Iterator[Index]:
 
     Args:
         cluster: where they are put, one after the other: at most one is copied at a time here.
-        index: one that is searched exactly.
+        index: one that is searched exactly; so are its parts that are kept, see `Index.without`.
         count: of pieces, at least 1.
     """
     import ray
 
     with cluster.actors(Holder, count=count) as holders:
-        pieces = [ray.put(piece) for piece in cut(index.window_vectors, index.examples, count)]
-        yield index.apart(FarPieces(holders, pieces))
+        vectors = [
+            ray.put(piece.vectors) for piece in cut(index.window_vectors, index.examples, count)
+        ]
+
+        def far(examples: Rows) -> FarPieces:
+            pieces = cut(index.window_vectors, examples, count)
+            bare = [ray.put(replace(piece, vectors=piece.vectors[:0])) for piece in pieces]
+            return FarPieces([*map(FarPiece, holders, bare, vectors)])
+
+        yield index.apart(far)
