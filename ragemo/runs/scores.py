@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import takewhile
 from pathlib import PurePath
@@ -41,7 +41,15 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = Tr
         DataError: if no utterance has a gold label.
     """
     index = run.manifest["index"]
-    own = scored(run)
+    verdicts = 0
+
+    def counted() -> Iterator[tuple[RunUtterance, Verdict]]:
+        nonlocal verdicts
+        for pair in run.beside():  # read once, for a million take minutes
+            verdicts += 1
+            yield pair
+
+    own = predictions_on(counted(), run.labels)
     alone = index_alone(run)
     result = score(
         own,
@@ -52,8 +60,8 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = Tr
         samples=samples,
     )
     notes = run_notes(run)
-    if without := sum(1 for _ in run.each_verdict()) - len(own):
-        notes.insert(0, f"{without} predicted utterances have no gold label")
+    if len(own) < verdicts:
+        notes.insert(0, f"{verdicts - len(own)} predicted utterances have no gold label")
     return replace(result, notes=(*notes, *result.notes))
 
 
