@@ -18,11 +18,12 @@ from ragemo.errors import SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
+from ragemo.retrieval.cuts import Cuts
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.factory import Factory, choose_factory
 from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
-from ragemo.retrieval.material import embedded, hashed, take_in
+from ragemo.retrieval.material import embedded, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of_each
 from ragemo.retrieval.stores import EXACT, FarVectors, Rows, VectorStore
@@ -33,9 +34,6 @@ from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
 if TYPE_CHECKING:
     from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.voters import IndexVoter
-
-KEPT_WINDOWS = 65_536
-"""Windows that have been cut and are kept: many queries are shown the same."""
 
 KEPT_PARTS = 8
 """Indexes without some examples that are kept: blocks of a stream ask for the same again and again,
@@ -92,8 +90,7 @@ class Index:
         self._lent: FittedVoters | None = None
         self._recomposed: Index | None = None
         self._reduced: dict[tuple[bytes, str, int | None], Index] = {}
-        self._folds: dict[str, Folds] = {}
-        self._windows: dict[tuple[int, int], Window] = {}
+        self._cuts = Cuts(self.turns, self.gold)
 
     # -- making ------------------------------------------------------------------------------
 
@@ -144,9 +141,7 @@ class Index:
         if self._recomposed is None or self._recomposed.composition != composition:
             self._recomposed = self._changed(self.gold, composition, self.exclude, self.chosen)
             self._recomposed._alike = self._fitted or self._lent
-            self._recomposed.__dict__["_lines_hash"] = self._lines_hash
-            # Neither windows nor folds have anything to do with vectors.
-            self._recomposed._windows, self._recomposed._folds = self._windows, self._folds
+            self._recomposed._cuts = self._cuts
         return self._recomposed
 
     def with_neighbours(self, count: int | None) -> Index:
@@ -159,7 +154,6 @@ class Index:
         from ragemo.retrieval.fitting import fit_voters, refit_neighbours
 
         other = copy(self)
-        vars(other)["_lines_hash"] = self._lines_hash  # which copies, like pickles, are without
         other.neighbours = count
         fitted = self._fitted or self._lent
         if fitted is None:
@@ -281,18 +275,10 @@ class Index:
             self._voters_data(),
             self.labels.to_dict(),
         ]
-        found = self._lines_hash.copy()
+        found = self._cuts.lines_hash.copy()
         found.update(canonical_json(settings).encode())
         found.update(np.ascontiguousarray(self.vectors).reshape(-1).data)
         return str(found.hexdigest())
-
-    @cached_property
-    def _lines_hash(self) -> Any:
-        """The fingerprint's beginning, which is that of every recomposition, too."""
-        return hashed(self.turns, self.gold)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_lines_hash"}
 
     def summary(self) -> dict[str, Any]:
         """What a run's manifest says of its index."""
@@ -346,27 +332,11 @@ class Index:
 
     def folds(self, exclude: str) -> Folds:
         """The examples, dealt into folds of whole dialogues, sessions or speakers."""
-        if exclude not in self._folds:
-            self._folds[exclude] = Folds([self.turns[row] for row in self.examples], exclude)
-        return self._folds[exclude]
+        return self._cuts.folds(exclude)
 
     def window(self, row: int, context: int) -> Window:
         """The window of one utterance with at most `context` earlier turns."""
-        key = row, context
-        if key not in self._windows:
-            if len(self._windows) >= KEPT_WINDOWS:
-                self._windows.clear()
-            self._windows[key] = self._cut(row, context)
-        return self._windows[key]
-
-    def _cut(self, row: int, context: int) -> Window:
-        dialogue_id = self.turns[row].dialogue_id
-        first = row
-        while first > 0 and row - first < context:
-            if self.turns[first - 1].dialogue_id != dialogue_id:
-                break
-            first -= 1
-        return Window(self.turns[first : row + 1])
+        return self._cuts.window(row, context)
 
     def demonstrations(
         self, found: Neighbours, query: int, k: int, context: int
