@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -37,6 +39,13 @@ SPARE = 32
 """So many more neighbours than are wanted are fetched, for those that the guards shut out and for
 equal ones: that costs less than to ask again for a few queries."""
 
+JUDGED = 16_384
+"""So many of the wanted neighbours are judged at a time, each time on another core if there is
+one; cores that take turns more often than that wait for one another."""
+
+PAIRS = 128
+"""So many windows are compared in double precision at a time: more do not fit a core's cache."""
+
 MOST_PROPOSED = 65_536
 """An approximate store is asked for fewer; who needs more is better off with exact search."""
 
@@ -55,6 +64,23 @@ class Neighbours:
 
     rows: Rows
     similarities: Floats
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The queries of a search.
+
+    Attributes:
+        vectors: composed window vectors, shape (n, 2 d).
+        targets: the query windows' target turns.
+        k: how many neighbours are wanted.
+        guard: what is shut out beside a query's own dialogue.
+    """
+
+    vectors: Vectors
+    targets: Sequence[Turn]
+    k: int
+    guard: Guard
 
 
 class Searcher:
@@ -128,14 +154,13 @@ class Searcher:
         self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard
     ) -> Neighbours:
         """See `search`."""
+        asked = _Asked(queries, targets, k, guard)
         found = Neighbours(
             np.full((len(targets), k), -1, dtype=np.int64), np.full((len(targets), k), -np.inf)
         )
         pending: Rows = np.arange(len(targets) if k and len(self.examples) else 0)
         for store, exact in self._stores():
-            pending = self._fill(
-                found, pending, store, queries=queries, targets=targets, guard=guard, exact=exact
-            )
+            pending = self._fill(found, pending, store, asked, exact=exact)
         return found
 
     def _stores(self) -> Iterator[tuple[VectorStore, bool]]:
@@ -159,25 +184,16 @@ class Searcher:
         return similarities_of_each(self._vectors, rows, queries)
 
     def _fill(
-        self,
-        found: Neighbours,
-        pending: Rows,
-        store: VectorStore,
-        *,
-        queries: Vectors,
-        targets: Sequence[Turn],
-        guard: Guard,
-        exact: bool,
+        self, found: Neighbours, pending: Rows, store: VectorStore, asked: _Asked, *, exact: bool
     ) -> Rows:
         """Fill in the neighbours of the pending queries that a store has enough for.
 
         Returns:
             Those for which it proposes too few that are allowed; none if it is exact.
         """
-        k = found.rows.shape[1]
         # As many more as are shut out on average, if they stand no closer than others.
-        share = self.guarded.largest_share(targets, guard)
-        fetch = int((k + SPARE) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
+        share = self.guarded.largest_share(asked.targets, asked.guard)
+        fetch = int((asked.k + SPARE) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
         most = len(self.examples) if exact else min(len(self.examples), MOST_PROPOSED)
         while len(pending) and (exact or fetch < most):
             fetch = min(fetch, most)
@@ -185,28 +201,70 @@ class Searcher:
             size = max(1, PROPOSED // fetch)
             for start in range(0, len(pending), size):
                 block = pending[start : start + size]
-                turns = [targets[query] for query in block.tolist()]
-                near, candidates = store.search(queries[block], fetch)
-                # A store from elsewhere may name examples that there are not.
-                candidates = np.where(candidates < len(self.examples), candidates, -1)
-                allowed = self.guarded.allowed_of_each(candidates, turns, guard)
-                if exact:
-                    allowed &= near >= _too_far(near, allowed, k)[:, None]
-                closest = self._closest(queries[block], candidates, allowed, k)
-                enough = closest.rows[:, k - 1] >= 0
-                if exact:
-                    enough &= closest.similarities[:, k - 1] > near[:, -1] + FETCH_MARGIN
-                    enough |= fetch == most
-                found.rows[block[enough]] = closest.rows[enough]
-                found.similarities[block[enough]] = closest.similarities[enough]
-                short.append(block[~enough])
+                near, candidates = store.search(asked.vectors[block], fetch)
+                short += self._judge(
+                    found, block, near, candidates, asked, exact=exact, whole=fetch == most
+                )
             pending = np.concatenate(short)
             fetch *= 4
         return pending
 
-    def _closest(self, queries: Vectors, candidates: Rows, allowed: Mask, k: int) -> Neighbours:
-        """Of the allowed candidates of each query the k closest by exact similarity."""
-        examples = np.where(allowed, self.examples[candidates], -1)
+    def _judge(
+        self,
+        found: Neighbours,
+        block: Rows,
+        near: Vectors,
+        candidates: Rows,
+        asked: _Asked,
+        *,
+        exact: bool,
+        whole: bool,
+    ) -> list[Rows]:
+        """Fill in the neighbours of a block of queries from what a store proposes for each.
+
+        Args:
+            found: is filled in.
+            block: which queries, shape (n,).
+            near, candidates: scores and positions among the examples, shape (n, m) each.
+            asked: all queries.
+            exact: whether no example that is nearer is missing.
+            whole: whether there are no more examples.
+
+        Returns:
+            Those of the block for which there are too few.
+        """
+
+        def judge(start: int) -> Rows:
+            part = slice(start, start + size)
+            own = block[part]
+            # A store from elsewhere may name examples that there are not.
+            there = np.where(candidates[part] < len(self.examples), candidates[part], -1)
+            turns = [asked.targets[query] for query in own.tolist()]
+            allowed = self.guarded.allowed_of_each(there, turns, asked.guard)
+            if exact:
+                allowed &= near[part] >= _too_far(near[part], allowed, asked.k)[:, None]
+            closest = self._closest(asked.vectors[own], _packed(there, allowed), asked.k)
+            enough = closest.rows[:, asked.k - 1] >= 0
+            if exact:
+                least = near[part, -1] + FETCH_MARGIN
+                enough &= closest.similarities[:, asked.k - 1] > least
+                enough |= whole
+            found.rows[own[enough]] = closest.rows[enough]
+            found.similarities[own[enough]] = closest.similarities[enough]
+            return own[~enough]
+
+        # What lies elsewhere is asked for all of them at once.
+        far = not isinstance(self._vectors, np.ndarray)
+        size = len(block) if far else max(1, JUDGED // asked.k)
+        starts = range(0, len(block), size)
+        if len(starts) == 1:
+            return [judge(0)]
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return list(pool.map(judge, starts))
+
+    def _closest(self, queries: Vectors, candidates: Rows, k: int) -> Neighbours:
+        """Of the candidates of each query (-1: none) the k closest by exact similarity."""
+        examples = np.where(candidates >= 0, self.examples[candidates], -1)
         exact = self.similarities(examples, queries)
         order = np.lexsort((examples, -exact))[:, :k]
         rows = np.full((len(queries), k), -1, dtype=np.int64)
@@ -214,6 +272,14 @@ class Searcher:
         rows[:, : order.shape[1]] = np.take_along_axis(examples, order, axis=1)
         similarities[:, : order.shape[1]] = np.take_along_axis(exact, order, axis=1)
         return Neighbours(rows, similarities)
+
+
+def _packed(candidates: Rows, allowed: Mask) -> Rows:
+    """Of each query the allowed candidates, those that others have more of filled up with -1."""
+    counts = allowed.sum(axis=1)
+    packed = np.full((len(candidates), counts.max(initial=0)), -1, dtype=np.int64)
+    packed[np.arange(packed.shape[1]) < counts[:, None]] = candidates[allowed]
+    return packed
 
 
 def _too_far(near: Vectors, allowed: Mask, k: int) -> Floats:
@@ -237,11 +303,14 @@ def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floa
         queries: composed window vectors, shape (n, 2 d).
     """
     similarities = np.full(rows.shape, -np.inf)
-    vectors, there = np.asarray(vectors), rows >= 0
-    for query, vector in enumerate(queries):
-        own = there[query]
+    vectors, there, exact = np.asarray(vectors), rows >= 0, queries.astype(np.float64)
+    widths = np.where(there, np.arange(1, rows.shape[1] + 1), 0).max(axis=1, initial=0)
+    order, first = np.argsort(-widths, kind="stable"), 0
+    while first < len(order) and (width := int(widths[order[first]])):
+        group = order[first : first + max(1, PAIRS // width)]
+        windows = vectors[rows[group, :width]].astype(np.float64)
         # Pair by pair, so that none depends on which others there are.
-        similarities[query, own] = np.vecdot(
-            vectors[rows[query, own]].astype(np.float64), vector.astype(np.float64)
-        )
+        similarities[group, :width] = np.vecdot(windows, exact[group, None])
+        first += len(group)
+    similarities[~there] = -np.inf
     return similarities.round(6)

@@ -95,10 +95,6 @@ class OutsideStore(VectorStore, Protocol):
         ...
 
 
-VECTORS_AT_ONCE = 4_096
-"""How many vectors the queries are multiplied with at a time; FAISS's 1,024 are slower."""
-
-
 def is_exact(factory: str) -> bool:
     """Whether a store of such a factory finds exactly the nearest, to single precision."""
     return factory == EXACT or factory in OUTSIDE
@@ -156,18 +152,31 @@ class ExactStore:
 
 
 def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
-    """Scores and rows of the k nearest of all vectors."""
-    import faiss
+    """Scores and rows of the k nearest of all vectors.
 
+    Scores may differ in their last digits by how many are asked about at once, which `Searcher`
+    does not rest on.
+    """
     if k == 0:
         return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), np.int64)
+    if len(queries) == 1:
+        # FAISS would take one core for it, and twice the time.
+        return _nearest_to(queries[0], vectors, k)
+    import faiss
+
     # By default FAISS multiplies matrices from 128,000 numbers of queries on; below, it compares
-    # pair by pair, which for a few dozen queries takes ten times as long. Scores may differ in
-    # their last digits, which `Searcher` does not rest on.
+    # pair by pair, which for a few dozen queries takes ten times as long.
     faiss.cvar.distance_compute_blas_threshold = 2 * vectors.shape[1]
-    faiss.cvar.distance_compute_blas_database_bs = VECTORS_AT_ONCE
     scores, found = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
     return scores, found
+
+
+def _nearest_to(query: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
+    """Scores and rows of the k vectors, at least one, nearest to one query, shape (1, k) each."""
+    scores = vectors @ query
+    found: Rows = np.argpartition(scores, -k)[-k:]
+    found = found[np.argsort(-scores[found], kind="stable")]
+    return scores[found][None], found[None]
 
 
 def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:

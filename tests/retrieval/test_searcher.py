@@ -123,6 +123,16 @@ def test_what_is_nearest_is_found(factory):
     assert sum(len(set(one) & set(two)) for one, two in pairs) >= 0.85 * 8 * 40
 
 
+def test_queries_that_several_cores_judge_find_what_each_finds_alone():
+    queries = scattered(400, DIMENSION, seed=7)
+    asking = [make_turn("?", dialogue_id=f"d{n % 9}") for n in range(400)]
+    together = searcher("Flat").search(queries, asking, 100, Guard())
+    for n in range(0, 400, 7):
+        alone = searcher("Flat").search(queries[[n]], [asking[n]], 100, Guard())
+        assert np.array_equal(together.rows[n], alone.rows[0])
+        assert np.array_equal(together.similarities[n], alone.similarities[0])
+
+
 @pytest.mark.parametrize("factory", APPROXIMATE)
 def test_two_builds_find_the_same(factory):
     queries = scattered(30, DIMENSION, seed=3)
