@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -130,6 +130,15 @@ def _nodes(node: Any, known: dict[int, float]) -> float:
 def canonical_json(data: Any) -> str:
     """JSON with sorted keys and no spaces: equal data, equal text."""
     return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name and both values of whatever differs between two pieces of plain data."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
+    elif json.dumps(old) != json.dumps(new):
+        yield place, old, new
 
 
 def write_bytes(path: Path, data: bytes) -> None:

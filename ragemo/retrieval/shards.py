@@ -11,7 +11,7 @@ merged are the index of one job, byte for byte; voters are fitted and windows in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from ragemo import __version__
 from ragemo.corpus.checked import typed
 from ragemo.errors import IndexFolderError, RagemoError
-from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
+from ragemo.files import file_in, sha256_file, whole_folder, write_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval.arrays import map_array
@@ -30,10 +30,14 @@ from ragemo.retrieval.folder import SHARD, read_utterances, write_utterances
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.material import Material, embedded, hashed
 from ragemo.retrieval.vectors import Composition
+from ragemo.shards import ShardFolder, Whole, check_shards, read_shard_manifest
 from ragemo.types import Shard, Turn
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+INDEX = Whole("index", SHARD, FORMAT, "ragemo index build", IndexFolderError)
+"""What shards are of here."""
 
 FILES = ("utterances.jsonl", "vectors.npy")
 
@@ -173,10 +177,12 @@ def merge_index_shards(folders: Sequence[Path | str]) -> Index:
             index.
         SettingsError: if FAISS cannot make an index of the factory.
     """
-    manifests = {Path(folder): _read_manifest(Path(folder)) for folder in folders}
     paths = [Path(folder) for folder in folders]
-    _check_of_one_index(manifests)
-    in_order = _in_order(paths, manifests)
+    manifests = {path: _read_manifest(path) for path in paths}
+    check_shards(
+        [ShardFolder(path, manifests[path].shard, manifests[path].common) for path in paths], INDEX
+    )
+    in_order = sorted(manifests, key=lambda path: manifests[path].number)
     first = manifests[in_order[0]]
     turns: list[Turn] = []
     gold: list[str | None] = []
@@ -213,22 +219,7 @@ def merge_index_shards(folders: Sequence[Path | str]) -> Index:
 
 
 def _read_manifest(path: Path) -> IndexShardManifest:
-    file = path / "manifest.json"
-    try:
-        data = parse_json(file_in(path, file.name).read_bytes())
-    except FileNotFoundError:
-        raise IndexFolderError(
-            f"{path}: no shard of an index here (no manifest.json); `ragemo index build FILE "
-            f"--shard 1/8 --out {path}` makes one"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise IndexFolderError(f"{file}: not readable as JSON ({error})") from None
-    if not isinstance(data, dict) or data.pop("kind", None) != SHARD:
-        raise IndexFolderError(f"{file}: not the manifest of a shard of an index")
-    if (found := data.pop("format", None)) != FORMAT:
-        raise IndexFolderError(
-            f"{file}: shard format {found!r}, this ragemo reads {FORMAT}; build the shard anew"
-        )
+    data = read_shard_manifest(path, INDEX)
     try:
         manifest = typed(IndexShardManifest, data)
         _ = manifest.shard  # which refuses what is none
@@ -237,40 +228,10 @@ def _read_manifest(path: Path) -> IndexShardManifest:
         if set(manifest.files) != set(FILES):
             raise ValueError(f"expected the files {', '.join(FILES)}")
     except (ValueError, TypeError, RagemoError) as error:
-        raise IndexFolderError(f"{file}: not what ragemo writes ({error})") from None
-    return manifest
-
-
-def _check_of_one_index(manifests: Mapping[Path, IndexShardManifest]) -> None:
-    (path, first), *others = manifests.items()
-    for other_path, other in others:
-        for name, value in other.common.items():
-            if value != first.common[name]:
-                raise IndexFolderError(
-                    f"{other_path}: its shard {other.shard} is of another index than that in "
-                    f"{path}: {name} is {value!r}, there {first.common[name]!r}. Shards of one "
-                    "index are made by the same command but for --shard and --out"
-                )
-
-
-def _in_order(paths: Sequence[Path], manifests: Mapping[Path, IndexShardManifest]) -> list[Path]:
-    found: dict[int, Path] = {}
-    for path in paths:
-        manifest = manifests[path]
-        if manifest.number in found:
-            raise IndexFolderError(
-                f"{found[manifest.number]} and {path} are both shard {manifest.shard}; give each "
-                "shard once"
-            )
-        found[manifest.number] = path
-    of = manifests[paths[0]].of
-    if missing := [number for number in range(1, of + 1) if number not in found]:
-        named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
         raise IndexFolderError(
-            f"{len(found)} of {of} shards are given; missing: {named}. Give their folders, too; "
-            f"`ragemo index build ... --shard {missing[0]}/{of}` makes one"
-        )
-    return [found[number] for number in sorted(found)]
+            f"{path / 'manifest.json'}: not what ragemo writes ({error})"
+        ) from None
+    return manifest
 
 
 def _read_shard(

@@ -19,10 +19,12 @@ from typing import Any
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
 from ragemo.runs.manifest import KIND
-from ragemo.runs.merging import Piece, check_pieces, check_place
+from ragemo.runs.merging import check_place
 from ragemo.runs.parts import write_lines
 from ragemo.runs.records import ballot_line
 from ragemo.runs.run import Run
+from ragemo.runs.shards import RUN
+from ragemo.shards import ShardFolder, check_shards
 from ragemo.types import Ballot, Shard
 
 ANSWERED = "answered.json"
@@ -72,19 +74,19 @@ def merge_answers(folders: Sequence[Path | str], out: Path | str) -> Run:
     out = Path(out)
     check_place(out)
     runs = [Run.open(folder) for folder in folders]
-    pieces = [_piece(run) for run in runs]
-    check_pieces(pieces)
-    for run, piece in zip(runs, pieces, strict=True):
-        _check_finished(run, piece, first=runs[0])
+    shards = [_shard(run) for run in runs]
+    check_shards(shards, RUN)
+    for run, shard in zip(runs, shards, strict=True):
+        _check_finished(run, shard, first=runs[0])
     answers: dict[Any, Ballot] = {}
-    for piece, run in sorted(zip(pieces, runs, strict=True), key=lambda one: one[0].shard.number):
+    for shard, run in sorted(zip(shards, runs, strict=True), key=lambda one: one[0].shard.number):
         for ballot in run.ballots():
             known = answers.get(ballot.key)
             if known is None or known.failed:
                 answers[ballot.key] = ballot
             elif not ballot.failed:
                 raise RunFolderError(
-                    f"{piece.path}: an answer on {ballot.utterance_id!r} that another shard has, "
+                    f"{shard.path}: an answer on {ballot.utterance_id!r} that another shard has, "
                     "too; the shards are damaged, make them again"
                 )
     manifest = {name: value for name, value in runs[0].manifest.items() if name != "shard"}
@@ -105,17 +107,17 @@ def merge_answers(folders: Sequence[Path | str], out: Path | str) -> Run:
     return Run.open(out)
 
 
-def _piece(run: Run) -> Piece:
+def _shard(run: Run) -> ShardFolder:
     if "shard" not in run.manifest:
         raise RunFolderError(f"{run.path}: a run, and no shard of one; leave it out")
     shard = Shard(**run.manifest["shard"])
-    return Piece(run.path, shard, {**run.manifest, "shard": {"of": shard.of}})
+    return ShardFolder(run.path, shard, {**run.manifest, "shard": {"of": shard.of}})
 
 
-def _check_finished(run: Run, piece: Piece, *, first: Run) -> None:
+def _check_finished(run: Run, shard: ShardFolder, *, first: Run) -> None:
     if not (run.path / ANSWERED).is_file():
         raise RunFolderError(
-            f"{run.path}: shard {piece.shard} is not finished; go on with the command it was begun "
+            f"{run.path}: shard {shard.shard} is not finished; go on with the command it was begun "
             "with, and --resume"
         )
     for name in ALIKE:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ragemo.errors import RagemoError, RunFolderError
-from ragemo.files import file_in, parse_json
+from ragemo.files import differences, file_in, parse_json
 from ragemo.runs.checks import check_manifest
 from ragemo.settings import PACE
 
@@ -91,12 +90,3 @@ def check_same(path: Path, begun: Mapping[str, Any], asked: Mapping[str, Any]) -
             + "; ".join(differing[:5])
             + ". Ask for the same settings, or choose another --out"
         )
-
-
-def differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Dotted name and both values of whatever differs between two pieces of plain data."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in [*old, *(key for key in new if key not in old)]:
-            yield from differences(old.get(key), new.get(key), f"{place}.{key}".lstrip("."))
-    elif json.dumps(old) != json.dumps(new):
-        yield place, old, new

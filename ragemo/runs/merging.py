@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ragemo.errors import RunFolderError
 from ragemo.files import parse_json, whole_folder, write_json, write_text
-from ragemo.runs.manifest import differences
 from ragemo.runs.parts import UNREADABLE, joined_files, part_folder, write_lines
 from ragemo.runs.run import Run
-from ragemo.runs.shards import RunShard, ShardManifest, as_link
-from ragemo.types import Shard
+from ragemo.runs.shards import RUN, RunShard, ShardManifest, as_link
+from ragemo.shards import ShardFolder, check_shards
 
 
 def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
@@ -35,11 +33,12 @@ def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
     out = Path(out)
     check_place(out)
     shards = [RunShard.open(folder) for folder in folders]
-    check_pieces(
+    check_shards(
         [
-            Piece(one.path, one.manifest.shard, {**one.manifest.to_dict(), "number": None})
+            ShardFolder(one.path, one.manifest.shard, {**one.manifest.to_dict(), "number": None})
             for one in shards
-        ]
+        ],
+        RUN,
     )
     for shard in shards:
         _check_whole(shard)
@@ -62,55 +61,6 @@ def merge_shards(folders: Sequence[Path | str], out: Path | str) -> Run:
             "as they were"
         ) from None
     return Run.open(out)
-
-
-@dataclass(frozen=True)
-class Piece:
-    """What one job made of a run, as far as pieces are compared.
-
-    Attributes:
-        path: its folder.
-        shard: which one it is.
-        manifest: what is the same in all pieces of a run, as plain data.
-    """
-
-    path: Path
-    shard: Shard
-    manifest: Mapping[str, Any]
-
-
-def check_pieces(pieces: Sequence[Piece]) -> None:
-    """Whether these are all pieces of one run, each once.
-
-    Raises:
-        RunFolderError: naming the one that is of another run, there twice, or missing.
-    """
-    first = pieces[0]
-    found: dict[int, Piece] = {}
-    for piece in pieces:
-        differing = [
-            f"{name} is {new!r}, there {old!r}"
-            for name, old, new in differences(first.manifest, piece.manifest)
-        ]
-        if differing:
-            raise RunFolderError(
-                f"{piece.path}: its shard {piece.shard} is of another run than that in "
-                f"{first.path}: {'; '.join(differing[:5])}. Shards of one run are made by the "
-                "same command but for --shard and --out"
-            )
-    for piece in pieces:
-        other = found.setdefault(piece.shard.number, piece)
-        if other is not piece:
-            raise RunFolderError(
-                f"{other.path} and {piece.path} are both shard {piece.shard}; give each shard once"
-            )
-    of = first.shard.of
-    if missing := [number for number in range(1, of + 1) if number not in found]:
-        named = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
-        raise RunFolderError(
-            f"{len(found)} of {of} shards are given; missing: {named}. Give their folders, too; "
-            f"`ragemo predict ... --shard {missing[0]}/{of}` makes one"
-        )
 
 
 def check_place(out: Path) -> None:

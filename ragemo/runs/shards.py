@@ -28,10 +28,14 @@ from ragemo.runs.manifest import FORMAT as RUN_FORMAT
 from ragemo.runs.manifest import KIND as RUN_KIND
 from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.parts import FILES, TABLES, part_folder
+from ragemo.shards import Whole, read_shard_manifest
 from ragemo.types import Shard
 
 FORMAT = 1
 """Version of the folder's layout."""
+
+RUN = Whole("run", SHARD, FORMAT, "ragemo predict", RunFolderError)
+"""What shards are of here."""
 
 FILES_OF_PART = (*FILES, *TABLES, "panel.json")
 
@@ -115,22 +119,7 @@ class RunShard:
             RunFolderError: if there is none, or it is damaged or of another format version.
         """
         path = Path(path)
-        file = path / "manifest.json"
-        try:
-            data = parse_json(file_in(path, file.name).read_bytes())
-        except FileNotFoundError:
-            raise RunFolderError(
-                f"{path}: no shard of a run here (no manifest.json); `ragemo predict FILE --shard "
-                f"1/8 --out {path}` makes one"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RunFolderError(f"{file}: not readable as JSON ({error})") from None
-        if not isinstance(data, dict) or data.pop("kind", None) != SHARD:
-            raise RunFolderError(f"{file}: not the manifest of a shard of a run")
-        if (found := data.pop("format", None)) != FORMAT:
-            raise RunFolderError(
-                f"{file}: shard format {found!r}, this ragemo reads {FORMAT}; predict it again"
-            )
+        data = read_shard_manifest(path, RUN)
         try:
             manifest = typed(ShardManifest, data)
             _ = manifest.shard  # which refuses what is none
@@ -140,7 +129,9 @@ class RunShard:
                 raise ValueError(f"{manifest.blocks} blocks of {manifest.utterances} utterances")
             check_manifest(manifest.run)
         except (ValueError, KeyError, RagemoError) as error:
-            raise RunFolderError(f"{file}: not what ragemo writes ({error})") from None
+            raise RunFolderError(
+                f"{path / 'manifest.json'}: not what ragemo writes ({error})"
+            ) from None
         return cls(path, manifest)
 
     @classmethod
