@@ -127,9 +127,12 @@ def _nodes(node: Any, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode
+
+
 def canonical_json(data: Any) -> str:
     """JSON with sorted keys and no spaces: equal data, equal text."""
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _CANONICAL(data)
 
 
 def differences(old: Any, new: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,7 @@ from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.factory import Factory
 from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.material import plain
 from ragemo.retrieval.stores import VectorStore, read_store, store_name, write_store
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
@@ -371,9 +371,10 @@ def _similarity(array: np.ndarray[Any, Any]) -> float:
 
 def write_utterances(path: Path, turns: Sequence[Turn], gold: Sequence[str | None]) -> None:
     """Write utterances and their labels, one a line."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
     with path.open("w", encoding="utf-8") as file:
         for turn, label in zip(turns, gold, strict=True):
-            file.write(json.dumps({**asdict(turn), "label": label}, ensure_ascii=False) + "\n")
+            file.write(encode({**plain(turn), "label": label}) + "\n")
 
 
 def read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str | None]]:

@@ -17,7 +17,9 @@ memorization", ICLR (2020).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -132,17 +134,24 @@ def fit_neighbour_voter(
     if count is not None:
         counts = [count]
         similarities, labels = similarities[:, :count], labels[:, :count]
-    losses = {}
-    for temperature in TEMPERATURES:
+    labelled_alike = labels == gold[:, None]
+
+    def tried(temperature: float) -> list[tuple[tuple[int, float], float]]:
+        """Each N's log loss with that T."""
         # The gold label's share under each N: the sums up to N, whatever N is.
         weights = _weights(similarities, temperature)
-        hits = np.cumsum(weights * (labels == gold[:, None]), axis=1)
         totals = np.cumsum(weights, axis=1)
+        hits = np.cumsum(np.multiply(weights, labelled_alike, out=weights), axis=1)
+        losses = []
         for number in counts:
             last = min(number, similarities.shape[1]) - 1
             own, total = (hits[rows, last], totals[rows, last]) if last >= 0 else (0.0, 0.0)
             shares = (own + np.array(prior)[gold]) / (total + 1)
-            losses[number, temperature] = float(-np.log(shares).mean())
+            losses.append(((number, temperature), float(-np.log(shares).mean())))
+        return losses
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        losses = {setting: loss for some in pool.map(tried, TEMPERATURES) for setting, loss in some}
     number, temperature = min(losses, key=lambda setting: (losses[setting], setting))
     return NeighbourVoter(number, temperature, prior)
 

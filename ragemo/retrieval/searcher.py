@@ -39,7 +39,7 @@ SPARE = 32
 """So many more neighbours than are wanted are fetched, for those that the guards shut out and for
 equal ones: that costs less than to ask again for a few queries."""
 
-JUDGED = 16_384
+JUDGED = 131_072
 """So many of the wanted neighbours are judged at a time, each time on another core if there is
 one; cores that take turns more often than that wait for one another."""
 

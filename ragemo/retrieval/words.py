@@ -52,15 +52,15 @@ KEPT_TEXTS = 32_768
 """Texts whose scores are kept: a corpus is often asked about again with other neighbours."""
 
 _WORD = rf"[^\W{UNSPACED}]+"
-_TOKEN = re.compile(rf"{CHARACTER}|{_WORD}(?:['’]{_WORD})*|[!?.,…！？。，]+")
+_TOKEN = re.compile(rf"{CHARACTER}|{_WORD}(?:'{_WORD})*|[!?.,…！？。，]+")
 
 
 def features(text: str) -> list[str]:
     """Words, marks and pairs of them, each once, in the order they come."""
     # The Turkish capital dotted i folds to two characters, of which the second ends a word.
-    found = _TOKEN.findall(text.casefold().replace("i\u0307", "i"))
-    tokens = [token.replace("’", "'")[:LONGEST] for token in found]
-    pairs = [f"{first} {second}" for first, second in zip(["<", *tokens], tokens, strict=False)]
+    folded = text.casefold().replace("i\u0307", "i").replace("’", "'")
+    tokens = [token[:LONGEST] for token in _TOKEN.findall(folded)]
+    pairs = map(" ".join, zip(["<", *tokens], tokens, strict=False))
     return list(dict.fromkeys([*tokens, *pairs]))
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Searcher
+from ragemo.retrieval.searcher import JUDGED, Searcher
 from ragemo.retrieval.vectors import Composition
 from tests.conftest import LABELS, make_turn
 from tests.retrieval.worlds import kin, scattered, vector_index
@@ -124,10 +124,11 @@ def test_what_is_nearest_is_found(factory):
 
 
 def test_queries_that_several_cores_judge_find_what_each_finds_alone():
-    queries = scattered(400, DIMENSION, seed=7)
-    asking = [make_turn("?", dialogue_id=f"d{n % 9}") for n in range(400)]
+    queries = scattered(1500, DIMENSION, seed=7)
+    asking = [make_turn("?", dialogue_id=f"d{n % 9}") for n in range(1500)]
+    assert 100 * len(queries) > JUDGED
     together = searcher("Flat").search(queries, asking, 100, Guard())
-    for n in range(0, 400, 7):
+    for n in range(0, 1500, 26):
         alone = searcher("Flat").search(queries[[n]], [asking[n]], 100, Guard())
         assert np.array_equal(together.rows[n], alone.rows[0])
         assert np.array_equal(together.similarities[n], alone.similarities[0])
