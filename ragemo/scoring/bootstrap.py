@@ -14,7 +14,7 @@ but counts, a sample is one row of a matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -41,19 +41,50 @@ def resampled_confusions(confusions: IntCounts, seed: int = 0, samples: int = 10
     cells = confusions.reshape(dialogues, -1)
     used = cells.any(axis=0)  # most cells of small groups are empty everywhere
     flat = cells[:, used].astype(np.float64)
+    resampled = np.zeros((samples, cells.shape[1]))
+    resampled[:, used] = np.concatenate([w @ flat for w in _drawn(dialogues, seed, samples)])
+    return resampled.reshape(samples, *confusions.shape[1:])
+
+
+def resampled_counts(
+    dialogue: IntCounts,
+    cell: IntCounts,
+    dialogues: int,
+    cells: int,
+    *,
+    seed: int = 0,
+    samples: int = 1000,
+) -> Floats:
+    """The same samples, of N utterances that are counted in whatever cells.
+
+    Where these are many, as where groups are counted apart, a table of each dialogue's would be
+    empty for the most part and take more memory than all that is counted.
+
+    Args:
+        dialogue: each utterance's dialogue, from 0, shape (N,).
+        cell: where each is counted, from 0, shape (N,).
+        dialogues: D, how many are drawn from; some may have none of the utterances.
+        cells: how many there are.
+        seed, samples: as `resampled_confusions`.
+
+    Returns:
+        Shape (samples, cells).
+    """
+    drawn = (weights for block in _drawn(dialogues, seed, samples) for weights in block)
+    return np.stack([np.bincount(cell, weights[dialogue], cells) for weights in drawn])
+
+
+def _drawn(dialogues: int, seed: int, samples: int) -> Iterator[Floats]:
+    """How often each dialogue is drawn, in blocks of shape (samples of the block, D)."""
     generator = np.random.default_rng(seed)
     size = max(1, _BLOCK // dialogues)
-    blocks = []
     for start in range(0, samples, size):
         rows = min(size, samples - start)
         drawn = generator.integers(dialogues, size=(rows, dialogues))
         # Shifting each row into its own range lets one count serve the whole block.
         drawn += np.arange(rows)[:, None] * dialogues
         weights = np.bincount(drawn.ravel(), minlength=rows * dialogues)
-        blocks.append(weights.reshape(rows, dialogues).astype(np.float64) @ flat)
-    resampled = np.zeros((samples, cells.shape[1]))
-    resampled[:, used] = np.concatenate(blocks)
-    return resampled.reshape(samples, *confusions.shape[1:])
+        yield weights.reshape(rows, dialogues).astype(np.float64)
 
 
 def require_samples(samples: int) -> None:

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ragemo.scoring.predictions import IntCounts, Mask, Predictions
+from ragemo.scoring.predictions import IntCounts, Predictions
 
 
-def dialogue_confusions(predictions: Predictions, where: Mask | None = None) -> IntCounts:
+def dialogue_confusions(predictions: Predictions) -> IntCounts:
     """Confusion counts of each dialogue.
-
-    Args:
-        predictions: on N utterances of D dialogues.
-        where: which of them count, shape (N,); default: all.
 
     Returns:
         Shape (D, L, L + 1): dialogue (by id), gold label, predicted label or "no label".
@@ -24,7 +20,5 @@ def dialogue_confusions(predictions: Predictions, where: Mask | None = None) -> 
     dialogues, size = len(predictions.dialogue_ids), len(predictions.labels)
     cells = size * (size + 1)
     places = predictions.dialogue * cells + predictions.gold * (size + 1) + predictions.predicted
-    if where is not None:
-        places = places[where]
     counts = np.bincount(places, minlength=dialogues * cells)
     return counts.astype(np.int64).reshape(dialogues, size, size + 1)

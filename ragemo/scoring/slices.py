@@ -6,8 +6,7 @@ of its groups come from the same resampled dialogues as those of the whole
 
     C_bg = sum_d w_bd C_dg,   theta_bg = metric(C_bg)
 
-which is one matrix product for all groups of all slices. A sample in which a group does not
-occur says nothing of it and is passed over.
+A sample in which a group does not occur says nothing of it and is passed over.
 """
 
 from __future__ import annotations
@@ -18,13 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ragemo.scoring.bootstrap import QUANTILES, resampled_confusions
-from ragemo.scoring.confusion import dialogue_confusions
+from ragemo.scoring.bootstrap import QUANTILES, resampled_counts
 from ragemo.scoring.metrics import Metric, accuracy, uar, weighted_f1
 from ragemo.scoring.predictions import Floats, IntCounts, Predictions
-
-CELLS = 8_000_000
-"""Counts that are held at a time: 64 MB."""
 
 
 class Grouping(NamedTuple):
@@ -100,59 +95,63 @@ def score_slices(
     Returns:
         Slice -> its groups; without slices of which nothing is scored.
     """
-    parts = [
-        (name, group, where)
-        for name, grouping in slices.items()
-        for place, group in enumerate(grouping.names)
-        if (where := grouping.group == place).any()
-    ]
-    size = len(predictions.labels)
-    # All at once where there is room, for each round draws the same dialogues again.
-    at_once = max(1, CELLS // (len(predictions.dialogue_ids) * size * (size + 1)))
-    found: dict[str, list[GroupScore]] = {}
-    for start in range(0, len(parts), at_once):
-        some = parts[start : start + at_once]
-        confusions = np.stack([dialogue_confusions(predictions, where) for *_, where in some], 1)
-        bounds = _bounds(confusions, seed, samples)
-        for position, (name, group, _) in enumerate(some):
-            score = _group_score(group, confusions[:, position], bounds[position])
-            found.setdefault(name, []).append(score)
-    return {name: tuple(groups) for name, groups in found.items()}
+    found = {name: _groups(predictions, own, seed, samples) for name, own in slices.items()}
+    return {name: groups for name, groups in found.items() if groups}
 
 
-def _group_score(group: str, counts: IntCounts, bounds: Floats) -> GroupScore:
-    """Figures of one group from its counts, shape (D, L, L + 1), and bounds, shape (M, 2)."""
-    figures: dict[str, float | None] = {
-        name: float(metric(counts.sum(axis=0))) for name, metric in SLICE_METRICS.items()
-    }
-    if np.count_nonzero(counts.sum(axis=(0, 2))) < 2:  # one gold label
-        figures["weighted_f1"] = figures["uar"] = None
-    dialogues = int(np.count_nonzero(counts.sum(axis=(1, 2))))
+def _groups(
+    predictions: Predictions, grouping: Grouping, seed: int, samples: int
+) -> tuple[GroupScore, ...]:
+    """Figures of the groups of one slice that have any."""
+    inside = grouping.group >= 0
+    if not inside.any():
+        return ()
+    kept = grouping.group[inside]
+    names, group = np.unique(kept, return_inverse=True)
+    dialogue = predictions.dialogue[inside]
+    dialogues, size = len(predictions.dialogue_ids), len(predictions.labels)
+    shape = (len(names), size, size + 1)
+    cells = len(names) * size * (size + 1)
+    gold, predicted = predictions.gold[inside], predictions.predicted[inside]
+    cell = np.ravel_multi_index((group, gold, predicted), shape)
+    counts = np.bincount(cell, minlength=cells).reshape(shape)
+    resampled = resampled_counts(dialogue, cell, dialogues, cells, seed=seed, samples=samples)
+    resampled = resampled.reshape(samples, *shape)
+    occurs_in = np.bincount(np.unique(group * dialogues + dialogue) // dialogues)
+    return tuple(
+        _group_score(
+            grouping.names[name], counts[place], int(occurs_in[place]), resampled[:, place]
+        )
+        for place, name in enumerate(names.tolist())
+    )
+
+
+def _group_score(name: str, counts: IntCounts, dialogues: int, resampled: Floats) -> GroupScore:
+    """Figures of one group.
+
+    Args:
+        name: its name.
+        counts: its confusion counts, shape (L, L + 1).
+        dialogues: how many it occurs in.
+        resampled: the samples' counts, shape (B, L, L + 1).
+    """
+    one_label = np.count_nonzero(counts.sum(axis=1)) < 2
+    resampled = resampled[resampled.any(axis=(1, 2))]
+    figures: dict[str, float | None] = {}
+    intervals: dict[str, tuple[float, float] | None] = {}
+    for metric, of in SLICE_METRICS.items():
+        silent = one_label and metric != "accuracy"
+        figures[metric] = None if silent else float(of(counts))
+        intervals[metric] = None
+        if not silent and dialogues > 1 and len(resampled):
+            low, high = np.quantile(of(resampled), QUANTILES)
+            intervals[metric] = float(low), float(high)
     return GroupScore(
-        group=group,
+        group=name,
         n=int(counts.sum()),
         dialogues=dialogues,
         accuracy=float(figures["accuracy"] or 0.0),
         weighted_f1=figures["weighted_f1"],
         uar=figures["uar"],
-        intervals={
-            name: None
-            if figures[name] is None or dialogues < 2 or np.isnan(low)
-            else (float(low), float(high))
-            for name, (low, high) in zip(SLICE_METRICS, bounds, strict=True)
-        },
+        intervals=intervals,
     )
-
-
-def _bounds(confusions: IntCounts, seed: int, samples: int) -> Floats:
-    """Low and high of each group and metric, shape (G, M, 2); NaN where no sample has any."""
-    resampled = resampled_confusions(confusions, seed, samples)
-    missing = resampled.sum(axis=(-2, -1)) == 0
-    bounds = np.full((confusions.shape[1], len(SLICE_METRICS), 2), np.nan)
-    for place, metric in enumerate(SLICE_METRICS.values()):
-        values = metric(resampled)
-        for group in range(len(bounds)):
-            own = values[~missing[:, group], group]
-            if len(own):
-                bounds[group, place] = np.quantile(own, QUANTILES)
-    return bounds

@@ -9,7 +9,7 @@ from ragemo.scoring.bootstrap import intervals, resampled_confusions
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.score import Score, score
 from ragemo.scoring.slices import SLICE_METRICS, Grouping, score_slices
-from tests.scoring.inputs import LABELS, invented, pairs, predictions, utterances
+from tests.scoring.inputs import invented, pairs, predictions, utterances
 
 
 def grouping(made, parts):
@@ -116,15 +116,3 @@ def test_a_group_that_no_sample_holds_has_no_interval():
     else:
         pytest.fail("every sample held the group")
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["dialogues"] == 2
-
-
-def test_groups_are_scored_alike_where_only_some_fit_into_memory(monkeypatch):
-    made = invented(200, 20)
-    slices = {
-        "label": grouping(made, {g: [u.id for u in made if u.gold == g] for g in LABELS.names}),
-        "half": grouping(made, {"first": [u.id for u in made[:100]]}),
-    }
-    whole = score_slices(predictions(made), slices, samples=30, seed=3)
-    for cells in (1, 20 * 30 * 2):
-        monkeypatch.setattr("ragemo.scoring.slices.CELLS", cells)
-        assert score_slices(predictions(made), slices, samples=30, seed=3) == whole
