@@ -101,12 +101,12 @@ class AnswerCache:
         Raises:
             RunFolderError: if the file cannot be read, or holds what is no answer on these labels.
         """
-        rows = self._rows(
-            "SELECT key, ballot FROM answers WHERE key IN (SELECT value FROM json_each(?))",
-            json.dumps(list(keys)),
-        )
         try:
-            return {key: _answer(text, labels) for key, text in rows}
+            return {
+                key: _answer(text, labels)
+                for key in keys
+                for (text,) in self._rows("SELECT ballot FROM answers WHERE key = ?", key)
+            }
         except NO_ANSWER as error:
             raise self._unusable(error) from None
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from ragemo import __version__
-from ragemo.corpus.checked import require, typed_turn
+from ragemo.corpus.checked import plain, require, typed_turn
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
     canonical_json,
@@ -41,7 +41,6 @@ from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.factory import Factory
 from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.material import plain
 from ragemo.retrieval.stores import VectorStore, read_store, store_name, write_store
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
