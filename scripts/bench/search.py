@@ -116,7 +116,7 @@ def compared(
         "target": "at least 0.90",
         "limited_by": "FAISS itself"
         if own > 0.9 * reference
-        else "more neighbours fetched than wanted; Python",
+        else "exact similarities in double precision; equal windows, which are asked for again",
     }
 
 
