@@ -117,11 +117,9 @@ def _groups(
     counts = np.bincount(cell, minlength=cells).reshape(shape)
     resampled = resampled_counts(dialogue, cell, dialogues, cells, seed=seed, samples=samples)
     resampled = resampled.reshape(samples, *shape)
-    occurs_in = np.bincount(np.unique(group * dialogues + dialogue) // dialogues)
+    occurs_in = np.bincount(np.unique(group * dialogues + dialogue) // dialogues).tolist()
     return tuple(
-        _group_score(
-            grouping.names[name], counts[place], int(occurs_in[place]), resampled[:, place]
-        )
+        _group_score(grouping.names[name], counts[place], occurs_in[place], resampled[:, place])
         for place, name in enumerate(names.tolist())
     )
 
