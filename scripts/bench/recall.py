@@ -44,6 +44,9 @@ SIZES = (100_000, 1_000_000, 5_000_000)
 GRAPH_UP_TO = 1_000_000
 """A graph of more takes hours, and holds all vectors in memory once more."""
 
+CODES_UP_TO = 1_000_000
+"""Product codes of more take half an hour to make."""
+
 DEPTHS = (8, 64)
 """Neighbours that are asked for; the speed is that of the first."""
 
@@ -102,7 +105,7 @@ def main() -> None:
 
 def factories(size: int) -> list[str]:
     """Exact search, a graph, and what `--factory auto` chooses with less and less memory."""
-    room = (2 * 768 * size, 2 * 96 * size)
+    room = [2 * 768 * size, 2 * 96 * size][: 2 if size <= CODES_UP_TO else 1]
     compressed = [choose_factory("auto", size, 768, memory).name for memory in room]
     graph = ["HNSW32"] if size <= GRAPH_UP_TO else []
     return [EXACT, *graph, *compressed]
