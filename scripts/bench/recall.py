@@ -165,11 +165,12 @@ def search(work: Path, size: int, factory: str) -> list[dict[str, Any]]:
     rows = np.arange(size)
     guarded = GuardedRows(turns)
     lines = []
-    if store is not None:  # so that what is compared exactly has been read from disk once
-        asking = [Turn("", "", 0, "", None, "", "")] * len(questions)
-        Searcher(vectors, turns, rows, factory=factory, store=store, guarded=guarded).search(
-            questions, asking, DEPTHS[0], Guard()
-        )
+    # So that what is compared exactly has been read from disk once; exact search reads it all.
+    first = questions if store is not None else questions[:1]
+    asking = [Turn("", "", 0, "", None, "", "")] * len(first)
+    Searcher(vectors, turns, rows, factory=factory, store=store, guarded=guarded).search(
+        first, asking, DEPTHS[0], Guard()
+    )
     for visited, usual, look in depths(store):
         look()
         # A new one each time: what was found is remembered.

@@ -112,8 +112,8 @@ def main() -> None:
         row = _row(name, outcome, gold, gateway.counts, options)
         rows.append(row)
         print(_line(row), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(_compared(rows), indent=2) + "\n", encoding="utf-8")
+        if options.out:
+            options.out.write_text(json.dumps(_compared(rows), indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager
