@@ -1,4 +1,4 @@
-"""Arrays and FAISS indexes from a folder that may be anybody's.
+"""Arrays from a folder that may be anybody's.
 
 A file may say of itself that it holds more than there is memory for, or hold what is read as
 code. So nothing is unpickled, and nothing is made room for that the file is too short to hold.
@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-LOOPS = 10_000_000
-"""Steps of one of FAISS's loops over what a file says; the largest it counts are lists and
-subspaces, not vectors."""
 
 
 def map_array(file: Path) -> np.ndarray[Any, Any]:
@@ -57,29 +53,3 @@ def _header(opened: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(opened)
     return np.lib.format.read_array_header_2_0(opened)
-
-
-TABLE = 32, 2**30
-"""FAISS asks for room for a table of inner products beside product codes: so many times what such a
-file takes, if there is a code for eight dimensions, and never more than this."""
-
-
-def read_faiss_index(file: Path) -> Any:
-    """A FAISS index.
-
-    Raises:
-        RuntimeError, MemoryError: of FAISS's, if it is none.
-    """
-    import faiss
-
-    size = faiss.get_deserialization_vector_byte_limit()
-    loops = faiss.get_deserialization_loop_limit()
-    own = file.stat().st_size
-    times, most = TABLE
-    faiss.set_deserialization_vector_byte_limit(max(own, min(times * own, most)))
-    faiss.set_deserialization_loop_limit(LOOPS)
-    try:
-        return faiss.read_index(str(file))
-    finally:
-        faiss.set_deserialization_vector_byte_limit(size)
-        faiss.set_deserialization_loop_limit(loops)

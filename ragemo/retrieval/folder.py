@@ -9,7 +9,8 @@
     voters.npz       what the index's own voters have learned, and their votes on held-out windows
 
 Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
-Vectors are not read but mapped into memory, so that many processes share one copy of them.
+Vectors are not read but mapped into memory, so that many processes share one copy of them; so are
+the lists of an inverted file.
 Context utterances that are no examples themselves are kept, since windows need them.
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -41,7 +42,7 @@ from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.factory import Factory
 from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.stores import VectorStore, read_store, store_name, write_store
+from ragemo.retrieval.stores import WrittenStore, read_store, store_name
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
 from ragemo.types import Turn
@@ -187,7 +188,7 @@ def _write(index: Index, folder: Path) -> None:
     np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
     store = store_name(index.factory)
     if store is not None:
-        write_store(index.searcher.store, folder / store)
+        cast("WrittenStore", index.searcher.store).write(folder / store)
     arrays: dict[str, Any] = {
         "held_out": index.fitted.held_out,
         "close": np.float64(index.fitted.close),
@@ -291,7 +292,7 @@ def read_index(path: Path) -> Index:
     return index
 
 
-def _read_store(path: Path, factory: str, count: int, dimension: int) -> VectorStore | None:
+def _read_store(path: Path, factory: str, count: int, dimension: int) -> WrittenStore | None:
     """The store of so many windows; None: they are searched where they lie."""
     store = store_name(factory)
     if store is None:

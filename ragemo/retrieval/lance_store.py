@@ -69,16 +69,16 @@ class LanceStore:
         lancedb.connect(folder).create_table(TABLE, data=reader)
         return store
 
-    def write(self, folder: Path) -> None:
+    def write(self, path: Path) -> None:
         """Copy the database's folder.
 
         Raises:
             OSError: if it cannot be written.
         """
-        shutil.copytree(self._folder, folder)
+        shutil.copytree(self._folder, path)
 
     @classmethod
-    def read(cls, folder: Path, *, count: int, dimension: int) -> LanceStore:
+    def read(cls, path: Path, *, count: int, dimension: int) -> LanceStore:
         """A store from a folder that may be anybody's.
 
         Raises:
@@ -86,16 +86,16 @@ class LanceStore:
             ValueError: if it does not hold `count` vectors of `dimension` in their order.
             Exception: of LanceDB's, if it cannot read it.
         """
-        for file in sorted(folder.rglob("*.manifest")):
+        for file in sorted(path.rglob("*.manifest")):
             if b"://" in file.read_bytes():  # a table may say that it lies elsewhere
                 raise ValueError(f"{file.name} names another place; expected none")
-        store = cls(folder, count)
+        store = cls(path, count)
         kind = store._table.schema.field("vector").type
         positions = store._table.search().select(["position"]).to_arrow()["position"]
         if getattr(kind, "list_size", 0) != dimension or not np.array_equal(
             positions.to_numpy(), np.arange(count)
         ):
-            raise ValueError(f"{folder.name} does not hold {count} vectors of {dimension} numbers")
+            raise ValueError(f"{path.name} does not hold {count} vectors of {dimension} numbers")
         return store
 
     @cached_property

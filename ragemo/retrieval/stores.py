@@ -6,18 +6,13 @@ A store only proposes. Guards and exact similarities decide among what it finds,
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ragemo.errors import SettingsError
-from ragemo.retrieval.arrays import read_faiss_index
 from ragemo.retrieval.embedder import Vectors
 
 EXACT = "Flat"
@@ -25,19 +20,6 @@ EXACT = "Flat"
 
 OUTSIDE: dict[str, str] = {"lancedb": "ragemo.retrieval.lance_store:LanceStore"}
 """Stores of other libraries: the name that stands for a factory string -> where the class is."""
-
-VISITED_LISTS = 0.25
-"""Share of the lists of an inverted file (IVF) that are visited."""
-
-LEAST_VISITED, MOST_VISITED = 8, 512
-"""So many of them, whatever the share: 512 find as much among five million windows as among one
-million, 97 of 100 neighbours (docs/recall.md)."""
-
-VISITED_NODES = 256
-"""efSearch of a graph (HNSW)."""
-
-TRAINED_ON = 131_072
-"""An index that has to be trained learns from so many windows at most, drawn by lot."""
 
 ADDED_AT_ONCE = 65_536
 """Windows that are read and added in one go, which bounds the memory that building takes."""
@@ -64,7 +46,19 @@ class FarVectors(VectorStore, Protocol):
         ...
 
 
-class OutsideStore(VectorStore, Protocol):
+class WrittenStore(VectorStore, Protocol):
+    """A store that lies in a file or folder of its own beside the vectors."""
+
+    def write(self, path: Path) -> None:
+        """Write it; nothing is at `path` yet.
+
+        Raises:
+            OSError, RuntimeError: if it cannot be written.
+        """
+        ...
+
+
+class OutsideStore(WrittenStore, Protocol):
     """A store of another library, exact to single precision; it lies in a folder of its own."""
 
     @classmethod
@@ -76,16 +70,8 @@ class OutsideStore(VectorStore, Protocol):
         """
         ...
 
-    def write(self, folder: Path) -> None:
-        """Write it as a folder, which is not there yet.
-
-        Raises:
-            OSError: if it cannot be written.
-        """
-        ...
-
     @classmethod
-    def read(cls, folder: Path, *, count: int, dimension: int) -> OutsideStore:
+    def read(cls, path: Path, *, count: int, dimension: int) -> OutsideStore:
         """What `write` wrote, or anybody else: nothing in it may run or reach out of the folder.
 
         Raises:
@@ -195,94 +181,13 @@ def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:
         return ExactStore(vectors, rows)
     if factory in OUTSIDE:
         return _outside(factory).make(vectors, rows)
-    import faiss
+    from ragemo.retrieval.faiss_store import FaissStore  # it takes its words from here
 
-    try:
-        if re.search(r"HNSW[01](\D|$)", factory):
-            raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
-        index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
-        inverted = _inverted(index)
-        for coder in filter(None, (index, inverted)):
-            # Else codes are put into an order for search by Hamming distance, which is not done
-            # here, and that takes longer than all the rest.
-            if hasattr(coder, "do_polysemous_training"):
-                coder.do_polysemous_training = False
-        if inverted is not None:
-            inverted.cp.min_points_per_centroid = 1  # it would only warn
-        if not index.is_trained:
-            drawn = np.random.default_rng(0).permutation(len(rows))[:TRAINED_ON]
-            index.train(vectors[rows[np.sort(drawn)]])
-        # Several would race for a place in a graph; each has lists of its own in an inverted file.
-        with _one_thread() if inverted is None else nullcontext():
-            for start in range(0, len(rows), ADDED_AT_ONCE):
-                index.add(vectors[rows[start : start + ADDED_AT_ONCE]])
-    except (RuntimeError, MemoryError) as error:
-        # Without the place in FAISS's source that it begins with.
-        reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[-1])
-        raise SettingsError(
-            f"index.factory {factory!r}: FAISS cannot make such an index of {len(rows)} windows "
-            f"of {vectors.shape[1]} dimensions ({reason}); expected its index factory's language, "
-            "such as Flat, HNSW32, IVF64,Flat or PQ48"
-        ) from None
-    _widen(index)
-    store: VectorStore = index
-    return store
+    return FaissStore.make(vectors, rows, factory)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import faiss
-
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def _widen(index: Any) -> None:
-    """Let an approximate index look further than FAISS's defaults, which are made for speed."""
-    import faiss
-
-    inverted = _inverted(index)
-    if inverted is not None:
-        share = min(max(LEAST_VISITED, int(VISITED_LISTS * inverted.nlist)), MOST_VISITED)
-        inverted.nprobe = min(share, inverted.nlist)
-    graph = faiss.downcast_index(index)
-    if hasattr(graph, "hnsw"):
-        graph.hnsw.efSearch = VISITED_NODES
-
-
-def _inverted(index: Any) -> Any | None:
-    """The inverted file that an index of FAISS's is or has in it, if any."""
-    import faiss
-
-    try:
-        return faiss.downcast_index(faiss.extract_index_ivf(index))
-    except RuntimeError:
-        return None
-
-
-def write_store(store: Any, path: Path) -> None:
-    """Write an index of FAISS's as a file, or an outside store as a folder.
-
-    Raises:
-        OSError, RuntimeError: if it cannot be written.
-    """
-    if hasattr(store, "write"):
-        store.write(path)
-        return
-    import faiss
-
-    faiss.write_index(store, str(path))
-
-
-def read_store(path: Path, factory: str, *, count: int, dimension: int) -> VectorStore:
+def read_store(path: Path, factory: str, *, count: int, dimension: int) -> WrittenStore:
     """A store from a file or folder that may be anybody's.
-
-    An index of FAISS's is read and not mapped into memory: of a file that ends too soon FAISS
-    would then read on past the end.
 
     Raises:
         ValueError: if it does not hold `count` vectors of `dimension`.
@@ -292,9 +197,6 @@ def read_store(path: Path, factory: str, *, count: int, dimension: int) -> Vecto
     """
     if factory in OUTSIDE:
         return _outside(factory).read(path, count=count, dimension=dimension)
-    held = read_faiss_index(path)
-    if (held.ntotal, held.d) != (count, dimension):
-        raise ValueError(f"{path.name} holds {held.ntotal} vectors of {held.d} dimensions")
-    _widen(held)  # whatever its file says of how far to look
-    store: VectorStore = held
-    return store
+    from ragemo.retrieval.faiss_store import FaissStore
+
+    return FaissStore.read(path, count=count, dimension=dimension)

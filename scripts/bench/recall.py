@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jittered import write_vectors, write_windows
@@ -37,15 +37,13 @@ from ragemo.retrieval.factory import choose_factory
 from ragemo.retrieval.guards import Guard, GuardedRows
 from ragemo.retrieval.recall import recall_of
 from ragemo.retrieval.searcher import Neighbours, Searcher
-from ragemo.retrieval.stores import EXACT, make_store, read_store, write_store
+from ragemo.retrieval.stores import EXACT, WrittenStore, make_store, read_store
 from ragemo.types import Turn
 
 SIZES = (100_000, 1_000_000, 5_000_000)
 GRAPH_UP_TO = 1_000_000
 """A graph of more takes hours, and holds all vectors in memory once more."""
 
-CODES_UP_TO = 1_000_000
-"""Product codes of more take half an hour to make."""
 
 DEPTHS = (8, 64)
 """Neighbours that are asked for; the speed is that of the first."""
@@ -105,7 +103,7 @@ def main() -> None:
 
 def factories(size: int) -> list[str]:
     """Exact search, a graph, and what `--factory auto` chooses with less and less memory."""
-    room = [2 * 768 * size, 2 * 96 * size][: 2 if size <= CODES_UP_TO else 1]
+    room = (2 * 768 * size, 2 * 96 * size)
     compressed = [choose_factory("auto", size, 768, memory).name for memory in room]
     graph = ["HNSW32"] if size <= GRAPH_UP_TO else []
     return [EXACT, *graph, *compressed]
@@ -140,7 +138,7 @@ def build(work: Path, size: int, factory: str) -> dict[str, Any]:
         store = make_store(vectors, np.arange(size), factory)
     seconds = time.process_time() - started
     if factory != EXACT:
-        write_store(store, file)
+        cast("WrittenStore", store).write(file)
     return {
         "vectors": size,
         "factory": factory,
@@ -200,7 +198,7 @@ def depths(store: Any) -> list[Depth]:
 
     if store is None:
         return [(None, True, lambda: None)]
-    index: Any = faiss.downcast_index(store)
+    index: Any = faiss.downcast_index(store.index)
     if hasattr(index, "hnsw"):
         usual, name, place = index.hnsw.efSearch, "efSearch", index.hnsw
         numbers = set(NODES)

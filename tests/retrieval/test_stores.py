@@ -1,6 +1,7 @@
 """Stores propose neighbours, from memory or from a file that is mapped into it."""
 
 import os
+import pickle
 import re
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval import checksums, stores
+from ragemo.retrieval import checksums, faiss_store
 from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.folder import verify_index
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Searcher
-from ragemo.retrieval.stores import ExactStore, make_store, read_store, write_store
+from ragemo.retrieval.stores import ExactStore, make_store, read_store
 from tests.conftest import make_turn
 from tests.retrieval.worlds import build, scattered, vector_index
 
@@ -42,24 +43,42 @@ def test_exact_search_among_some_of_the_rows(rows, k, seed):
         np.testing.assert_allclose(expected[query][found[query]], best, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "factory", ["HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ4", "SQ8", "PQ4x4"]
-)
+FACTORIES = ("HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ4", "OPQ4_16,IVF16,PQ4", "SQ8", "PQ4x4")
+
+
+@pytest.mark.parametrize("factory", FACTORIES)
 def test_a_file_answers_as_what_was_written(factory, tmp_path):
     made = make_store(VECTORS, np.arange(600), factory)
-    write_store(made, tmp_path / "store")
+    made.write(tmp_path / "store")
     read = read_store(tmp_path / "store", factory, count=600, dimension=16)
-    for one, other in zip(made.search(VECTORS[:9], 5), read.search(VECTORS[:9], 5), strict=True):
-        assert np.array_equal(one, other)
+    again = pickle.loads(pickle.dumps(read))  # as a worker of a cluster gets it
+    expected = made.search(VECTORS[:9], 5)
+    for store in (read, again, read):
+        for one, other in zip(expected, store.search(VECTORS[:9], 5), strict=True):
+            assert np.array_equal(one, other)
+    read.write(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "store").read_bytes()
     with pytest.raises(ValueError, match="holds 600 vectors of 16 dimensions"):
         read_store(tmp_path / "store", factory, count=599, dimension=16)
 
 
-def test_an_index_s_vectors_are_mapped_and_not_copied(tmp_path):
-    build().save(tmp_path / "index")
+def test_an_inverted_file_that_names_another_file_is_refused(tmp_path):
+    """FAISS can keep lists in a file of their own, which would be anywhere."""
+    index = faiss.index_factory(16, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
+    lists = faiss.OnDiskInvertedLists(4, index.code_size, str(tmp_path / "elsewhere"))
+    index.replace_invlists(lists, False)
+    index.add(VECTORS)
+    faiss.write_index(index, str(tmp_path / "store"))
+    with pytest.raises(ValueError, match="elsewhere"):
+        read_store(tmp_path / "store", "IVF4,Flat", count=600, dimension=16)
+
+
+def test_an_index_s_vectors_and_lists_are_mapped_and_not_copied(tmp_path):
+    build(factory="IVF2,SQ8").save(tmp_path / "index")
     loaded = Index.load(tmp_path / "index")
     mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
-    for name in ("vectors.npy", "windows.npy"):
+    for name in ("vectors.npy", "windows.npy", "windows.faiss"):
         assert str(tmp_path / "index" / name) in mapped
     assert not loaded.window_vectors.flags.owndata
     assert not loaded.window_vectors.flags.writeable
@@ -71,7 +90,8 @@ def test_a_store_is_the_same_each_time_though_several_threads_fill_it(factory):
     faiss.omp_set_num_threads(4)
     try:
         first, *others = (
-            faiss.serialize_index(make_store(VECTORS, np.arange(600), factory)) for _ in range(4)
+            faiss.serialize_index(make_store(VECTORS, np.arange(600), factory).index)
+            for _ in range(4)
         )
     finally:
         faiss.omp_set_num_threads(threads)
@@ -82,11 +102,11 @@ def test_a_store_is_the_same_each_time_though_several_threads_fill_it(factory):
 def test_windows_are_added_in_chunks_and_learned_from_by_lot(factory, monkeypatch):
     rows = np.arange(0, 600, 2)
     whole = make_store(VECTORS, rows, factory)
-    monkeypatch.setattr(stores, "ADDED_AT_ONCE", 37)
+    monkeypatch.setattr(faiss_store, "ADDED_AT_ONCE", 37)
     pieces = make_store(VECTORS, rows, factory)
     one, other = (store.search(VECTORS[:40], 5)[1] for store in (whole, pieces))
     assert np.mean(one == other) > 0.98  # a graph is another one, and finds the same
-    monkeypatch.setattr(stores, "TRAINED_ON", 100)
+    monkeypatch.setattr(faiss_store, "TRAINED_ON", 100)
     first, second = (make_store(VECTORS, rows, factory).search(VECTORS[:40], 5) for _ in "ab")
     assert np.array_equal(first[1], second[1])
 
