@@ -11,8 +11,12 @@ from ragemo.cli.console import tell
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
     format_: Annotated[
-        str, typer.Option("--format", help="csv, jsonl, parquet or datasets (a folder).")
-    ] = "csv",
+        str | None,
+        typer.Option(
+            "--format",
+            help="csv, jsonl, parquet or datasets, a folder (default: as the name ends).",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The file (or folder) to write.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     log: Annotated[str | None, typer.Option(help="Log the run to mlflow or wandb.")] = None,

@@ -82,7 +82,7 @@ class Table:
 def export_predictions(
     run: Run,
     path: Path | str,
-    format: str = "csv",  # noqa: A002
+    format: str | None = None,  # noqa: A002
     *,
     overwrite: bool = False,
 ) -> int:
@@ -92,7 +92,7 @@ def export_predictions(
         run: a finished run.
         path: the file to write, or for `datasets` the folder. CSV and JSON lines are compressed
             if the name ends with one of .gz, .bz2, .xz and .zst.
-        format: one of `FORMATS`.
+        format: one of `FORMATS`; None: the one that the name ends with.
         overwrite: whether what is there may be replaced.
 
     Returns:
@@ -104,11 +104,17 @@ def export_predictions(
         RunFolderError: if the run is not finished or damaged.
     """
     path = Path(path)
+    ending = unpacked_name(path).suffix.lower().removeprefix(".")
+    if format is None and ending not in FORMATS:
+        raise SettingsError(
+            f"{path}: its name tells no format; let it end with .csv, .jsonl or .parquet, or say "
+            f"which (--format): {', '.join(FORMATS)}"
+        )
+    format = format or ending  # noqa: A001
     if format not in FORMATS:
         raise SettingsError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
     if path.suffix.lower() in COMPRESSED and format not in LINES:
         raise SettingsError(f"{path}: {format} is compressed in itself; leave {path.suffix} out")
-    ending = unpacked_name(path).suffix.lower().removeprefix(".")
     if ending != format and ending in FORMATS:
         raise SettingsError(f"{path}: its name says {ending}, the format is {format}; change one")
     table = predictions_table(run)

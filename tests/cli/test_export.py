@@ -69,7 +69,9 @@ def test_a_run_is_logged(command, run, tmp_path, monkeypatch):
     [
         ((), "nothing to do: give --out"),
         (("--out", "table.xlsx", "--format", "xlsx"), "expected one of csv, jsonl, parquet"),
-        (("--out", "table.jsonl"), "its name says jsonl, the format is csv"),
+        (("--out", "table.jsonl", "--format", "csv"), "its name says jsonl, the format is csv"),
+        (("--out", "table"), "table: its name tells no format"),
+        (("--out", "table.xlsx"), "let it end with .csv, .jsonl or .parquet, or say which"),
         (("--log", "tensorboard"), "expected mlflow or wandb"),
     ],
 )

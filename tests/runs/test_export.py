@@ -89,7 +89,7 @@ def test_the_run_has_what_is_hard_to_export(truth):
 
 
 def test_json_lines(run, truth, tmp_path):
-    assert export_predictions(run, tmp_path / "p.jsonl", format="jsonl") == 3
+    assert export_predictions(run, tmp_path / "p.jsonl") == 3
     lines = (tmp_path / "p.jsonl").read_text(encoding="utf-8").split("\n")
     assert [json.loads(line) for line in lines[:-1]] == truth
     assert len(pd.read_json(tmp_path / "p.jsonl", lines=True)) == 3
@@ -112,7 +112,7 @@ def test_csv_for_spreadsheets(run, truth, tmp_path):
 
 
 def test_parquet_has_types(run, truth, tmp_path):
-    export_predictions(run, tmp_path / "p.parquet", format="parquet")
+    export_predictions(run, tmp_path / "p.parquet")
     table = pq.read_table(tmp_path / "p.parquet")
     assert table.to_pylist() == truth
     frame = table.to_pandas()
@@ -229,7 +229,7 @@ def test_what_is_refused(run, tmp_path):
     with pytest.raises(SettingsError, match="'xlsx': expected one of csv, jsonl, parquet, dat"):
         export_predictions(run, tmp_path / "p", format="xlsx")
     with pytest.raises(SettingsError, match="its name says parquet, the format is csv"):
-        export_predictions(run, tmp_path / "p.parquet")
+        export_predictions(run, tmp_path / "p.parquet", format="csv")
     unfinished = Run.create(tmp_path / "run", run.manifest, run.utterances)
     unfinished.close()
     with pytest.raises(RunFolderError, match="not finished"):
