@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,7 @@ def explain(
     cause = next((one for one in causes if isinstance(one, aiohttp.ClientError)), None)
     if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return CallError(
-            f"cannot connect to {endpoint.url}: {endpoint.brief(cause)}; does the server run?",
+            f"cannot connect to {endpoint.url}: {_why(cause, endpoint)}; does the server run?",
             transient=True,
             unreachable=True,
         )
@@ -103,6 +104,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
+
+
+def _why(error: BaseException, endpoint: Endpoint) -> str:
+    """Why a connection could not be made, in the system's words where it has any."""
+    reason = getattr(error, "os_error", None)
+    if isinstance(reason, ConnectionError) and reason.errno:
+        return os.strerror(reason.errno)
+    return endpoint.brief(error)
 
 
 def explain_outcome(

@@ -187,7 +187,8 @@ class TestNoConnection:
             with pytest.raises(EndpointError, match="cannot connect") as caught:
                 ask(None, base_url=address, attempts=2)
         assert caught.value.retryable
-        assert address in str(caught.value)
+        message = f"cannot connect to {address}: Connection refused; does the server run?"
+        assert message in str(caught.value)
 
     def test_a_server_that_does_not_accept(self):
         """As behind a firewall that drops what comes: the queue of connections is full."""
