@@ -8,4 +8,7 @@ pace         how fast, for all workers together
 
 Whatever a worker makes is whole when it arrives, and only this process writes it down: a worker
 that is lost takes nothing with it but the time, and its work is done again by another one.
+
+Actors are asked one call at a time; these are no stages of Ray Data. There, what a lost machine
+held is made again from what it was made of: answers that were there would be asked for twice.
 """
