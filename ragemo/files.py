@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 def sha256_bytes(*parts: bytes | memoryview) -> str:
@@ -247,3 +250,37 @@ def as_cell(text: str) -> str:
         text = _FORMULA.sub(r"\1'", text)
     # An invisible character may be passed over.
     return text if text[:1].isprintable() else f"'{text}"
+
+
+def write_ahead(base: sqlite3.Connection, seconds: float) -> None:
+    """Put a database into write-ahead mode, though other processes do so at the same time.
+
+    SQLite, which otherwise waits for the others, would tell some of them that it is locked.
+
+    Args:
+        base: a connection, not within a transaction.
+        seconds: to try, at most.
+
+    Raises:
+        sqlite3.Error: if it is locked for longer, or cannot be read or written.
+    """
+    import sqlite3
+
+    try:
+        base.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        import tenacity
+
+        trying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_is_busy),
+            wait=tenacity.wait_random(0, 0.1),
+            stop=tenacity.stop_after_delay(seconds),
+            reraise=True,
+        )
+        trying(base.execute, "PRAGMA journal_mode=WAL")
+
+
+def _is_busy(error: BaseException) -> bool:
+    return "SQLITE_BUSY" in getattr(error, "sqlite_errorname", "")

@@ -1,7 +1,9 @@
 import hashlib
 import json
 import os
+import sqlite3
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from ragemo.files import (
     sha256_bytes,
     sha256_file,
     whole_folder,
+    write_ahead,
     write_bytes,
     write_json,
     write_text,
@@ -155,3 +158,21 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path):
         (folder / "new").write_bytes(b"new")
     assert (tmp_path / "link").is_symlink()
     assert tree(tmp_path / "far") == {"new": b"new"}
+
+
+def test_a_database_that_another_process_begins_to_write_is_waited_for(tmp_path):
+    base, other = (
+        sqlite3.connect(tmp_path / "base", isolation_level=None, check_same_thread=False)
+        for _ in range(2)
+    )
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        write_ahead(base, 0.2)
+    leaving = threading.Timer(0.2, other.execute, ["COMMIT"])
+    leaving.start()
+    write_ahead(base, 60)
+    leaving.join()
+    assert base.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+    base.close()
+    other.close()

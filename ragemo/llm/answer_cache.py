@@ -22,7 +22,7 @@ from typing import Any
 
 from ragemo.corpus.checked import MOST, require, typed
 from ragemo.errors import RunFolderError
-from ragemo.files import canonical_json, parse_json, sha256_bytes
+from ragemo.files import canonical_json, parse_json, sha256_bytes, write_ahead
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.llm.protocol import LanguageModel
@@ -234,7 +234,7 @@ class AnswerCache:
                     raise self._foreign(layout if application == APPLICATION else None)
                 elif held != [TABLE]:  # triggers would run, and views answer
                     raise self._foreign(None)
-            base.execute("PRAGMA journal_mode=WAL")
+            write_ahead(base, WAIT)
             base.execute("PRAGMA synchronous=FULL")
         except BaseException:
             base.close()

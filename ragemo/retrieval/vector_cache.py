@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ragemo.files import canonical_json, sha256_bytes
+from ragemo.files import canonical_json, sha256_bytes, write_ahead
 from ragemo.models import cache_folder
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.wrapped import WrappedEmbedder
@@ -143,7 +143,7 @@ class CachedEmbedder(WrappedEmbedder):
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._file, timeout=WAIT)) as opened:
-            opened.execute("PRAGMA journal_mode=WAL")
+            write_ahead(opened, WAIT)
             opened.execute("PRAGMA synchronous=NORMAL")
             yield opened
 
