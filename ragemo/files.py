@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -250,6 +251,21 @@ def as_cell(text: str) -> str:
         text = _FORMULA.sub(r"\1'", text)
     # An invisible character may be passed over.
     return text if text[:1].isprintable() else f"'{text}"
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Wait for other processes that are in such a block with the same path, before it begins.
+
+    What tells them stays: an empty file beside `path`.
+
+    Raises:
+        OSError: if that cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_ahead(base: sqlite3.Connection, seconds: float) -> None:

@@ -22,7 +22,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from ragemo.errors import ModelError
-from ragemo.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_json
+from ragemo.files import (
+    canonical_json,
+    one_at_a_time,
+    sha256_bytes,
+    sha256_file,
+    whole_folder,
+    write_json,
+)
 from ragemo.minilm import write_graphs
 
 READY = "ragemo.json"
@@ -197,7 +204,13 @@ def ensure_model(name: str, say: Callable[[str], None] = lambda line: None) -> P
     if model is None:
         raise ModelError(f"no embedded model {name!r}; there are {', '.join(EMBEDDED_MODELS)}")
     if not is_ready(model):
-        pull_model(name, say=say)
+        try:
+            # Many jobs may need it first at the same moment: one fetches it, the others wait.
+            with one_at_a_time(model_folder(name)):
+                if not is_ready(model):
+                    pull_model(name, say=say)
+        except OSError as error:
+            raise _unwritable(name, error) from None
     return model_folder(name)
 
 
@@ -243,12 +256,16 @@ def pull_model(
                     raise ModelError(f"cannot prepare {name}: {error}") from error
                 write_json(folder / READY, _ready_state(model))
         except OSError as error:
-            raise ModelError(
-                f"cannot write {name} into {cache_folder()}: {error}; "
-                "set RAGEMO_CACHE to a folder with room"
-            ) from None
+            raise _unwritable(name, error) from None
     say(f"{name} is ready in {model_folder(name)}")
     return model_folder(name)
+
+
+def _unwritable(name: str, error: OSError) -> ModelError:
+    return ModelError(
+        f"cannot write {name} into {cache_folder()}: {error}; "
+        "set RAGEMO_CACHE to a folder with room"
+    )
 
 
 def _ready_state(model: EmbeddedModel) -> dict[str, object]:

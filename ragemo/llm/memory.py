@@ -10,7 +10,6 @@ The file saves calls and is not needed: one that cannot be read or written is pa
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ragemo.files import write_json
+from ragemo.files import one_at_a_time, write_json
 from ragemo.llm.capabilities import CONSTRAINTS, Capabilities
 from ragemo.llm.endpoint import Endpoint
 from ragemo.models import cache_folder
@@ -68,15 +67,12 @@ def remember(endpoint: Endpoint, capabilities: Capabilities) -> None:
     file = memory_file()
     if file is None:
         return
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.with_name(f".{file.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            entries = {name: one for name, one in _read(file).items() if _remembered(one)}
-            entries.pop(_name(endpoint), None)
-            entries[_name(endpoint)] = {"learned": time.time(), **asdict(capabilities)}
-            newest = list(entries.items())[-MOST_ENTRIES:]
-            write_json(file, {"format": FORMAT, "endpoints": dict(newest)})
+    with suppress(OSError), one_at_a_time(file):
+        entries = {name: one for name, one in _read(file).items() if _remembered(one)}
+        entries.pop(_name(endpoint), None)
+        entries[_name(endpoint)] = {"learned": time.time(), **asdict(capabilities)}
+        newest = list(entries.items())[-MOST_ENTRIES:]
+        write_json(file, {"format": FORMAT, "endpoints": dict(newest)})
 
 
 def _name(endpoint: Endpoint) -> str:

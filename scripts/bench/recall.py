@@ -300,9 +300,9 @@ the store proposes, guards are heeded, and similarities are computed again exact
 `looked at` is how many inverted lists (of those in the factory's name) or nodes of a graph are
 visited; ragemo's own choice is in bold. `at once` is questions a second where all are asked in one
 batch, as a run asks them, and `alone` what one takes by itself. `made` is the processor time that
-building took (of all cores), `peak` its memory, and `held` that of a loaded store, beside the
-vectors, which lie in a file that is mapped; exact search read the 15 GB of five million partly from
-disk.
+building took (of all cores), `peak` its memory, and `held` that of a loaded store, beside what
+lies in files that are mapped: the vectors, and the lists of an inverted file. Exact search read the
+15 GB of five million partly from disk. A graph of five million was not made: it takes hours.
 
 {table}
 
