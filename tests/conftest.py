@@ -5,25 +5,44 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 # Before torch and FAISS are loaded: threads that wait for each other on busy cores make a test
 # ten times slower than one thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Tests embed for themselves, and leave no vectors in the user's cache.
-os.environ["RAGEMO_VECTORS"] = "off"
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
 from ragemo.labels import LabelSet
-from ragemo.models import MINILM, SMOLLM2, EmbeddedModel, is_ready, model_folder
+from ragemo.models import (
+    MINILM,
+    SMOLLM2,
+    EmbeddedModel,
+    cache_folder,
+    is_ready,
+    model_folder,
+)
 from ragemo.retrieval.embedder import OnnxEmbedder, Vectors
 from ragemo.types import Corpus, Dialogue, Turn, Utterance
+from tests.warm import Forked
+
+# A text is embedded once in all tests, of whatever worker; the user's models are used, and the
+# user's vectors are neither read nor written. Workers begin with the environment of who began them.
+os.environ.pop("RAGEMO_VECTORS", None)
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="ragemo-cache-")
+    MODELS = cache_folder().resolve() / "models"
+    MODELS.mkdir(parents=True, exist_ok=True)
+    Path(CACHE.name, "models").symlink_to(MODELS)
+    os.environ["RAGEMO_CACHE"] = CACHE.name
 
 # No test reads or writes the answers of who runs the tests.
 ANSWERS = tempfile.TemporaryDirectory(prefix="ragemo-answers-")
@@ -41,16 +60,19 @@ TESTS = Path(__file__).parent
 
 SLOWEST = (
     "docs/test_examples.py",
-    "report/test_browser.py",
     "docs/test_readme.py",
-    "test_classifier.py",
-    "cli/test_ablate.py",
-    "cli/test_ablate_killed.py",
-    "test_resume.py",
     "pipeline/test_cluster.py",
-    "docs/test_notebook.py",
+    "test_resume.py",
+    "report/test_browser.py",
+    "report/test_ablation.py",
     "llm/test_local_model.py",
+    "cli/test_ablate.py",
+    "test_classifier.py",
+    "test_kills.py",
+    "cli/test_ablate_killed.py",
     "llm/test_server.py",
+    "llm/batch/test_killed.py",
+    "docs/test_notebook.py",
 )
 """Begun first: at the end one worker would be busy with such a file and the others idle."""
 
@@ -155,3 +177,24 @@ def smollm2_folder() -> Path:
 def embedder(minilm_folder: Path) -> OnnxEmbedder:
     """The real embedder in its default precision."""
     return OnnxEmbedder.load()
+
+
+@pytest.fixture(scope="session")
+def warm_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where a process listens that runs `ragemo` in forks, see `tests.warm`."""
+    path = tmp_path_factory.mktemp("warm") / "socket"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.warm", str(path)],
+        env=os.environ | {"PYTHONPATH": str(TESTS.parent)},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield path
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def start(warm_socket: Path) -> Callable[..., Forked]:
+    """Begin a command in a process of its own, which need not import anything."""
+    return partial(Forked, warm_socket)

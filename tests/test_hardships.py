@@ -6,8 +6,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -29,17 +27,16 @@ def corpus(tmp_path):
     return tmp_path / "test.json"
 
 
-def start(cwd, *arguments, answers="answers.sqlite", program="from ragemo.cli import main; main()"):
-    environment = os.environ | {
-        "RAGEMO_ANSWERS": str(cwd / answers),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
-        "OMP_NUM_THREADS": "1",
-    }
-    environment.pop("OPENAI_BASE_URL", None)
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=-1, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def begin(start, tmp_path):
+    """Begin a command in the test's folder."""
+
+    def begin(*arguments, answers="answers.sqlite", program=None):
+        environment = os.environ | {"RAGEMO_ANSWERS": str(tmp_path / answers)}
+        environment.pop("OPENAI_BASE_URL", None)
+        return start(*arguments, cwd=tmp_path, env=environment, program=program)
+
+    return begin
 
 
 def finish(process):
@@ -83,37 +80,39 @@ def small_disk(folder, size):
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_a_run_in_words_and_it_goes_on_with_room(corpus, tmp_path, scenario):
+def test_a_full_disk_ends_a_run_in_words_and_it_goes_on_with_room(
+    begin, corpus, tmp_path, scenario
+):
     scenario.script(answers=["happy " + "x" * 1500])
-    finish(start(tmp_path, *asking(corpus, scenario, "calm"), answers="calm.sqlite"))
+    finish(begin(*asking(corpus, scenario, "calm"), answers="calm.sqlite"))
     with small_disk(tmp_path / "small", "64k") as remount:
         arguments = asking(corpus, scenario, "small/run")
-        refused(finish(start(tmp_path, *arguments)), "small/run", "No space left", "--resume")
+        refused(finish(begin(*arguments)), "small/run", "No space left", "--resume")
         remount("size=4m")
-        code, _, err = finish(start(tmp_path, *arguments, "--resume"))
+        code, _, err = finish(begin(*arguments, "--resume"))
         assert code == 0, err
         full = Run.open(tmp_path / "small/run")
         assert full.verdicts() == Run.open(tmp_path / "calm").verdicts()
         assert len(full.ballots()) == COUNT
 
 
-def test_a_full_disk_for_the_answers_is_told(corpus, tmp_path, scenario):
+def test_a_full_disk_for_the_answers_is_told(begin, corpus, tmp_path, scenario):
     with small_disk(tmp_path / "small", "24k"):
-        done = finish(start(tmp_path, *asking(corpus, scenario), answers="small/a.sqlite"))
+        done = finish(begin(*asking(corpus, scenario), answers="small/a.sqlite"))
         refused(done, "small/a.sqlite", "full")
 
 
-def test_a_disk_that_cannot_be_written_is_told(corpus, tmp_path, scenario):
+def test_a_disk_that_cannot_be_written_is_told(begin, corpus, tmp_path, scenario):
     with small_disk(tmp_path / "small", "1m") as remount:
         remount("ro")
-        done = finish(start(tmp_path, *asking(corpus, scenario, "small/run")))
+        done = finish(begin(*asking(corpus, scenario, "small/run")))
         refused(done, "small/run", "Read-only")
     assert scenario.seen == []
 
 
-def test_two_begin_one_run_at_once(corpus, tmp_path, scenario):
+def test_two_begin_one_run_at_once(begin, corpus, tmp_path, scenario):
     scenario.script(*[{"sleep": 0.3}] * COUNT)
-    both = [start(tmp_path, *asking(corpus, scenario)) for _ in range(2)]
+    both = [begin(*asking(corpus, scenario)) for _ in range(2)]
     done = sorted((finish(process) for process in both), key=lambda one: one[0])
     assert done[0][0] == 0, done
     refused(done[1], "run")
@@ -122,28 +121,28 @@ def test_two_begin_one_run_at_once(corpus, tmp_path, scenario):
     assert (run.path / "ballots.jsonl").read_bytes().count(b"\n") == COUNT
 
 
-def test_two_go_on_with_one_run_at_once(corpus, tmp_path, scenario):
+def test_two_go_on_with_one_run_at_once(begin, corpus, tmp_path, scenario):
     scenario.script(*[{"status": 400, "body": {}}] * COUNT)
-    assert finish(start(tmp_path, *asking(corpus, scenario)))[0] == 3
+    assert finish(begin(*asking(corpus, scenario)))[0] == 3
     scenario.script(*[{"sleep": 0.3}] * COUNT)
     arguments = asking(corpus, scenario, "run", "--resume")
-    both = [start(tmp_path, *arguments) for _ in range(2)]
+    both = [begin(*arguments) for _ in range(2)]
     codes = sorted(finish(process)[0] for process in both)
     assert codes in ([0, 0], [0, 2])
     assert all(verdict.label for verdict in Run.open(tmp_path / "run").verdicts())
 
 
-def test_two_runs_share_their_answers_at_once(corpus, tmp_path, scenario):
-    both = [start(tmp_path, *asking(corpus, scenario, out)) for out in ("one", "two")]
+def test_two_runs_share_their_answers_at_once(begin, corpus, tmp_path, scenario):
+    both = [begin(*asking(corpus, scenario, out)) for out in ("one", "two")]
     assert [finish(process)[0] for process in both] == [0, 0]
     one, two = (Run.open(tmp_path / out) for out in ("one", "two"))
     assert one.verdicts() == two.verdicts()
     assert COUNT <= len(scenario.seen) <= 2 * COUNT
-    assert finish(start(tmp_path, *asking(corpus, scenario, "three")))[0] == 0
+    assert finish(begin(*asking(corpus, scenario, "three")))[0] == 0
     assert len(scenario.seen) <= 2 * COUNT
 
 
-def test_two_ablations_in_one_folder_at_once(corpus, tmp_path, scenario):
+def test_two_ablations_in_one_folder_at_once(begin, corpus, tmp_path, scenario):
     design = {
         "retrieval": {"k": 0},
         "llm": {"model": "some-model", "base_url": scenario.url, "constraint": "none"},
@@ -152,10 +151,10 @@ def test_two_ablations_in_one_folder_at_once(corpus, tmp_path, scenario):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(design))
     scenario.script(*[{"sleep": 0.2}] * COUNT)
     arguments = ["ablate", "x.yaml", "--data", corpus, "--out", "sweep", "--bootstrap", 5]
-    both = [start(tmp_path, *arguments) for _ in range(2)]
+    both = [begin(*arguments) for _ in range(2)]
     codes = [finish(process)[0] for process in both]
     assert set(codes) <= {0, 2, 3}
-    code, _, err = finish(start(tmp_path, *arguments, "--resume"))
+    code, _, err = finish(begin(*arguments, "--resume"))
     assert code == 0, err
     result = AblationResult.open(tmp_path / "sweep")
     assert [(cell.n, cell.errors) for cell in result.cells] == [(result.cells[0].n, 0)] * 2
@@ -169,12 +168,12 @@ from ragemo.cli import main; main()
 """
 
 
-def test_a_clock_that_goes_back_changes_nothing(corpus, tmp_path, scenario):
+def test_a_clock_that_goes_back_changes_nothing(begin, corpus, tmp_path, scenario):
     late = {"status": 429, "body": {}, "headers": {"retry-after": "0.05"}}
     scenario.script(late)
-    done = finish(start(tmp_path, *asking(corpus, scenario, "calm"), answers="calm.sqlite"))
+    done = finish(begin(*asking(corpus, scenario, "calm"), answers="calm.sqlite"))
     scenario.script(late)
-    back = finish(start(tmp_path, *asking(corpus, scenario, "back"), program=BACK))
+    back = finish(begin(*asking(corpus, scenario, "back"), program=BACK))
     assert (done[0], back[0]) == (0, 0), back
     calm, other = (Run.open(tmp_path / out) for out in ("calm", "back"))
     assert calm.verdicts() == other.verdicts()

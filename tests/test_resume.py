@@ -1,11 +1,8 @@
 """A run that was stopped, however, and taken up again is the run that was not stopped."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +15,7 @@ from ragemo.errors import RunFolderError
 from ragemo.pipeline import make_plan, predict
 from ragemo.runs.run import Run
 from ragemo.settings import DEFAULT_TRANSCRIPT, resolve_settings
-from tests.conftest import HEARS_CTRL_C, LABELS, FakeEmbedder, make_corpus
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM
 
 SAMPLE = Path(ragemo.__file__).parent / "sample" / "test.json"
@@ -44,8 +41,6 @@ def derived(folder):
     return {name: (folder / name).read_bytes() for name in DERIVED}
 
 
-COMMAND = f"{HEARS_CTRL_C}from ragemo.cli import main; main()"
-
 FINISH = """
 import sys
 from pathlib import Path
@@ -57,19 +52,6 @@ predict(read_corpus(corpus), settings, folder, llm=llm, resume=True)
 predict(read_corpus(corpus), settings, folder.parent / "whole", llm=llm)
 """
 """Resume a run, and make another one without a stop: one process, since loading takes longest."""
-
-
-def start(*arguments, program=COMMAND):
-    """The command line, or another program, in a process of its own."""
-    # Threads that spin while they wait for others take a busy machine's time.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
 
 
 def stop_after(process, folder, count, how):
@@ -88,7 +70,9 @@ def stop_after(process, folder, count, how):
         process.wait()
 
 
-def test_a_real_model_killed_and_interrupted_goes_on_where_it_stopped(tmp_path, smollm2_folder):
+def test_a_real_model_killed_and_interrupted_goes_on_where_it_stopped(
+    start, tmp_path, smollm2_folder
+):
     folder = tmp_path / "run"
     command = ["predict", SAMPLE, "--out", folder, "--llm", smollm2_folder, "--limit", COUNT]
     command += ["--k", 0, "--context", 1, "--template", "zero-shot"]

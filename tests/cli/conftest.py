@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +14,7 @@ import pytest
 
 import ragemo
 from ragemo.cli import main
+from ragemo.retrieval.embedder import load_embedder
 from tests.llm.conftest import llama_url, scenario, scripted_port
 
 __all__ = ["llama_url", "scenario", "scripted_port"]
@@ -44,9 +46,20 @@ def run_command(*arguments):
     return Outcome(0 if code is None else code, out.getvalue(), err.getvalue())
 
 
+@cache
+def loaded(name, precision):
+    return load_embedder(name, precision)
+
+
+def load_once(name="minilm", precision="int8", say=None):
+    """An embedder that other commands may have loaded: it is never changed."""
+    return loaded(name, precision)
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
-    """An empty working folder and no setting from outside."""
+    """An empty working folder, no setting from outside, and an embedder that is there already."""
+    monkeypatch.setattr("ragemo.retrieval.embedder.load_embedder", load_once)
     with mock.patch.dict(os.environ):  # what a .env file adds goes with it
         for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "RAGEMO_PRICES"):
             os.environ.pop(name, None)

@@ -25,7 +25,7 @@ def write(axes, name="ablation.yaml", **sections):
 @pytest.fixture
 def where(test_file, index):
     """The corpus, the index and a few utterances, as flags."""
-    return ("--data", test_file, "--index", index, "--out", "out", "--limit", 8)
+    return ("--data", test_file, "--index", index, "--out", "out", "--limit", 8, "--bootstrap", 20)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def asked(where, scenario):
     scenario.script(answers=["happy", "neutral", "sad"])
     flags = ["llm.model=some-model", "llm.concurrency=1", "llm.attempts=1", "voting.checks=0"]
     flags.append(f"llm.base_url={scenario.url}")
-    return (*where, *(part for flag in flags for part in ("--set", flag)))
+    return (*where, "--no-plots", *(part for flag in flags for part in ("--set", flag)))
 
 
 def test_a_grid_becomes_a_table_files_and_plots(command, where):

@@ -14,7 +14,6 @@ import yaml
 
 from ragemo.ablation.results import AblationResult
 from tests.ablation.worlds import result_files
-from tests.test_resume import start
 
 KILLS = 2
 AT_ONCE = 2
@@ -39,8 +38,6 @@ def kill_when(process, there):
     finally:
         process.kill()
         process.wait()
-        for stream in (process.stdout, process.stderr):  # which its workers may hold open
-            stream.close()
     assert process.returncode == -signal.SIGKILL
     return begun
 
@@ -68,7 +65,9 @@ def stored():
         return base.execute("SELECT count(*) FROM answers").fetchone()[0]
 
 
-def test_no_answer_is_lost_and_none_asked_for_twice(command, test_file, scenario, monkeypatch):
+def test_no_answer_is_lost_and_none_asked_for_twice(
+    command, start, test_file, scenario, monkeypatch
+):
     scenario.script(
         answers=["happy", "neutral", "sad"], by_prompt=True, steps=[{"sleep": 0.02}] * 400
     )
@@ -112,7 +111,7 @@ def test_no_answer_is_lost_and_none_asked_for_twice(command, test_file, scenario
     assert result_files(Path("killed")) == result_files(Path("whole"))
 
 
-def test_its_workers_end_with_it(command, test_file, index):
+def test_its_workers_end_with_it(command, start, test_file, index):
     file = write({"retrieval.context_length": [0, 2], "retrieval.neighbours": [*range(10)]})
     command_line = ["ablate", file, "--data", test_file, "--index", index, "--limit", 12, *BRIEF]
     drawn = random.Random(6)

@@ -1,22 +1,15 @@
 """`ragemo predict --batch`: exit codes and words."""
 
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-import ragemo
 from tests.cli.conftest import asking
-from tests.conftest import HEARS_CTRL_C
 from tests.llm.batch.conftest import batch_port, endpoint
 from tests.llm.conftest import api_environment
 
 __all__ = ["api_environment", "batch_port", "endpoint"]
-
-ROOT = Path(ragemo.__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -85,15 +78,11 @@ def test_flags_that_do_not_go_together(by_batch, flags, words):
 
 
 def test_ctrl_c_leaves_the_batch_running_and_says_how_to_go_on(
-    by_batch, test_file, endpoint, workplace
+    by_batch, start, test_file, endpoint, workplace
 ):
     endpoint.script({"statuses": ["in_progress"] * 40 + ["completed"]})
-    program = f"{HEARS_CTRL_C}from ragemo.cli import main; main()"
     flags = ("--base-url", endpoint.url, "--no-cache", "--batch", "--poll", "0.2")
-    arguments = map(str, asking(test_file, *flags, "--out", workplace / "run", limit=4))
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], stderr=-1, text=True, cwd=ROOT
-    )
+    process = start(*asking(test_file, *flags, "--out", workplace / "run", limit=4))
     try:
         end = time.monotonic() + 60
         state = workplace / "run" / "batch" / "state.json"

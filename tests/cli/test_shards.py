@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -100,7 +97,7 @@ def test_what_shards_cannot_do_is_one_message(command, index, test_file, workpla
 
 
 def test_a_shard_and_a_merge_that_are_killed_leave_nothing_half_written(
-    command, index, test_file, whole, workplace
+    command, start, index, test_file, whole, workplace
 ):
     """Killed at whatever moment: what is there is whole, and the same command goes on."""
     for number in (1, 2):
@@ -112,10 +109,10 @@ def test_a_shard_and_a_merge_that_are_killed_leave_nothing_half_written(
         ("s2", [*words(test_file, index, "2/2", "s2"), "--resume"]),
         ("run", ["runs", "merge", "s1", "s2", "--out", "run"]),
     ):
-        for wait in (0.0, 0.6, 1.2):
-            killed = subprocess.Popen([sys.executable, "-m", "ragemo", *map(str, asked)])
+        for wait in (0.0, 0.1, 0.3):
+            killed = start(*asked)
             time.sleep(wait)
-            killed.send_signal(signal.SIGKILL)
+            killed.kill()
             killed.wait()
             assert (
                 part == "s2"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, blocks
-from tests.docs.running import as_a_user, make_workplace, run_bash
+from tests.docs.running import as_a_user, make_workplace, run_bash, shorten
 from tests.docs.slurm import write_sbatch
 
 KILLED = """#!/bin/bash
@@ -31,14 +30,6 @@ ragemo predict ragemo/sample/test.json --index indexes/one --llm none --quiet --
 """
 
 
-def shorten(file: Path, dialogues: int) -> None:
-    """Keep the first dialogues of a GenSEC file, so that a test takes seconds."""
-    records = json.loads(file.read_text(encoding="utf-8"))
-    names = [record["id"].rpartition("_")[0] for record in records]
-    kept = [*dict.fromkeys(names)][:dialogues]
-    file.write_text(json.dumps([r for r, name in zip(records, names, strict=True) if name in kept]))
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -48,7 +39,7 @@ def test_an_array_makes_what_one_job_makes_though_a_task_is_killed(
 ) -> None:
     place = make_workplace(tmp_path / "place")
     for name, dialogues in (("train", 8), ("test", 7)):
-        shorten(place / f"ragemo/sample/{name}.json", dialogues)
+        shorten(place / f"ragemo/sample/{name}.json", slice(dialogues))
     as_a_user(monkeypatch, place)
     programs = tmp_path / "programs"
     programs.mkdir()
