@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ragemo.cli.console import tell
+from ragemo.cli.console import ConsoleProgress, tell
 
 
 def report(
@@ -23,6 +23,14 @@ def report(
         int, typer.Option(min=1, help="Bootstrap samples of a run; an ablation has its own.")
     ] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    show: Annotated[
+        int,
+        typer.Option(min=1, help="Show the dialogues of the first utterances; figures are of all."),
+    ] = 20_000,
+    dialogue: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this dialogue instead, by its id; may be repeated."),
+    ] = None,
 ) -> None:
     """Write a run or an ablation as one HTML file: a run's scores, conversations and why each
     verdict fell; an ablation's cells beside each other."""
@@ -35,5 +43,8 @@ def report(
         None if compare is None else Run.open(compare),
         samples=bootstrap,
         seed=seed,
+        show=show,
+        dialogues=dialogue or (),
+        progress=ConsoleProgress(),
     )
     tell(written)

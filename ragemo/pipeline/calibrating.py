@@ -2,68 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import groupby
 
 import numpy as np
 
 from ragemo.errors import DataError
-from ragemo.labels import LabelSet
 from ragemo.pipeline.voters import check_named
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.columns import Columns, decided_anew, read_columns
 from ragemo.runs.run import Run
-from ragemo.runs.scores import gain, gain_data
+from ragemo.runs.scores import scored
+from ragemo.scoring.paired import paired_differences
+from ragemo.scoring.predictions import Predictions
 from ragemo.settings import VotingSettings
-from ragemo.types import Ballot, Turn, Verdict
+from ragemo.types import Ballot
 from ragemo.voting.bases import base_of
 from ragemo.voting.calibration import Calibration, dialogue_hashes, dialogue_sketches
-from ragemo.voting.decide import decide
 from ragemo.voting.panel import Labelled, Panel, fit_panel
-from ragemo.voting.transitions import count_transitions, links_of
-from ragemo.voting.votes import Integers, Votes, count_votes
+from ragemo.voting.transitions import count_transitions
+from ragemo.voting.votes import Mask
 
 FOLDS = 5
 
 FEWEST = 30
 """Labelled utterances without which nothing is fitted."""
-
-
-@dataclass(frozen=True)
-class _Material:
-    """A run's votes with its gold labels, a row for each turn.
-
-    `counts` are the labels' in the index; None without one.
-    """
-
-    turns: Sequence[Turn]
-    ballots: Sequence[Ballot]
-    votes: Votes
-    gold: Integers
-    counts: Integers | None
-
-    def panel(self, hidden: Collection[str], how: VotingSettings) -> Panel:
-        """What is fitted if some dialogues' labels are not known."""
-        links = links_of(self.turns)
-        unknown = [turn.dialogue_id in hidden for turn in self.turns]
-        gold = np.where(unknown, -1, self.gold)
-        labels = self.votes.shares.shape[2]
-        counts = np.bincount(gold[gold >= 0], minlength=labels)
-        counts = counts if self.counts is None else self.counts
-        prior = tuple(((counts + 1) / (counts.sum() + labels)).tolist())
-        known = Labelled(self.votes, gold, links, count_transitions(links, gold, prior))
-        leaning = tuple(float(value) for value in np.log(prior))
-        bases = {voter: leaning for voter in self.votes.voters if voter in INDEX_VOTERS}
-        if how.calibration != "none":
-            bases |= {v: base_of(v, self.votes) for v in self.votes.voters if v not in bases}
-        return fit_panel(
-            known,
-            prior,
-            pool=how.pool,
-            decoder=how.dialogue,
-            correction=how.correction,
-            coverage=how.coverage,
-            bases=bases,
-        )
 
 
 def calibrate(run: Run, how: VotingSettings, *, samples: int = 1000, seed: int = 0) -> Calibration:
@@ -82,81 +46,105 @@ def calibrate(run: Run, how: VotingSettings, *, samples: int = 1000, seed: int =
         DataError: if fewer than 30 utterances have a gold label, or they are of one dialogue.
         RunFolderError: if the run is not finished.
     """
-    verdicts = run.verdicts()
-    labels = run.labels
-    material = _material(run, how)
-    scored = int((material.gold >= 0).sum())
-    dialogues = sorted(
-        {
-            turn.dialogue_id
-            for turn, gold in zip(material.turns, material.gold.tolist(), strict=True)
-            if gold >= 0
-        }
-    )
-    if scored < FEWEST or len(dialogues) < 2:
+    before = scored(run)
+    columns = _columns(run, how)
+    known = columns.gold >= 0
+    numbers = np.unique(columns.dialogue[known]).tolist()
+    dialogues = sorted(columns.dialogue_ids[number] for number in numbers)
+    if known.sum() < FEWEST or len(dialogues) < 2:
         raise DataError(
-            f"{scored} utterances in {len(dialogues)} dialogues have a gold label; fitting weights "
-            f"needs {FEWEST} in at least 2",
+            f"{known.sum()} utterances in {len(dialogues)} dialogues have a gold label; fitting "
+            f"weights needs {FEWEST} in at least 2",
             path=run.path,
         )
     fold_of = {dialogue: number % FOLDS for number, dialogue in enumerate(dialogues)}
-    after = _crossed(material, how, [v.utterance_id for v in verdicts], fold_of, labels)
-    found = gain(run, verdicts, after, samples=samples, seed=seed)
+    after = _crossed(run, columns, how, before, fold_of)
+    found = paired_differences(after, before, samples=samples, seed=seed)
+    hashes, sketches = _words(run, fold_of)
     return Calibration(
-        panel=material.panel({}, how),
-        labels=labels.names,
-        fitted_on={
-            dialogue: own
-            for dialogue, own in dialogue_hashes(material.turns).items()
-            if dialogue in fold_of
-        },
-        sketches={
-            dialogue: own
-            for dialogue, own in dialogue_sketches(material.turns).items()
-            if dialogue in fold_of
-        },
+        panel=_panel(run, columns, known, how),
+        labels=run.labels.names,
+        fitted_on=hashes,
+        sketches=sketches,
         corpora=(run.manifest["corpus"]["sha256"],),
         gain={
             "over": run.path.name,
-            "utterances": scored,
+            "utterances": int(known.sum()),
             "dialogues": len(dialogues),
-            **gain_data(found),
+            **{name: asdict(difference) for name, difference in found.items()},
         },
+    )
+
+
+def _columns(run: Run, how: VotingSettings) -> Columns:
+    """The votes of those that count, with their gold labels."""
+    there: set[str] = set()
+
+    def heard() -> Iterator[Ballot]:
+        for ballot in run.each_ballot():
+            if ballot.purpose == "verdict":
+                there.add(ballot.voter)
+                if how.voters is None or ballot.voter in how.voters:
+                    yield ballot
+
+    columns = read_columns(run, heard())
+    check_named(how.voters, sorted(there))
+    return columns
+
+
+def _panel(run: Run, columns: Columns, known: Mask, how: VotingSettings) -> Panel:
+    """What is fitted if the labels of some turns alone are known."""
+    names, index = run.labels.names, run.manifest["index"]
+    gold = np.where(known, columns.gold, -1)
+    counts = (
+        np.array([index["label_counts"][name] for name in names])
+        if index
+        else np.bincount(gold[gold >= 0], minlength=len(names))
+    )
+    prior = tuple(((counts + 1) / (counts.sum() + len(names))).tolist())
+    votes, links = columns.votes, columns.links
+    leaning = tuple(float(value) for value in np.log(prior))
+    bases = {voter: leaning for voter in votes.voters if voter in INDEX_VOTERS}
+    if how.calibration != "none":
+        bases |= {voter: base_of(voter, votes) for voter in votes.voters if voter not in bases}
+    return fit_panel(
+        Labelled(votes, gold, links, count_transitions(links, gold, prior)),
+        prior,
+        pool=how.pool,
+        decoder=how.dialogue,
+        correction=how.correction,
+        coverage=how.coverage,
+        bases=bases,
     )
 
 
 def _crossed(
-    material: _Material,
+    run: Run,
+    columns: Columns,
     how: VotingSettings,
-    targets: Sequence[str],
+    before: Predictions,
     fold_of: Mapping[str, int],
-    labels: LabelSet,
-) -> list[Verdict]:
-    """Verdicts by panels that were fitted on the other folds' dialogues."""
-    dialogue_of = {turn.utterance_id: turn.dialogue_id for turn in material.turns}
+) -> Predictions:
+    """Predictions by panels that were fitted on the other folds' dialogues."""
     # A dialogue without gold labels teaches nothing, so any fold's panel may decide it.
-    part_of = {target: fold_of.get(dialogue_of[target], 0) for target in targets}
+    folds = np.array([fold_of.get(dialogue, 0) for dialogue in columns.dialogue_ids])
+    fold = folds[columns.dialogue]
+    part = np.where(columns.part >= 0, fold, -1)
     panels = {
-        fold: material.panel({name for name, own in fold_of.items() if own == fold}, how)
-        for fold in sorted(set(part_of.values()))
+        number: _panel(run, columns, (columns.gold >= 0) & (fold != number), how)
+        for number in np.unique(part[part >= 0]).tolist()
     }
-    decision = decide(
-        material.turns, targets, material.ballots, labels, panels=panels, part_of=part_of
-    )
-    return list(decision.verdicts)
+    return decided_anew(run, columns, before, panels, part)
 
 
-def _material(run: Run, how: VotingSettings) -> _Material:
-    turns = [utterance.turn for utterance in run.utterances]
-    names = run.labels.names
-    gold = np.array(
-        [names.index(u.gold) if u.predicted and u.gold else -1 for u in run.utterances],
-        dtype=np.int64,
-    )
-    cast = [ballot for ballot in run.ballots() if ballot.purpose == "verdict"]
-    check_named(how.voters, sorted({ballot.voter for ballot in cast}))
-    ballots = [b for b in cast if how.voters is None or b.voter in how.voters]
-    votes = count_votes(ballots, [turn.utterance_id for turn in turns], len(names))
-    index = run.manifest["index"]
-    counts = np.array([index["label_counts"][name] for name in names]) if index else None
-    return _Material(turns, ballots, votes, gold, counts)
+def _words(run: Run, wanted: Mapping[str, int]) -> tuple[dict[str, str], dict[str, str]]:
+    """What is kept of the words of some dialogues, see `ragemo.voting.calibration`."""
+    hashes: dict[str, str] = {}
+    sketches: dict[str, str] = {}
+    turns = (utterance.turn for utterance in run.each_utterance())
+    for dialogue, own in groupby(turns, key=lambda turn: turn.dialogue_id):
+        if dialogue in wanted:
+            said = list(own)
+            hashes |= dialogue_hashes(said)
+            sketches |= dialogue_sketches(said)
+    return hashes, sketches

@@ -39,12 +39,6 @@ class Pool:
         return self.texts.setdefault(text, len(self.texts))
 
 
-def shown_utterances(utterances: Sequence[RunUtterance]) -> list[RunUtterance]:
-    """The dialogues in which anything is predicted, whole."""
-    wanted = {utterance.turn.dialogue_id for utterance in utterances if utterance.predicted}
-    return [utterance for utterance in utterances if utterance.turn.dialogue_id in wanted]
-
-
 def columns(
     utterances: Sequence[RunUtterance],
     verdicts: Mapping[str, Verdict],

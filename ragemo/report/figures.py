@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ragemo.report.reasons import has_say
 from ragemo.runs.run import Run
-from ragemo.runs.scores import score_run, scored
+from ragemo.runs.scores import score_run
 from ragemo.scoring.metrics import calibration_bins
 from ragemo.scoring.predictions import Predictions
 from ragemo.settings import Settings
-from ragemo.types import Ballot, Verdict
+from ragemo.types import Ballot
 
 
-def score_data(
-    run: Run, verdicts: Sequence[Verdict], *, samples: int, seed: int
-) -> dict[str, Any] | None:
+def score_data(run: Run, own: Predictions, *, samples: int, seed: int) -> dict[str, Any] | None:
     """The run's score as `Score.to_dict` gives it, and its reliability diagram.
 
     None where no predicted utterance has a gold label.
     """
-    predictions = scored(run, verdicts)
-    if not predictions:
+    if not own:
         return None
-    score = score_run(run, samples=samples, seed=seed)
-    return {**score.to_dict(), "reliability": reliability(predictions)}
+    score = score_run(run, own, samples=samples, seed=seed)
+    return {**score.to_dict(), "reliability": reliability(own)}
 
 
 def reliability(predictions: Predictions) -> list[dict[str, float]]:
@@ -50,39 +49,58 @@ def reliability(predictions: Predictions) -> list[dict[str, float]]:
     ]
 
 
-def cost_data(ballots: Sequence[Ballot]) -> list[dict[str, Any]]:
+def cost_data(ballots: Iterable[Ballot]) -> list[dict[str, Any]]:
     """For each voter and purpose, in the order of the ballots: what was asked, and what it took.
 
     `cost` is in US dollars, None where the price of an answer is unknown; `median_seconds` and
-    `slowest_seconds` are of single answers.
+    `slowest_seconds` are of single answers. Ballots are taken one by one and not kept.
     """
-    groups: dict[tuple[str, str], list[Ballot]] = {}
+    groups: dict[tuple[str, str], _Spent] = {}
     for ballot in ballots:
-        groups.setdefault((ballot.voter, ballot.purpose), []).append(ballot)
-    rows = []
-    for (voter, purpose), own in groups.items():
-        usages = [ballot.usage for ballot in own]
-        # What was never asked of anybody costs nothing and takes no time.
-        asked = any(usage.seconds or usage.prompt_tokens for usage in usages)
-        costs = [usage.cost for usage in usages if usage.cost is not None]
-        rows.append(
-            {
-                "voter": voter,
-                "purpose": purpose,
-                "ballots": len(own),
-                "invalid": sum(ballot.invalid for ballot in own),
-                "failed": sum(ballot.failed for ballot in own),
-                "asked": asked,
-                "prompt_tokens": sum(usage.prompt_tokens for usage in usages),
-                "cached_tokens": sum(usage.cached_tokens for usage in usages),
-                "answer_tokens": sum(usage.answer_tokens for usage in usages),
-                "cost": sum(costs) if len(costs) == len(usages) else None,
-                "median_seconds": statistics.median(usage.seconds for usage in usages),
-                "slowest_seconds": max(usage.seconds for usage in usages),
-                "seconds": sum(usage.seconds for usage in usages),
-            }
-        )
-    return rows
+        place = ballot.voter, ballot.purpose
+        if place not in groups:
+            groups[place] = _Spent()
+        groups[place].add(ballot)
+    return [
+        {"voter": voter, "purpose": purpose, **spent.data()}
+        for (voter, purpose), spent in groups.items()
+    ]
+
+
+class _Spent:
+    """What a voter's ballots of one purpose took."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+        self._seconds, self._costs = array("d"), array("d")
+
+    def add(self, ballot: Ballot) -> None:
+        usage = ballot.usage
+        self._counts["invalid"] += ballot.invalid
+        self._counts["failed"] += ballot.failed
+        for name in ("prompt_tokens", "cached_tokens", "answer_tokens"):
+            self._counts[name] += getattr(usage, name)
+        self._seconds.append(usage.seconds)
+        if usage.cost is not None:
+            self._costs.append(usage.cost)
+
+    def data(self) -> dict[str, Any]:
+        counts, seconds = self._counts, self._seconds
+        known = len(self._costs) == len(seconds)
+        return {
+            "ballots": len(seconds),
+            "invalid": counts["invalid"],
+            "failed": counts["failed"],
+            # What was never asked of anybody costs nothing and takes no time.
+            "asked": bool(any(seconds) or counts["prompt_tokens"]),
+            "prompt_tokens": counts["prompt_tokens"],
+            "cached_tokens": counts["cached_tokens"],
+            "answer_tokens": counts["answer_tokens"],
+            "cost": sum(self._costs) if known else None,
+            "median_seconds": statistics.median(seconds),
+            "slowest_seconds": max(seconds),
+            "seconds": sum(seconds),
+        }
 
 
 def settings_data(run: Run) -> list[dict[str, Any]]:

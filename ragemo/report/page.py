@@ -30,6 +30,9 @@ RUN = (
 )
 """The scripts of a run's page, in the order in which they stand in it."""
 
+LIMITED = (*RUN, "limited.js")
+"""Those of a run's page that does not show all of its dialogues."""
+
 ABLATION = ("base.js", "plots.js", "grids.js", "cells.js", "ablation.js")
 """The scripts of an ablation's page."""
 

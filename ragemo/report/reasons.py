@@ -17,18 +17,20 @@ the two labels' shares. Dawid and Skene's model has no such parts, and none are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ragemo.runs.columns import read_columns
+from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
 from ragemo.types import Ballot, Verdict
 from ragemo.voting.dialogue import forward_filter
 from ragemo.voting.log_pool import evidence
 from ragemo.voting.panel import Panel
-from ragemo.voting.transitions import Links, links_of
-from ragemo.voting.votes import Floats, Integers, Votes, count_votes
+from ragemo.voting.transitions import Links
+from ragemo.voting.votes import Floats, Integers, Votes
 
 TINY = 1e-12
 """Shares below this count as this, as they do for the panel."""
@@ -85,35 +87,45 @@ class Reason:
     same: bool = True
 
 
-def reasons(run: Run, verdicts: Sequence[Verdict], ballots: Sequence[Ballot]) -> dict[str, Reason]:
+def reasons(
+    run: Run,
+    utterances: Sequence[RunUtterance],
+    verdicts: Sequence[Verdict],
+    ballots: Iterable[Ballot],
+) -> dict[str, Reason]:
     """Target -> why its verdict fell; without targets that nobody with a weight voted on.
 
     Args:
         run: a finished run.
-        verdicts: its verdicts.
-        ballots: its ballots, of every purpose.
+        utterances: whole dialogues of it.
+        verdicts: those on them.
+        ballots: those on them, of every purpose.
 
     Raises:
         RunFolderError: if the run is not finished or damaged.
     """
-    heard = [
-        ballot for ballot in ballots if ballot.purpose == "verdict" and has_say(run, ballot.voter)
-    ]
-    turns = [utterance.turn for utterance in run.utterances]
-    ids = [turn.utterance_id for turn in turns]
-    row_of = {name: row for row, name in enumerate(ids)}
-    votes = count_votes(heard, ids, len(run.labels))
-    links = links_of(turns)
-    place_of = dict(zip((v.utterance_id for v in verdicts), run.parts(), strict=True))
+    records = run.panels()
+    # To Dawid and Skene's model all utterances of the run speak, whichever are looked at.
+    whole = any(record["panel"]["pool"] == "dawid-skene" for record in records)
+    heard = (
+        ballot
+        for ballot in (run.each_ballot() if whole else ballots)
+        if ballot.purpose == "verdict" and has_say(run, ballot.voter)
+    )
+    read = read_columns(run, heard, None if whole else utterances)
+    ids = read.votes.utterances
+    by_id = {verdict.utterance_id: verdict for verdict in verdicts}
     found = {}
-    for place, record in enumerate(run.panels()):
-        own = [verdict for verdict in verdicts if place_of[verdict.utterance_id] == place]
-        rows = np.array([row_of[verdict.utterance_id] for verdict in own], dtype=np.int64)
+    for place, record in enumerate(records):
+        rows = np.flatnonzero(read.part == place)
         panel = Panel.from_dict(record["panel"])
         weights = {voter: own for voter, own in panel.weights.items() if has_say(run, voter)}
-        course = _course(panel, weights, votes, links, rows)
-        for row, verdict in zip(rows.tolist(), own, strict=True):
-            if verdict.label is not None and course.stages["votes"][row].any():
+        course = _course(panel, weights, read.votes, read.links, rows)
+        for row in rows.tolist():
+            verdict = by_id.get(ids[row])
+            if verdict is None or verdict.label is None:
+                continue
+            if course.stages["votes"][row].any():
                 label = run.labels.index(verdict.label)
                 found[verdict.utterance_id] = _reason(course, row, verdict, label, ids)
     return found

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ragemo.corpus.checked import plain, typed, typed_turn
+import numpy as np
+
+from ragemo.corpus.checked import MOST, plain, require, typed, typed_turn
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import plain_ballot
+from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.runs.checks import check_demonstration
 from ragemo.types import Ballot, Demonstration, Message, Prompt, Turn, Verdict, Window
 
@@ -80,6 +83,22 @@ def ballot_line(ballot: Ballot) -> str:
     return line(plain_ballot(ballot))
 
 
+def each_ballot(folder: Path, labels: LabelSet) -> Iterator[Ballot]:
+    """What ballots.jsonl holds; where a failed call was made again, the last one counts."""
+
+    def raw_key(record: dict[str, Any]) -> Hashable:
+        sample, purpose = record.get("sample", 0), record.get("purpose", "verdict")
+        return purpose, record["utterance_id"], record["voter"], sample
+
+    return each_last(
+        folder,
+        "ballots.jsonl",
+        lambda record: check_ballot(read_ballot(record), labels),
+        key=lambda ballot: ballot.key,
+        raw_key=raw_key,
+    )
+
+
 def utterance_line(utterance: RunUtterance) -> str:
     """A line of utterances.jsonl."""
     return line(
@@ -103,6 +122,7 @@ def read_utterance(record: dict[str, Any], labels: LabelSet) -> RunUtterance:
     }
     if own["predicted"] and own["gold"] not in (None, *labels.names):
         raise ValueError(f"gold {own['gold']!r} is no label of the run")
+    require("row", 0 <= own["row"] < MOST)
     return typed(RunUtterance, {**own, "turn": typed_turn(record)})
 
 
@@ -147,6 +167,13 @@ def read_verdict(record: dict[str, Any]) -> Verdict:
     return typed(Verdict, record)
 
 
+def read_part(record: dict[str, Any]) -> tuple[str, int]:
+    """The target of a line of verdicts.jsonl, and the place of the panel that decided."""
+    part = int(record["part"])
+    require("part", 0 <= part < MOST)
+    return str(record["utterance_id"]), part
+
+
 def example_lines(demonstrations: Iterable[Sequence[Demonstration]]) -> str:
     """examples.jsonl: every labelled window that was found for any target, once."""
     windows = {d.window.target.utterance_id: d.window for found in demonstrations for d in found}
@@ -163,16 +190,39 @@ def read_window(record: dict[str, Any]) -> Window:
     return Window(tuple(typed_turn(turn) for turn in record["turns"]))
 
 
-def read_found(
-    record: dict[str, Any], windows: Mapping[str, Window], labels: LabelSet
-) -> tuple[str, tuple[Demonstration, ...]]:
-    """The target of a line of verdicts.jsonl, and what was found for it, most wanted first."""
-    return record["utterance_id"], tuple(
-        check_demonstration(
-            Demonstration(windows[one["id"]], one["label"], float(one["similarity"])), labels
+def each_found(
+    folder: Path, labels: LabelSet, targets: Collection[str] | None
+) -> Iterator[tuple[str, tuple[Demonstration, ...]]]:
+    """The targets of verdicts.jsonl and what was found for each, most wanted first.
+
+    Args:
+        folder: of the run.
+        labels: the label set.
+        targets: those that are wanted; None: all.
+    """
+
+    def needed(record: dict[str, Any]) -> list[str]:
+        asked = targets is None or record["utterance_id"] in targets
+        return [one["id"] for one in record["demonstrations"]] if asked else []
+
+    shown = {name for names in each_line(folder, "verdicts.jsonl", needed) for name in names}
+    windows = {
+        window.target.utterance_id: window
+        for window in each_line(folder, "examples.jsonl", read_window)
+        if window.target.utterance_id in shown
+    }
+
+    def found(record: dict[str, Any]) -> tuple[str, tuple[Demonstration, ...]] | None:
+        if targets is not None and record["utterance_id"] not in targets:
+            return None
+        return record["utterance_id"], tuple(
+            check_demonstration(
+                Demonstration(windows[one["id"]], one["label"], float(one["similarity"])), labels
+            )
+            for one in record["demonstrations"]
         )
-        for one in record["demonstrations"]
-    )
+
+    return (one for one in each_line(folder, "verdicts.jsonl", found) if one is not None)
 
 
 def each_line(folder: Path, name: str, read: Callable[[dict[str, Any]], Value]) -> Iterator[Value]:
@@ -200,3 +250,36 @@ def each_line(folder: Path, name: str, read: Callable[[dict[str, Any]], Value]) 
                 yield value
     except OSError as error:
         raise RunFolderError(f"{folder / name}: cannot be read: {error}") from None
+
+
+def each_last(
+    folder: Path,
+    name: str,
+    read: Callable[[dict[str, Any]], Value],
+    *,
+    key: Callable[[Value], Hashable],
+    raw_key: Callable[[dict[str, Any]], Hashable],
+) -> Iterator[Value]:
+    """The same, but of lines with one key the last one counts, in the place of the first.
+
+    The file is read twice. What is kept is eight bytes a line, and those values whose key comes
+    more than once.
+
+    Args:
+        folder, name, read: as for `each_line`.
+        key: of a value.
+        raw_key: the same key, of a line's data.
+    """
+    met = array("q", each_line(folder, name, lambda record: hash(raw_key(record))))
+    hashes, counts = np.unique(np.array(met, dtype=np.int64), return_counts=True)
+    del met
+    again = set(hashes[counts > 1].tolist())
+    last: dict[Hashable, Value] = {}
+    if again:
+        values = each_line(folder, name, read)
+        last = {key(value): value for value in values if hash(key(value)) in again}
+    for value in each_line(folder, name, read):
+        if hash(key(value)) not in again:
+            yield value
+        elif key(value) in last:
+            yield last.pop(key(value))

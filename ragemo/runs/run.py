@@ -22,7 +22,7 @@ import io
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,6 @@ from typing import Any
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import check_ballot, read_ballot
 from ragemo.runs.checks import check_part, check_verdict
 from ragemo.runs.locking import lock
 from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
@@ -41,14 +40,15 @@ from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
     ballot_line,
+    each_ballot,
+    each_found,
     each_line,
     example_lines,
     prompt_line,
-    read_found,
+    read_part,
     read_prompt,
     read_utterance,
     read_verdict,
-    read_window,
     utterance_line,
     verdict_line,
 )
@@ -275,19 +275,11 @@ class Run:
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        return list({ballot.key: ballot for ballot in self.each_ballot()}.values())
+        return list(self.each_ballot())
 
     def each_ballot(self) -> Iterator[Ballot]:
-        """Every line of ballots one after the other, failed calls that were made again, too.
-
-        Raises:
-            RunFolderError: here or later, if the run is damaged.
-        """
-        return each_line(
-            self.path,
-            "ballots.jsonl",
-            lambda record: check_ballot(read_ballot(record), self.labels),
-        )
+        """The same one after the other; a damaged line is told when it is met."""
+        return each_ballot(self.path, self.labels)
 
     @property
     def finished(self) -> bool:
@@ -331,37 +323,36 @@ class Run:
             lambda record: check_verdict(read_verdict(record), self.labels),
         )
 
-    def beside(
-        self, verdicts: Iterable[Verdict] | None = None
-    ) -> Iterator[tuple[RunUtterance, Verdict]]:
-        """Verdicts beside what they are on, one after the other.
-
-        Args:
-            verdicts: in corpus order; default: the run's own.
+    def beside(self) -> Iterator[tuple[RunUtterance, Verdict]]:
+        """The decisions beside what they are on, one after the other.
 
         Raises:
             RunFolderError: here or later, if the run is not finished or damaged.
         """
-        utterances = self.each_utterance()
-        for verdict in self.each_verdict() if verdicts is None else verdicts:
-            for utterance in utterances:
-                if utterance.turn.utterance_id == verdict.utterance_id:
-                    yield utterance, verdict
-                    break
-            else:
-                raise RunFolderError(
-                    f"{self.path}: a verdict on {verdict.utterance_id!r}, which is there twice or "
-                    "out of order, or is none of its utterances; the run is damaged"
-                )
-
-    def demonstrations(self) -> dict[str, tuple[Demonstration, ...]]:
-        """What was found for each target, most wanted first; a prompt may show fewer."""
-        examples = each_line(self.path, "examples.jsonl", read_window)
-        windows = {window.target.utterance_id: window for window in examples}
-        found = each_line(
-            self.path, "verdicts.jsonl", lambda record: read_found(record, windows, self.labels)
+        verdicts = self.each_verdict()
+        verdict = next(verdicts, None)
+        for utterance in self.each_utterance():
+            if verdict is not None and utterance.turn.utterance_id == verdict.utterance_id:
+                yield utterance, verdict
+                verdict = next(verdicts, None)
+            elif utterance.predicted:
+                break
+        else:
+            if verdict is None:
+                return
+        fault = (
+            f"a verdict on {verdict.utterance_id!r}, which is there twice or out of order, or is "
+            "none of its utterances"
+            if verdict is not None
+            else f"no verdict on {utterance.turn.utterance_id!r}"
         )
-        return dict(found)
+        raise RunFolderError(f"{self.path}: {fault}; the run is damaged")
+
+    def demonstrations(
+        self, targets: Collection[str] | None = None
+    ) -> dict[str, tuple[Demonstration, ...]]:
+        """What was found for each target, or some, most wanted first; a prompt may show fewer."""
+        return dict(each_found(self.path, self.labels, targets))
 
     def prompts(self) -> list[AskedPrompt]:
         """Every prompt about a target, in the order of asking; where a verdict was settled early,
@@ -373,9 +364,13 @@ class Run:
         """The same one after the other; a damaged line is told when it is met."""
         return each_line(self.path, "prompts.jsonl", read_prompt)
 
+    def each_part(self) -> Iterator[tuple[str, int]]:
+        """For each verdict, what it is on and the place in `panels` of the panel that decided."""
+        return each_line(self.path, "verdicts.jsonl", read_part)
+
     def parts(self) -> list[int]:
-        """For each verdict, the place of the panel that decided it in `panels`."""
-        return list(each_line(self.path, "verdicts.jsonl", lambda record: int(record["part"])))
+        """The places alone."""
+        return [part for _, part in self.each_part()]
 
     def panels(self) -> list[dict[str, Any]]:
         """The plain records of the panels that decided, see `ragemo.pipeline.judge`.

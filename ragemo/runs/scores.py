@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import PurePath
-from typing import Any
 
 from ragemo.corpus.formats import FORMATS
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.runs.columns import decided_anew, read_columns
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
 from ragemo.runs.slices import run_slices
-from ragemo.scoring.paired import Difference, paired_differences
 from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.published import Condition
 from ragemo.scoring.score import Score, score
 from ragemo.types import Verdict
-from ragemo.voting.decide import decide
 from ragemo.voting.panel import Panel
 
 INDEX_ALONE = "index alone"
 """The baseline of the index's own voters, without anybody else."""
 
 
-def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = True) -> Score:
+def score_run(
+    run: Run,
+    own: Predictions | None = None,
+    *,
+    samples: int = 1000,
+    seed: int = 0,
+    slices: bool = True,
+) -> Score:
     """Score a finished run on its utterances that have a gold label.
 
     Args:
         run: opened by `Run.open`.
+        own: its predictions, where they are read already: for a million that takes minutes.
         samples: of the bootstrap over dialogues.
         seed: of the bootstrap.
         slices: whether slices are scored, too.
@@ -40,28 +46,20 @@ def score_run(run: Run, *, samples: int = 1000, seed: int = 0, slices: bool = Tr
         RunFolderError: if the run is not finished.
         DataError: if no utterance has a gold label.
     """
+    own = scored(run) if own is None else own
     index = run.manifest["index"]
-    verdicts = 0
-
-    def counted() -> Iterator[tuple[RunUtterance, Verdict]]:
-        nonlocal verdicts
-        for pair in run.beside():  # read once, for a million take minutes
-            verdicts += 1
-            yield pair
-
-    own = predictions_on(counted(), run.labels)
-    alone = index_alone(run)
+    alone = index_alone(run, own)
     result = score(
         own,
         training_counts=index["label_counts"] if index else None,
-        others={} if alone is None else {INDEX_ALONE: scored(run, alone)},
+        others={} if alone is None else {INDEX_ALONE: alone},
         slices=run_slices(run.each_utterance(), own.ids) if slices else {},
         seed=seed,
         samples=samples,
     )
     notes = run_notes(run)
-    if len(own) < verdicts:
-        notes.insert(0, f"{verdicts - len(own)} predicted utterances have no gold label")
+    if unknown := sum(1 for _ in run.each_part()) - len(own):
+        notes.insert(0, f"{unknown} predicted utterances have no gold label")
     return replace(result, notes=(*notes, *result.notes))
 
 
@@ -123,59 +121,42 @@ def _training_of(run: Run) -> str:
     return " + ".join(parts)
 
 
-def index_alone(run: Run) -> list[Verdict] | None:
+def index_alone(run: Run, own: Predictions) -> Predictions | None:
     """What the index's own voters would have decided without anybody else.
 
-    None where nobody else voted, or there is no index. All ballots are in memory meanwhile.
+    Args:
+        run: finished; its files are read through and not kept.
+        own: its predictions.
+
+    None where nobody else voted, or there is no index.
+
+    Raises:
+        RunFolderError: if the run is damaged.
     """
-    panels = run.panels()
-    if not any(record["weighed"] for record in panels):
+    records = run.panels()
+    if not any(record["weighed"] for record in records):
         return None
-    if any(record["index_alone"] is None for record in panels):
+    if any(record["index_alone"] is None for record in records):
         return None
-    targets = [verdict.utterance_id for verdict in run.verdicts()]
-    decision = decide(
-        [utterance.turn for utterance in run.utterances],
-        targets,
-        [ballot for ballot in run.ballots() if ballot.purpose == "verdict"],
-        run.labels,
-        panels={
-            place: Panel.from_dict(record["index_alone"]) for place, record in enumerate(panels)
-        },
-        part_of=dict(zip(targets, run.parts(), strict=True)),
+    panels = {n: Panel.from_dict(record["index_alone"]) for n, record in enumerate(records)}
+    voters = {voter for panel in panels.values() for voter in panel.weights}
+    columns = read_columns(
+        run, (b for b in run.each_ballot() if b.purpose == "verdict" and b.voter in voters)
     )
-    return list(decision.verdicts)
+    return decided_anew(run, columns, own, panels, columns.part)
 
 
-def gain(
-    run: Run,
-    before: Sequence[Verdict],
-    after: Sequence[Verdict],
-    *,
-    samples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Difference]:
-    """What other verdicts on a run's utterances gain, by paired bootstrap over dialogues."""
-    return paired_differences(scored(run, after), scored(run, before), samples=samples, seed=seed)
-
-
-def gain_data(differences: dict[str, Difference]) -> dict[str, Any]:
-    """The differences as plain data."""
-    return {name: asdict(difference) for name, difference in differences.items()}
-
-
-def scored(run: Run, verdicts: Iterable[Verdict] | None = None) -> Predictions:
+def scored(run: Run) -> Predictions:
     """A run's verdicts beside their gold labels, where there are any.
 
     Args:
         run: finished; its files are read through and not kept.
-        verdicts: on its utterances, in corpus order; default: its own.
 
     Raises:
         RunFolderError: if the run is not finished or damaged.
         DataError: as `predictions_on`.
     """
-    return predictions_on(run.beside(verdicts), run.labels)
+    return predictions_on(run.beside(), run.labels)
 
 
 def predictions_on(pairs: Iterable[tuple[RunUtterance, Verdict]], labels: LabelSet) -> Predictions:

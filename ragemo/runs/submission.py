@@ -6,7 +6,10 @@ first appearance, and inside each the utterances to predict in file order.
 
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
+
+import numpy as np
 
 from ragemo.errors import RunFolderError, SettingsError
 from ragemo.files import write_text
@@ -44,27 +47,65 @@ def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[i
             f"{run.path}: only the first {run.manifest['settings']['limit']} utterances were "
             "predicted; run it again without --limit"
         )
-    labels = {verdict.utterance_id: verdict.label for verdict in run.verdicts()}
-    missing = [utterance_id for utterance_id, label in labels.items() if label is None]
-    if missing and fill is None:
+    lines = _Lines(run)
+    if lines.missing and fill is None:
         raise RunFolderError(
-            f"{run.path}: {len(missing)} utterances have no valid label ({missing[0]}, ...); "
-            "--fill neighbours lets the index label them"
+            f"{run.path}: {len(lines.missing)} utterances have no valid label "
+            f"({next(iter(lines.missing))}, ...); --fill neighbours lets the index label them"
         )
-    for ballot in run.ballots() if missing else ():
-        if ballot.voter == "neighbours" and labels.get(ballot.utterance_id, "") is None:
-            shares = ballot.distribution or ()
-            labels[ballot.utterance_id] = run.labels.names[shares.index(max(shares))]
-    if None in labels.values():
-        raise RunFolderError(f"{run.path}: no index voted in this run, so nothing can be filled in")
-    order: dict[str, list[str]] = {}
-    for utterance in sorted(run.utterances, key=lambda utterance: utterance.row):
-        name = utterance.turn.utterance_id
-        if utterance.predicted:
-            order.setdefault(name[:6], []).append(str(labels[name]))
-    row = [label for session in order.values() for label in session]
+    if lines.missing:
+        lines.fill()
+    row = lines.in_order()
     try:
         write_text(out, ",".join(row) + "\n")
     except OSError as error:
         raise SettingsError(f"{out}: cannot be written: {error.strerror}") from None
-    return len(missing), len(row)
+    return len(lines.missing), len(row)
+
+
+class _Lines:
+    """A label for each verdict of a run, with its place in the file, in columns.
+
+    Attributes:
+        missing: id -> place in the columns, of utterances without a label.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._sessions: dict[str, int] = {}
+        self._row, self._session, self._label = array("q"), array("q"), array("h")
+        self.missing: dict[str, int] = {}
+        for utterance, verdict in run.beside():
+            name = verdict.utterance_id
+            if verdict.label is None:
+                self.missing[name] = len(self._label)
+            self._row.append(utterance.row)
+            self._session.append(self._sessions.setdefault(name[:6], len(self._sessions)))
+            self._label.append(-1 if verdict.label is None else run.labels.index(verdict.label))
+
+    def fill(self) -> None:
+        """Let the index label what has no label.
+
+        Raises:
+            RunFolderError: if there was none.
+        """
+        for ballot in self._run.each_ballot():
+            place = self.missing.get(ballot.utterance_id)
+            if place is not None and ballot.voter == "neighbours" and ballot.distribution:
+                shares = ballot.distribution
+                self._label[place] = shares.index(max(shares))
+        if min(self._label) < 0:
+            raise RunFolderError(
+                f"{self._run.path}: no index voted in this run, so nothing can be filled in"
+            )
+
+    def in_order(self) -> list[str]:
+        """The labels in the challenge's order."""
+        row, session, label = (np.array(c) for c in (self._row, self._session, self._label))
+        in_file = np.argsort(row, kind="stable")
+        sessions, first = np.unique(session[in_file], return_index=True)
+        appeared = np.zeros(len(self._sessions), dtype=np.int64)
+        appeared[sessions] = first
+        order = in_file[np.argsort(appeared[session[in_file]], kind="stable")]
+        names = self._run.labels.names
+        return [names[place] for place in label[order].tolist()]

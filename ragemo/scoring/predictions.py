@@ -10,7 +10,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,23 @@ class Predictions:
             dialogue_ids=[self.dialogue_ids[place] for place in kept.tolist()],
             dialogue=dialogue,
             **arrays,
+        )
+
+    def relabelled(self, predicted: IntCounts) -> Predictions:
+        """The same utterances with other labels, of which nothing else is known.
+
+        Args:
+            predicted: positions of the labels, -1 for none, shape (N,).
+        """
+        unsure = np.full(len(self), np.nan)
+        no = np.zeros(len(self), dtype=np.bool_)
+        return replace(
+            self,
+            predicted=np.where(predicted < 0, len(self.labels), predicted),
+            **dict.fromkeys(_FLAGS, no),
+            **dict.fromkeys(_SHARES, unsure),
+            set_size=np.full(len(self), -1),
+            set_holds=no,
         )
 
     def by_id(self) -> Predictions:

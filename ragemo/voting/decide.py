@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,14 @@ from ragemo.types import Ballot, Turn, Verdict
 from ragemo.voting.conformal import label_sets
 from ragemo.voting.details import bring_together
 from ragemo.voting.panel import Panel
-from ragemo.voting.transitions import links_of
-from ragemo.voting.votes import Floats, Integers, Votes, count_votes
+from ragemo.voting.transitions import Links, links_of
+from ragemo.voting.votes import Floats, Integers, Mask, Votes, count_votes
 
 DIGITS = 9
 """Shares are rounded to so many digits, so that the same votes give the same bytes anywhere."""
+
+STRETCH = 50_000
+"""Turns that are decided at a time where the labels alone are wanted."""
 
 
 @dataclass(frozen=True)
@@ -63,26 +66,16 @@ def decide(
     Where targets of one dialogue belong to several parts (a speaker each), a turn hears nothing
     of turns of another part: their voters may have learned from what it must not see.
     """
-    size = len(labels)
     ids = [turn.utterance_id for turn in turns]
     row_of = {utterance: row for row, utterance in enumerate(ids)}
-    links = links_of(turns)
-    votes = count_votes(ballots, ids, size)
-    shares, beliefs = np.zeros((len(ids), size)), np.zeros((len(ids), size))
-    chosen = np.full(len(ids), -1)
-    sets = np.zeros((len(ids), size), dtype=bool)
-    for part, panel in panels.items():
-        rows = np.array(
+    votes = count_votes(ballots, ids, len(labels))
+    rows_of = {
+        part: np.array(
             [row_of[target] for target in targets if part_of.get(target) == part], dtype=np.int64
         )
-        own = np.zeros((len(ids), size))
-        own[rows] = panel.pooled(votes.on(rows))
-        spoken, winners = panel.decided(own, links)
-        shares[rows], chosen[rows], beliefs[rows] = spoken[rows], winners[rows], own[rows]
-        if panel.threshold is not None:
-            sets[rows] = label_sets(spoken[rows], panel.threshold)
-            # Decoding whole dialogues may choose against the shares.
-            sets[rows, winners[rows]] = True
+        for part in panels
+    }
+    shares, chosen, beliefs, sets = _outcome(votes, links_of(turns), rows_of, panels)
     agreement = _agreement(votes, chosen)
     invalid, failed = _lost(ballots, row_of)
     telling: dict[str, list[Ballot]] = defaultdict(list)
@@ -112,6 +105,57 @@ def decide(
             )
         )
     return Decision(tuple(verdicts), beliefs[[row_of[target] for target in targets]])
+
+
+def decided_labels(
+    votes: Votes, links: Links, part: Integers, panels: Mapping[int, Panel]
+) -> Integers:
+    """The labels' positions that `decide` would find, shape (N,), and nothing else; -1: none.
+
+    Dialogues are decided some at a time, so that a run of any length takes no more than its votes;
+    Dawid and Skene's model, to which all utterances speak, is asked once.
+
+    Args:
+        votes: of all voters on N turns.
+        links: of the turns.
+        part: the panel that decides each turn; one that is not in `panels` decides none.
+        panels: by part.
+    """
+    at_once = any(panel.pool == "dawid-skene" for panel in panels.values())
+    chosen = np.full(len(part), -1)
+    for rows in links.stretches(max(len(part), 1) if at_once else STRETCH):
+        rows_of = {place: np.flatnonzero(part[rows] == place) for place in panels}
+        chosen[rows] = _outcome(votes.on(rows), links.within(rows), rows_of, panels).chosen
+    return chosen
+
+
+class _Outcome(NamedTuple):
+    """What panels make of votes on N turns: see `Panel.decided`; `sets` are the label sets."""
+
+    shares: Floats
+    chosen: Integers
+    beliefs: Floats
+    sets: Mask
+
+
+def _outcome(
+    votes: Votes, links: Links, rows_of: Mapping[Any, Integers], panels: Mapping[Any, Panel]
+) -> _Outcome:
+    """Each part's panel decides its rows."""
+    size = votes.shares.shape[1:]
+    shares, beliefs, sets = np.zeros(size), np.zeros(size), np.zeros(size, dtype=bool)
+    chosen = np.full(size[0], -1)
+    for part, panel in panels.items():
+        rows = rows_of[part]
+        own = np.zeros(size)
+        own[rows] = panel.pooled(votes.on(rows))
+        spoken, winners = panel.decided(own, links)
+        shares[rows], chosen[rows], beliefs[rows] = spoken[rows], winners[rows], own[rows]
+        if panel.threshold is not None:
+            sets[rows] = label_sets(spoken[rows], panel.threshold)
+            # Decoding whole dialogues may choose against the shares.
+            sets[rows, winners[rows]] = True
+    return _Outcome(shares, chosen, beliefs, sets)
 
 
 def _agreement(votes: Votes, chosen: Integers) -> Floats:

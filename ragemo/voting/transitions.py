@@ -24,7 +24,8 @@ and wherever it speaks later. Without that, the own turns from four turns back o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -102,25 +103,43 @@ class Links:
         own, other = (np.where(link >= 0, place[link], -1)[rows] for link in (self.own, self.other))
         return Links(own, other)
 
+    def stretches(self, length: int) -> Iterator[slice]:
+        """Rows of whole dialogues, one stretch after the other, of so many rows or a few more."""
+        starts = np.flatnonzero(np.diff(self.dialogues, prepend=-1))
+        begin = 0
+        while begin < len(self.own):
+            later = starts[np.searchsorted(starts, begin + length) :]
+            end = int(later[0]) if len(later) else len(self.own)
+            yield slice(begin, end)
+            begin = end
 
-def links_of(turns: Sequence[Turn]) -> Links:
-    """The links of turns in corpus order, a dialogue's turns adjacent.
+    def within(self, rows: slice) -> Links:
+        """The links among the rows of a stretch."""
+        own, other = (
+            np.where(link >= 0, link - rows.start, -1)
+            for link in (self.own[rows], self.other[rows])
+        )
+        return Links(own, other)
+
+
+def links_of(turns: Iterable[Turn]) -> Links:
+    """The links of turns in corpus order, a dialogue's turns adjacent; they are not kept.
 
     A turn without a speaker has no `own` and is nobody's; beside a turn with one it is taken for
     another speaker's.
     """
-    own = np.full(len(turns), -1, dtype=np.int64)
-    other = own.copy()
+    own, other = array("q"), array("q")
     last: dict[str, int] = {}
+    before: Turn | None = None
     for row, turn in enumerate(turns):
-        if row and turns[row - 1].dialogue_id != turn.dialogue_id:
-            last = {}
-        elif row and turns[row - 1].speaker != turn.speaker:
-            other[row] = row - 1
+        if before is not None and before.dialogue_id != turn.dialogue_id:
+            last, before = {}, None
+        other.append(-1 if before is None or before.speaker == turn.speaker else row - 1)
+        own.append(last.get(turn.speaker, -1) if turn.speaker else -1)
         if turn.speaker:
-            own[row] = last.get(turn.speaker, -1)
             last[turn.speaker] = row
-    return Links(own, other)
+        before = turn
+    return Links(np.array(own, dtype=np.int64), np.array(other, dtype=np.int64))
 
 
 class Influence(NamedTuple):

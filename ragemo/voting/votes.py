@@ -8,8 +8,9 @@ distributions. Pools then weigh voters, not ballots.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,55 +88,56 @@ class Votes:
             self.bare[rows],
         )
 
-    def on(self, rows: Integers | Mask) -> Votes:
-        """The votes on some utterances, by position or mask."""
+    def on(self, rows: Integers | Mask | slice) -> Votes:
+        """The votes on some utterances, by position, mask or slice; those of a slice are views."""
         kept = np.arange(len(self.utterances))[rows]
         return Votes(
             self.voters,
-            tuple(self.utterances[row] for row in kept),
-            self.shares[:, kept],
-            self.firsts[:, kept],
-            self.bare[:, kept],
+            tuple(self.utterances[row] for row in kept.tolist()),
+            self.shares[:, rows],
+            self.firsts[:, rows],
+            self.bare[:, rows],
         )
 
 
-def count_votes(ballots: Sequence[Ballot], utterances: Sequence[str], labels: int) -> Votes:
+def count_votes(ballots: Iterable[Ballot], utterances: Sequence[str], labels: int) -> Votes:
     """Ballots as votes.
 
     Args:
-        ballots: of any voters, in any order, which leaves no trace; those on other utterances
-            and those without a distribution are passed over.
+        ballots: of any voters, in any order, which leaves no trace; they are taken one by one and
+            not kept. Those on other utterances and those without a distribution are passed over.
         utterances: N ids, the order of the rows.
         labels: L, how many labels there are.
 
     A ballot whose first choice ties counts for its first label among equals.
     """
     rows = {utterance: row for row, utterance in enumerate(utterances)}
-    cast: dict[tuple[str, int], list[Sequence[float]]] = defaultdict(list)
+    met: dict[str, int] = {}  # voters, in the order in which they come
+    voter_column, row_column, share_column = array("q"), array("q"), array("d")
     for ballot in ballots:
         if ballot.distribution is not None and (row := rows.get(ballot.utterance_id)) is not None:
-            cast[ballot.voter, row].append(ballot.distribution)
-    voters = tuple(sorted({voter for voter, _ in cast}))
-    position = {voter: number for number, voter in enumerate(voters)}
-    shares = np.zeros((len(voters), len(rows), labels))
+            voter_column.append(met.setdefault(ballot.voter, len(met)))
+            row_column.append(row)
+            share_column.extend(ballot.distribution)
+    voters = tuple(sorted(met))
+    place = np.zeros(len(voters), dtype=np.int64)
+    place[[met[voter] for voter in voters]] = np.arange(len(voters))
+    by, at = place[np.array(voter_column, dtype=np.int64)], np.array(row_column, dtype=np.int64)
+    said = np.array(share_column, dtype=np.float64).reshape(len(by), labels)
+    del rows, voter_column, row_column, share_column
+    shares = np.zeros((len(voters), len(utterances), labels))
     firsts, bare = np.zeros_like(shares), np.zeros(shares.shape[:2])
-    # Most cast one: all of those together.
-    alone = [(position[voter], row, own[0]) for (voter, row), own in cast.items() if len(own) == 1]
-    if alone:
-        places, at, said = (np.array(column) for column in zip(*alone, strict=True))
-        shares[places, at] = said
-        firsts[places, at, said.round(PRECISION).argmax(axis=1)] = 1
-        bare[places, at] = said.max(axis=1) == 1
-    for (voter, row), distributions in cast.items():
-        if len(distributions) == 1:
-            continue
+    shares[by, at] = said
+    np.add.at(firsts, (by, at, said.round(PRECISION).argmax(axis=1)), 1)
+    np.add.at(bare, (by, at), said.max(axis=1) == 1)
+    # Most cast one, and those are done.
+    several = np.flatnonzero((firsts.sum(axis=2) > 1)[by, at])
+    together: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for ballot_row in several.tolist():
+        together[int(by[ballot_row]), int(at[ballot_row])].append(ballot_row)
+    for own, ballot_rows in together.items():
         # fsum, so that the order of the ballots leaves no trace.
-        shares[position[voter], row] = [
-            math.fsum(column) / len(distributions) for column in zip(*distributions, strict=True)
-        ]
-        for distribution in distributions:
-            firsts[position[voter], row, int(np.argmax(np.round(distribution, PRECISION)))] += 1
-            bare[position[voter], row] += max(distribution) == 1
+        shares[own] = [math.fsum(column) / len(ballot_rows) for column in said[ballot_rows].T]
     return Votes(voters, tuple(utterances), shares, firsts, bare)
 
 

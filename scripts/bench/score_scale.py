@@ -1,10 +1,11 @@
-"""Peak memory and seconds of `ragemo score` and `ragemo compare` on ever larger runs.
+"""Peak memory and seconds of the commands that read a finished run, on ever larger ones.
 
-    python scripts/bench/score_scale.py [--sizes 10000 100000 1000000]
+    python scripts/bench/score_scale.py [--sizes 10000 100000 1000000] [--only report export]
 
-The runs are invented, in dialogues of ten. Each command has its usual bootstrap samples and runs
-in a process of its own. Prints a line of JSON for each size and command: the peak memory of the
-process, and its processor time.
+The runs are invented, in dialogues of ten. "index alone" is the score of a run with the ballots of
+the index's voters and of a language model, which `calibrate` and `report` read, too. Each command
+has its usual bootstrap samples and runs in a process of its own. Prints a line of JSON for each
+size and command: the peak memory of the process, and its processor time.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from invented import write_run
+from invented import MODEL, write_run
+
+from ragemo.retrieval.voters import INDEX_VOTERS
 
 SIZES = (10_000, 100_000, 1_000_000)
 
@@ -26,21 +31,35 @@ COMMANDS = {
     "score --slices": ["score", "one", "--slices"],
     "compare": ["compare", "one", "other"],
     "export": ["export", "one", "--out", "table.csv", "--overwrite"],
+    "submit": ["submit", "coded"],
+    "index alone": ["score", "asked"],
+    "calibrate": ["calibrate", "asked", "--out", "weights.json"],
+    "report": ["report", "asked"],
 }
+
+RUNS: Mapping[str, Mapping[str, Any]] = {
+    "one": {},
+    "other": {"seed": 1, "right": 0.62},
+    "coded": {"labels": "gensec"},
+    "asked": {"voters": (*INDEX_VOTERS, MODEL)},
+}
+"""Name -> how it is made."""
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--only", choices=COMMANDS, nargs="*", default=list(COMMANDS))
     options = parser.parse_args()
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            write_run(folder / "one", size)
-            write_run(folder / "other", size, seed=1, right=0.62)
-            for name, arguments in COMMANDS.items():
-                print(json.dumps({"predictions": size, **measured(name, arguments, folder)}))
+            for name in options.only:
+                for run in set(COMMANDS[name]) & RUNS.keys():
+                    if not (folder / run).exists():
+                        write_run(folder / run, size, **RUNS[run])
+                print(json.dumps({"predictions": size, **measured(name, COMMANDS[name], folder)}))
                 sys.stdout.flush()
 
 

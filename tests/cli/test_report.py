@@ -63,6 +63,18 @@ def test_an_ablation_is_a_page_too(command):
     assert not Path("other.html").exists()
 
 
+def test_what_a_large_run_s_page_does_not_show_is_told(command):
+    run_of("run")
+    done = command("report", "run", "--show", 2)
+    assert (done.code, done.out) == (0, "run/report.html\n")
+    assert "1 of 2 dialogues are shown (3 of 6 utterances); figures are of all" in done.err
+    assert '"id":["a' in Path("run/report.html").read_text()
+    done = command("report", "run", "--dialogue", "b")
+    assert "1 of 2 dialogues are shown" in done.err
+    assert '"id":["b' in Path("run/report.html").read_text()
+    assert command("report", "run", "--dialogue", "a", "--dialogue", "b").err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -70,6 +82,7 @@ def test_an_ablation_is_a_page_too(command):
         (("run", "--out", "page.txt"), "page.txt: expected a file whose name ends in .html"),
         (("run", "--compare", "nowhere"), "nowhere: no run here"),
         (("run", "--compare", "run"), "named twice"),
+        (("run", "--dialogue", "c"), "there is no dialogue of that name in run"),
     ],
 )
 def test_mistakes_are_told_in_one_message(command, arguments, said):

@@ -124,3 +124,13 @@ def test_what_is_refused(command, test_file):
     assert done.code == 2
     assert done.err.startswith("error: file.json/x.csv: cannot be written: ")
     assert not Path("pred.csv").exists()
+
+
+def test_a_file_with_fewer_labels_than_it_must_have_is_not_written(command):
+    run_of(ANSWERS, "run")
+    lines = Path("run/verdicts.jsonl").read_text().splitlines(keepends=True)
+    Path("run/verdicts.jsonl").write_text("".join(lines[:-1]))
+    done = command("submit", "run")
+    assert done.code == 2
+    assert "no verdict on 'Ses02M_impro02_F000'; the run is damaged" in done.err
+    assert not Path("pred.csv").exists()

@@ -185,7 +185,7 @@ FILTERS = {
 
 def test_filters_find_what_they_say(run, page_file, visit):
     verdicts = {v.utterance_id: v for v in run.verdicts()}
-    why = reasons(run, run.verdicts(), run.ballots())
+    why = reasons(run, run.utterances, run.verdicts(), run.ballots())
     page = visit(page_file)
     for place, passes in FILTERS.items():
         wanted = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ragemo.errors import DataError, RunFolderError, SettingsError
 from ragemo.pipeline import predict
-from ragemo.report.page import ABLATION, RUN, embedded, pack, render
+from ragemo.report.page import ABLATION, LIMITED, embedded, pack, render
 from ragemo.report.write import report, write_report
 from ragemo.runs.run import Run
 from tests.conftest import make_corpus
@@ -47,7 +47,7 @@ def test_the_policy_allows_the_page_s_own_script_and_style_and_nothing_else(run)
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert rules[name] == f"'sha256-{digest}'"
     outside = re.findall(
-        r"https?://[^'\"\s]+", "".join(map(asset, (*RUN, *ABLATION, "page.css", "page.html")))
+        r"https?://[^'\"\s]+", "".join(map(asset, (*LIMITED, *ABLATION, "page.css", "page.html")))
     )
     assert set(outside) <= {"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
 
@@ -56,7 +56,7 @@ def asset(name):
     return files("ragemo").joinpath("report/assets", name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", sorted({*RUN, *ABLATION}))
+@pytest.mark.parametrize("name", sorted({*LIMITED, *ABLATION}))
 def test_scripts_make_no_elements_of_texts(name):
     forbidden = (
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc"

@@ -21,7 +21,7 @@ from tests.report.inputs import TRAIN, make_run
 
 
 def told(run):
-    return reasons(run, run.verdicts(), run.ballots())
+    return reasons(run, run.utterances, run.verdicts(), run.ballots())
 
 
 def log_odds(reason, shares):

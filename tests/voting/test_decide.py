@@ -1,6 +1,7 @@
 """From ballots to verdicts."""
 
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.types import Ballot
-from ragemo.voting.decide import decide
+from ragemo.voting.decide import decide, decided_labels
 from ragemo.voting.panel import POOLS, untried_panel
-from ragemo.voting.transitions import Transitions
+from ragemo.voting.transitions import Transitions, links_of
+from ragemo.voting.votes import count_votes
 from tests.conftest import LABELS, make_turn
 from tests.voting.electorate import (
     SIZE,
@@ -322,3 +324,32 @@ def test_each_part_is_decided_by_its_own_panel():
 def test_a_target_of_no_part_has_no_label():
     found = by_parts([says("hap", "v0")], "c-----", {"a": a_panel()})
     assert found["u000"].label is None
+
+
+@given(electorates(utterances=12), st.lists(any_panel(), min_size=1, max_size=2), st.data())
+def test_labels_alone_are_those_of_the_verdicts_however_many_dialogues_at_a_time(
+    electorate, panels, data
+):
+    ballots, ids = electorate
+    turns = turns_of(len(ids), length=3)
+    places = st.integers(-1, len(panels) - 1)
+    part = data.draw(st.lists(places, min_size=len(ids), max_size=len(ids)))
+    decided = decide(
+        turns,
+        [name for name, place in zip(ids, part, strict=True) if place >= 0],
+        ballots,
+        LABELS,
+        panels=dict(enumerate(panels)),
+        part_of=dict(zip(ids, part, strict=True)),
+    )
+    labels = {verdict.utterance_id: verdict.label for verdict in decided.verdicts}
+    with patch("ragemo.voting.decide.STRETCH", data.draw(st.integers(1, 4))):
+        found = decided_labels(
+            count_votes(ballots, ids, SIZE),
+            links_of(turns),
+            np.array(part),
+            dict(enumerate(panels)),
+        )
+    assert [labels.get(name) for name in ids] == [
+        None if place < 0 else LABELS.names[place] for place in found.tolist()
+    ]

@@ -221,3 +221,22 @@ def test_emotions_have_inertia_in_meld():
     lift = transitions.own / transitions.prior
     assert (lift.argmax(axis=1) == np.arange(7)).all()
     assert (np.diag(transitions.own) > np.diag(transitions.other)).all()
+
+
+@given(st.lists(speakers, min_size=1, max_size=6), st.integers(1, 12))
+def test_stretches_are_whole_dialogues_and_together_all_rows(dialogues, length):
+    links = linked(*dialogues)
+    stretches = list(links.stretches(length))
+    ends = [stretch.stop for stretch in stretches]
+    assert [stretch.start for stretch in stretches] == [0, *ends[:-1]]
+    assert ends[-1] == len(links.own)
+    assert all(stretch.stop - stretch.start >= length for stretch in stretches[:-1])
+    for stretch in stretches:
+        inside = np.zeros(len(links.own), dtype=bool)
+        inside[stretch] = True
+        own, among = links.of(inside), links.within(stretch)
+        assert (among.own == own.own).all()
+        assert (among.other == own.other).all()
+        # No link leads out of it.
+        for link in (links.own, links.other):
+            assert ((link[stretch] == -1) | (link[stretch] >= stretch.start)).all()
