@@ -43,8 +43,7 @@ class Shown:
         return (
             f"{self.dialogues:,} of {self.of_dialogues:,} dialogues are shown "
             f"({len(self.utterances):,} of {self.of_utterances:,} utterances); figures are of "
-            "all. `ragemo report RUN --show N` shows the first N utterances, `--dialogue ID` a "
-            "dialogue by its name"
+            "all. --show N shows the dialogues of the first N utterances, --dialogue ID one by name"
         )
 
 

@@ -142,13 +142,13 @@ class Predictions:
         """
         unsure = np.full(len(self), np.nan)
         no = np.zeros(len(self), dtype=np.bool_)
+        unknown: dict[str, Any] = {**dict.fromkeys(_FLAGS, no), **dict.fromkeys(_SHARES, unsure)}
         return replace(
             self,
             predicted=np.where(predicted < 0, len(self.labels), predicted),
-            **dict.fromkeys(_FLAGS, no),
-            **dict.fromkeys(_SHARES, unsure),
             set_size=np.full(len(self), -1),
             set_holds=no,
+            **unknown,
         )
 
     def by_id(self) -> Predictions:
