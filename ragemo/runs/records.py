@@ -201,11 +201,13 @@ def each_found(
         targets: those that are wanted; None: all.
     """
 
-    def needed(record: dict[str, Any]) -> list[str]:
+    def needed(record: dict[str, Any]) -> set[str]:
         asked = targets is None or record["utterance_id"] in targets
-        return [one["id"] for one in record["demonstrations"]] if asked else []
+        return {one["id"] for one in record["demonstrations"]} if asked else set()
 
-    shown = {name for names in each_line(folder, "verdicts.jsonl", needed) for name in names}
+    shown: set[str] = set()
+    for names in each_line(folder, "verdicts.jsonl", needed):
+        shown |= names
     windows = {
         window.target.utterance_id: window
         for window in each_line(folder, "examples.jsonl", read_window)
