@@ -29,4 +29,7 @@ echo "==> Tests"
 # Two files at a time: more would only make models wait for each other on few cores. In the order of
 # tests/conftest.py, which begins with those that take longest.
 # Property tests draw the same inputs each time here; run pytest without the profile to explore.
+# Bytecode is kept whatever the environment says: each worker and each process that a test begins
+# would compile all of the package anew.
+export PYTHONDONTWRITEBYTECODE=
 "$bin/python" -m pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile=ci "$@"

@@ -21,7 +21,12 @@ from tests.conftest import LABELS, make_turn
 from tests.retrieval.test_folder import sign
 from tests.retrieval.worlds import build, kin, scattered, vector_index
 
-pytest.importorskip("lancedb", reason="LanceDB is not installed: pip install 'ragemo[lancedb]'")
+
+@pytest.fixture(autouse=True, scope="module")
+def lancedb():
+    """Looked for here: a worker that runs none of these tests need not import it."""
+    pytest.importorskip("lancedb", reason="LanceDB is not installed: pip install 'ragemo[lancedb]'")
+
 
 COUNT, DIMENSION = 320, 16
 VECTORS = np.repeat(scattered(COUNT // 2, DIMENSION), 2, axis=0)
