@@ -1,13 +1,15 @@
 """Window vectors in an index of FAISS's: lists, codes or a graph, in memory or mapped from a file.
 
 Which it is says its factory string, in FAISS's own language: "HNSW32", "IVF4096,SQ8", "PQ96". Such
-an index is trained on a sample and filled in chunks, and an inverted file is searched where it
-lies on disk: what stands in its lists is read as far as they are visited.
+an index is trained on a sample and filled in chunks. An inverted file and a graph are searched
+where they lie on disk: what is never visited is never read.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -35,6 +37,9 @@ TRAINED_ON = 131_072
 LOOPS = 10_000_000
 """Steps of one of FAISS's loops over what a file says; the largest it counts are lists and
 subspaces, not vectors."""
+
+UNUSED = 2**20, 2**20
+"""Two numbers that FAISS writes into each index and passes over."""
 
 TABLE = 32, 2**30
 """FAISS asks for room for a table of inner products beside product codes: so many times what such a
@@ -125,8 +130,8 @@ class FaissStore:
     def read(cls, path: Path, *, count: int, dimension: int) -> FaissStore:
         """An index from a file that may be anybody's.
 
-        The lists of an inverted file stay there and are mapped into memory. All else is read: of
-        a graph that ends too soon FAISS would read on past the end, if it were mapped.
+        The lists of an inverted file, and a graph with its vectors, stay there and are mapped into
+        memory. All else is read.
 
         Raises:
             ValueError: if it does not hold `count` vectors of `dimension`, or names another file.
@@ -134,17 +139,12 @@ class FaissStore:
         """
         import faiss
 
-        size = faiss.get_deserialization_vector_byte_limit()
-        loops = faiss.get_deserialization_loop_limit()
-        own = path.stat().st_size
-        times, most = TABLE
-        faiss.set_deserialization_vector_byte_limit(max(own, min(times * own, most)))
-        faiss.set_deserialization_loop_limit(LOOPS)
-        try:
-            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
-        finally:
-            faiss.set_deserialization_vector_byte_limit(size)
-            faiss.set_deserialization_loop_limit(loops)
+        with _room_for(path):
+            if _is_whole_graph(path, count, dimension):
+                flags = faiss.IO_FLAG_MMAP_IFC
+            else:
+                flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY  # lists alone
+            index = faiss.read_index(str(path), flags)
         if (index.ntotal, index.d) != (count, dimension):
             raise ValueError(f"{path.name} holds {index.ntotal} vectors of {index.d} dimensions")
         mapped = _mapped_lists(index)
@@ -206,6 +206,56 @@ def _mapped_lists(index: Any) -> Any | None:
         return None
     lists = faiss.downcast_InvertedLists(inverted.invlists)
     return lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
+
+
+@contextmanager
+def _room_for(path: Path) -> Iterator[None]:
+    """FAISS makes no more room than such a file can need, whatever it says of itself."""
+    import faiss
+
+    size = faiss.get_deserialization_vector_byte_limit()
+    loops = faiss.get_deserialization_loop_limit()
+    own = path.stat().st_size
+    times, most = TABLE
+    faiss.set_deserialization_vector_byte_limit(max(own, min(times * own, most)))
+    faiss.set_deserialization_loop_limit(LOOPS)
+    try:
+        yield
+    finally:
+        faiss.set_deserialization_vector_byte_limit(size)
+        faiss.set_deserialization_loop_limit(loops)
+
+
+def _is_whole_graph(path: Path, count: int, dimension: int) -> bool:
+    """Whether a file is a graph of so many plain vectors, and just as long as these take.
+
+    FAISS reads on past the end of a file that is too short, where it maps all of it. So the links
+    are read first, from the file, where it does not, and what they take is added up. The layout is
+    FAISS's (`write_HNSW` in faiss/impl/index_write.cpp); of a file in another one this is false.
+
+    Raises:
+        RuntimeError, MemoryError: of FAISS's, if it cannot read the links.
+    """
+    import faiss
+
+    numbers = count * dimension
+    about = struct.pack("<iqqq?i", dimension, count, *UNUSED, True, faiss.METRIC_INNER_PRODUCT)
+    begin = b"IHNf" + about
+    middle = b"IxFI" + about + struct.pack("<q", numbers)
+    rest = path.stat().st_size - len(begin) - len(middle) - 4 * numbers
+    if rest < 0:
+        return False
+    with path.open("rb") as file:
+        if file.read(len(begin)) != begin:
+            return False
+        file.seek(rest, os.SEEK_CUR)
+        if file.read(len(middle)) != middle:
+            return False
+    graph: Any = faiss.downcast_index(faiss.read_index(str(path), faiss.IO_FLAG_SKIP_STORAGE))
+    widths = {"assign_probas": 8, "cum_nneighbor_per_level": 4, "levels": 4, "offsets": 8}
+    widths["neighbors"] = 4
+    links = sum(8 + width * getattr(graph.hnsw, name).size() for name, width in widths.items())
+    return bool(rest == links + 5 * 4)  # and five single numbers
 
 
 @contextmanager

@@ -10,7 +10,7 @@
 
 Nothing in it is pickled and nothing in it can run. The folder is written whole or not at all.
 Vectors are not read but mapped into memory, so that many processes share one copy of them; so are
-the lists of an inverted file.
+the lists of an inverted file, and a graph.
 Context utterances that are no examples themselves are kept, since windows need them.
 """
 

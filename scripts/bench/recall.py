@@ -301,8 +301,8 @@ the store proposes, guards are heeded, and similarities are computed again exact
 visited; ragemo's own choice is in bold. `at once` is questions a second where all are asked in one
 batch, as a run asks them, and `alone` what one takes by itself. `made` is the processor time that
 building took (of all cores), `peak` its memory, and `held` that of a loaded store, beside what
-lies in files that are mapped: the vectors, and the lists of an inverted file. Memory held all of
-these. A graph of five million was not made: it takes hours.
+lies in files that are mapped: the vectors, the lists of an inverted file, a graph. Memory held all
+of these. A graph of five million was not made: it takes hours.
 
 {table}
 

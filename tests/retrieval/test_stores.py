@@ -62,6 +62,20 @@ def test_a_file_answers_as_what_was_written(factory, tmp_path):
         read_store(tmp_path / "store", factory, count=599, dimension=16)
 
 
+def test_a_graph_that_is_not_just_as_long_as_its_parts_is_not_mapped(tmp_path):
+    """FAISS reads on past the end of what it maps."""
+    file = tmp_path / "store"
+    make_store(VECTORS, np.arange(600), "HNSW8").write(file)
+    whole = file.read_bytes()
+    vectors = 4 * VECTORS.size
+    file.write_bytes(whole[:-vectors] + bytes(3) + whole[-vectors:])  # FAISS passes over the rest
+    read_store(file, "HNSW8", count=600, dimension=16).search(VECTORS[:9], 5)
+    assert str(file) not in Path("/proc/self/maps").read_text(encoding="utf-8")
+    file.write_bytes(whole[:-1])
+    with pytest.raises(RuntimeError):
+        read_store(file, "HNSW8", count=600, dimension=16)
+
+
 def test_an_inverted_file_that_names_another_file_is_refused(tmp_path):
     """FAISS can keep lists in a file of their own, which would be anywhere."""
     index = faiss.index_factory(16, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
@@ -74,8 +88,9 @@ def test_an_inverted_file_that_names_another_file_is_refused(tmp_path):
         read_store(tmp_path / "store", "IVF4,Flat", count=600, dimension=16)
 
 
-def test_an_index_s_vectors_and_lists_are_mapped_and_not_copied(tmp_path):
-    build(factory="IVF2,SQ8").save(tmp_path / "index")
+@pytest.mark.parametrize("factory", ["IVF2,SQ8", "HNSW8"])
+def test_an_index_s_vectors_and_lists_or_graph_are_mapped_and_not_copied(tmp_path, factory):
+    build(factory=factory).save(tmp_path / "index")
     loaded = Index.load(tmp_path / "index")
     mapped = Path("/proc/self/maps").read_text(encoding="utf-8")
     for name in ("vectors.npy", "windows.npy", "windows.faiss"):
