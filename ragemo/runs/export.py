@@ -110,13 +110,13 @@ def export_predictions(
             f"{path}: its name tells no format; let it end with .csv, .jsonl or .parquet, or say "
             f"which (--format): {', '.join(FORMATS)}"
         )
-    format = format or ending  # noqa: A001
-    if format not in FORMATS:
-        raise SettingsError(f"format {format!r}: expected one of {', '.join(FORMATS)}")
-    if path.suffix.lower() in COMPRESSED and format not in LINES:
-        raise SettingsError(f"{path}: {format} is compressed in itself; leave {path.suffix} out")
-    if ending != format and ending in FORMATS:
-        raise SettingsError(f"{path}: its name says {ending}, the format is {format}; change one")
+    kind = format or ending
+    if kind not in FORMATS:
+        raise SettingsError(f"format {kind!r}: expected one of {', '.join(FORMATS)}")
+    if path.suffix.lower() in COMPRESSED and kind not in LINES:
+        raise SettingsError(f"{path}: {kind} is compressed in itself; leave {path.suffix} out")
+    if ending != kind and ending in FORMATS:
+        raise SettingsError(f"{path}: its name says {ending}, the format is {kind}; change one")
     table = predictions_table(run)
     count = 0
 
@@ -127,8 +127,8 @@ def export_predictions(
             yield piece
 
     try:
-        _check_place(path, folder=format == "datasets", overwrite=overwrite)
-        FORMATS[format](replace(table, pieces=counted), path)
+        _check_place(path, folder=kind == "datasets", overwrite=overwrite)
+        FORMATS[kind](replace(table, pieces=counted), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from None
     return count

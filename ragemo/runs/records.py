@@ -254,6 +254,19 @@ def each_line(folder: Path, name: str, read: Callable[[dict[str, Any]], Value]) 
         raise RunFolderError(f"{folder / name}: cannot be read: {error}") from None
 
 
+def count_lines(folder: Path, name: str) -> int:
+    """How many lines `each_line` goes through; what they hold is not looked at.
+
+    Raises:
+        RunFolderError: if the file cannot be read.
+    """
+    try:
+        with file_in(folder, name).open("rb") as file:
+            return sum(text.endswith(b"\n") for text in file)
+    except OSError as error:
+        raise RunFolderError(f"{folder / name}: cannot be read: {error}") from None
+
+
 def each_last(
     folder: Path,
     name: str,

@@ -40,6 +40,7 @@ from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
     ballot_line,
+    count_lines,
     each_ballot,
     each_found,
     each_line,
@@ -363,6 +364,14 @@ class Run:
     def each_prompt(self) -> Iterator[AskedPrompt]:
         """The same one after the other; a damaged line is told when it is met."""
         return each_line(self.path, "prompts.jsonl", read_prompt)
+
+    def count_verdicts(self) -> int:
+        """How many decisions there are, without reading them.
+
+        Raises:
+            RunFolderError: if the file cannot be read.
+        """
+        return count_lines(self.path, "verdicts.jsonl")
 
     def each_part(self) -> Iterator[tuple[str, int]]:
         """For each verdict, what it is on and the place in `panels` of the panel that decided."""

@@ -58,7 +58,7 @@ def score_run(
         samples=samples,
     )
     notes = run_notes(run)
-    if unknown := sum(1 for _ in run.each_part()) - len(own):
+    if unknown := run.count_verdicts() - len(own):
         notes.insert(0, f"{unknown} predicted utterances have no gold label")
     return replace(result, notes=(*notes, *result.notes))
 
