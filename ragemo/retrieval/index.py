@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ragemo.errors import SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
+from ragemo.retrieval import variants
 from ragemo.retrieval.cuts import Cuts
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.factory import Factory, choose_factory
@@ -34,10 +33,6 @@ from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
 if TYPE_CHECKING:
     from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.voters import IndexVoter
-
-KEPT_PARTS = 8
-"""Indexes without some examples that are kept: blocks of a stream ask for the same again and again,
-one for each fold if its dialogues are the index's own."""
 
 
 class Index:
@@ -80,17 +75,11 @@ class Index:
         self.searcher = Searcher(
             window_vectors, turns, self.examples, factory=factory.name, store=store, guarded=guarded
         )
-        self._label_searchers: dict[int, Searcher] = {}
+        self.label_searchers: dict[int, Searcher] = {}
         self.exclude = exclude
         self.neighbours = neighbours
-        self._fitted = fitted
-        # Of an index with other vectors, and of one with another number of neighbours: what does
-        # not depend on these need not be fitted again.
-        self._alike: FittedVoters | None = None
-        self._lent: FittedVoters | None = None
-        self._recomposed: Index | None = None
-        self._reduced: dict[tuple[bytes, str, int | None], Index] = {}
-        self._cuts = Cuts(self.turns, self.gold)
+        self.known = variants.Known(fitted=fitted)
+        self.cuts = Cuts(self.turns, self.gold)
 
     # -- making ------------------------------------------------------------------------------
 
@@ -131,115 +120,23 @@ class Index:
             factory=factory,
         )
 
-    def recomposed(self, composition: Composition) -> Index:
-        """The same utterances under another weight, decay or length; nothing is embedded.
+    # -- others made of it -------------------------------------------------------------------
 
-        The last one is kept, so that who asks for it again need not wait for its voters.
-        """
-        if composition == self.composition:
-            return self
-        if self._recomposed is None or self._recomposed.composition != composition:
-            self._recomposed = self._changed(self.gold, composition, self.exclude, self.chosen)
-            self._recomposed._alike = self._fitted or self._lent
-            self._recomposed._cuts = self._cuts
-        return self._recomposed
+    def recomposed(self, composition: Composition) -> Index:
+        """Under another weight, decay or length; see `ragemo.retrieval.variants.recomposed`."""
+        return variants.recomposed(self, composition)
 
     def with_neighbours(self, count: int | None) -> Index:
-        """The same index with so many neighbours voting, at least 0; None: as many as are fitted.
-
-        What does not depend on it (the other voters, searches) is shared.
-        """
-        if count == self.neighbours:
-            return self
-        from ragemo.retrieval.fitting import fit_voters, refit_neighbours
-
-        other = copy(self)
-        other.neighbours = count
-        fitted = self._fitted or self._lent
-        if fitted is None:
-            other._fitted = self._lent = fit_voters(other, self._alike)
-        else:
-            other._fitted = refit_neighbours(other, fitted)
-        vars(self).setdefault("_soft_labels", other._soft_labels)
-        other._recomposed = None
-        other.__dict__.pop("fingerprint", None)  # it tells the voters, too
-        return other
+        """With so many neighbours voting; see `ragemo.retrieval.variants.with_neighbours`."""
+        return variants.with_neighbours(self, count)
 
     def without(self, left_out: Mask, exclude: str = "dialogue") -> Index:
-        """The exact index that would have been built if some examples had borne no label.
-
-        The last ones are kept, see `KEPT_PARTS`.
-
-        Args:
-            left_out: which examples, shape (len(examples),); they stay as context.
-            exclude: what a held-out window may not share with what a voter learned from, see
-                `ragemo.retrieval.folds`.
-        """
-        key = left_out.tobytes(), exclude, self.neighbours
-        part = self._reduced.pop(key, None)
-        if part is None:
-            gold = list(self.gold)
-            for row in self.examples[left_out].tolist():
-                gold[row] = None
-            # Exact whatever the whole's factory: that was chosen for more windows, FAISS may not
-            # be able to train it on these ("IVF700" on fewer), and a run would wait for each part.
-            part = self._changed(gold, self.composition, exclude, EXACT)
-            while len(self._reduced) >= KEPT_PARTS:
-                del self._reduced[next(iter(self._reduced))]
-        self._reduced[key] = part
-        return part
+        """Without the labels of some examples; see `ragemo.retrieval.variants.without`."""
+        return variants.without(self, left_out, exclude)
 
     def apart(self, searching: Callable[[Rows], FarVectors]) -> Index:
-        """The same index without its vectors, which are searched elsewhere.
-
-        It finds the same neighbours, and its voters say the same; so do its parts that are kept,
-        see `without`. Nothing else can be fitted on it.
-
-        Args:
-            searching: what searches the vectors of some rows, rising.
-        """
-        other = copy(self)
-        vars(other)["fingerprint"] = self.fingerprint
-        vars(other)["_soft_labels"] = self._soft_labels
-        other._fitted = self.fitted
-        other._alike = other._lent = other._recomposed = None
-        other._reduced = {key: part.apart(searching) for key, part in self._reduced.items()}
-        other._label_searchers = {}
-        # The first is kept that is not blank: an embedder is tried on it.
-        tried = next((row for row, turn in enumerate(self.turns) if turn.text.strip()), 0)
-        other.vectors = self.vectors[: tried + 1]
-        other.window_vectors = self.window_vectors[:0]
-        far, guarded = searching(self.examples), self.searcher.guarded
-        other.searcher = Searcher(far, self.turns, self.examples, guarded=guarded)
-        return other
-
-    def _changed(
-        self,
-        gold: Sequence[str | None],
-        composition: Composition,
-        exclude: str,
-        factory: Factory | str,
-    ) -> Index:
-        if len(self.window_vectors) < len(self.turns):
-            raise SettingsError(
-                "voters have to be fitted anew, and the index's vectors lie in pieces; go on "
-                "without --index-shards"
-            )
-        return Index(
-            turns=self.turns,
-            gold=gold,
-            vectors=self.vectors,
-            labels=self.labels,
-            composition=composition,
-            embedder=self.embedder,
-            transcript=self.transcript,
-            corpus=self.corpus,
-            factory=factory,
-            window_vectors=self.window_vectors if composition == self.composition else None,
-            exclude=exclude,
-            neighbours=self.neighbours,
-            guarded=self.searcher.guarded if gold is self.gold else None,
-        )
+        """Without its vectors, searched elsewhere; see `ragemo.retrieval.variants.apart`."""
+        return variants.apart(self, searching)
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -275,7 +172,7 @@ class Index:
             self._voters_data(),
             self.labels.to_dict(),
         ]
-        found = self._cuts.lines_hash.copy()
+        found = self.cuts.lines_hash.copy()
         found.update(canonical_json(settings).encode())
         found.update(np.ascontiguousarray(self.vectors).reshape(-1).data)
         return str(found.hexdigest())
@@ -304,16 +201,16 @@ class Index:
     @property
     def fitted(self) -> FittedVoters:
         """The voters, and what they said of held-out windows; fitted when first asked for."""
-        if self._fitted is None:
+        if self.known.fitted is None:
             from ragemo.retrieval.fitting import fit_voters
 
-            self._fitted = fit_voters(self, self._alike)
-        return self._fitted
+            self.known.fitted = fit_voters(self, self.known.alike)
+        return self.known.fitted
 
     @fitted.setter
     def fitted(self, voters: FittedVoters) -> None:
         """Of an index of the very same windows."""
-        self._fitted = voters
+        self.known.fitted = voters
 
     @cached_property
     def probed(self) -> Floats:
@@ -332,11 +229,11 @@ class Index:
 
     def folds(self, exclude: str) -> Folds:
         """The examples, dealt into folds of whole dialogues, sessions or speakers."""
-        return self._cuts.folds(exclude)
+        return self.cuts.folds(exclude)
 
     def window(self, row: int, context: int) -> Window:
         """The window of one utterance with at most `context` earlier turns."""
-        return self._cuts.window(row, context)
+        return self.cuts.window(row, context)
 
     def demonstrations(
         self, found: Neighbours, query: int, k: int, context: int
@@ -350,14 +247,14 @@ class Index:
                 window=self.window(row, context),
                 label=str(self.gold[row]),
                 similarity=similarity,
-                soft_label=self._soft_labels[place],
+                soft_label=self.soft_labels[place],
             )
             for row, place, similarity in zip(rows.tolist(), places, similarities, strict=True)
             if row >= 0
         )
 
     @cached_property
-    def _soft_labels(self) -> list[Distribution]:
+    def soft_labels(self) -> list[Distribution]:
         """Of each example: half its gold label, half what the probe says of it."""
         shares = self.probed / 2
         shares[np.arange(len(shares)), self.label_positions[self.examples]] += 0.5
@@ -382,10 +279,10 @@ class Index:
         self, label: int, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard
     ) -> Neighbours:
         """The k most similar examples of one label; that is its position in the label set."""
-        if label not in self._label_searchers:
+        if label not in self.label_searchers:
             rows = np.flatnonzero(self.label_positions == label)
-            self._label_searchers[label] = Searcher(self.window_vectors, self.turns, rows)
-        return self._label_searchers[label].search(queries, targets, k, guard)
+            self.label_searchers[label] = Searcher(self.window_vectors, self.turns, rows)
+        return self.label_searchers[label].search(queries, targets, k, guard)
 
     def allowed(self, target: Turn, guard: Guard) -> Mask:
         """Which of the examples a query may see, shape (len(examples),)."""
