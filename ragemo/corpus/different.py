@@ -28,11 +28,11 @@ def transcript_disagreement(utterance: Utterance) -> float | None:
     Returns:
         In [0, 1], 0 where all agree; None where there are fewer than two hypotheses.
     """
-    from rapidfuzz.distance import Levenshtein
-
     systems = len(utterance.hypotheses)
     if systems < 2:
         return None
+    from rapidfuzz.distance import Levenshtein
+
     counts = Counter(tuple(words(text)) for text in utterance.hypotheses.values())
     rates = []
     for (one, count), (other, other_count) in combinations(counts.items(), 2):

@@ -27,10 +27,8 @@ def scaled(scores: Floats, scale: float, prior: Sequence[float]) -> Floats:
     Linear algebra differs in its last digits between machines; rounding keeps those out of
     files that should be the same everywhere.
     """
-    logits = scale * scores + np.log(prior)
-    shares: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return np.maximum(shares, 1e-9).round(9)
+    weights = _weights(scores, scale, prior)
+    return _rounded(weights / weights.sum(axis=1, keepdims=True))
 
 
 def fit_scale(scores: Floats, gold: Integers, prior: Sequence[float]) -> float:
@@ -38,5 +36,19 @@ def fit_scale(scores: Floats, gold: Integers, prior: Sequence[float]) -> float:
     if not len(gold):
         return UNTRIED
     rows = np.arange(len(gold))
-    losses = [-np.log(scaled(scores, scale, prior)[rows, gold]).mean() for scale in SCALES]
+    losses = []
+    for scale in SCALES:
+        weights = _weights(scores, scale, prior)
+        losses.append(-np.log(_rounded(weights[rows, gold] / weights.sum(axis=1))).mean())
     return SCALES[int(np.argmin(losses))]
+
+
+def _weights(scores: Floats, scale: float, prior: Sequence[float]) -> Floats:
+    """What the shares of a row are proportional to, the largest 1."""
+    logits = scale * scores + np.log(prior)
+    weights: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights
+
+
+def _rounded(shares: Floats) -> Floats:
+    return np.maximum(shares, 1e-9).round(9)

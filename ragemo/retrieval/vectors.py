@@ -23,6 +23,9 @@ import numpy.typing as npt
 from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
 
+COMPOSED_AT_ONCE = 512
+"""So many windows are composed at a time: they and the turns before them stay in the cache."""
+
 
 @dataclass(frozen=True)
 class Composition:
@@ -70,13 +73,16 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
     for row in range(1, count):
         starts[row] = starts[row - 1] if dialogue_ids[row] == dialogue_ids[row - 1] else row
     before: npt.NDArray[np.int64] = np.arange(count) - starts
-    context = np.zeros_like(vectors)
-    for back in range(1, min(how.length, int(before.max(initial=0))) + 1):
-        rows = np.flatnonzero(before >= back)
-        context[rows] += np.float32(how.decay ** (back - 1)) * vectors[rows - back]
-    norms = np.linalg.norm(context, axis=1, keepdims=True)
-    np.divide(context, norms, out=context, where=norms > 0)
+    deepest = min(how.length, int(before.max(initial=0)))
     composed = np.empty((count, 2 * dimension), dtype=np.float32)
-    composed[:, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors
-    composed[:, dimension:] = np.float32(np.sqrt(how.weight)) * context
+    for start in range(0, count, COMPOSED_AT_ONCE):
+        part = slice(start, start + COMPOSED_AT_ONCE)
+        context = np.zeros_like(vectors[part])
+        for back in range(1, deepest + 1):
+            rows = np.flatnonzero(before[part] >= back)
+            context[rows] += np.float32(how.decay ** (back - 1)) * vectors[start + rows - back]
+        norms = np.linalg.norm(context, axis=1, keepdims=True)
+        np.divide(context, norms, out=context, where=norms > 0)
+        composed[part, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors[part]
+        composed[part, dimension:] = np.float32(np.sqrt(how.weight)) * context
     return composed
