@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +32,8 @@ MAX_TOKENS = 256
 BATCH_TOKENS = 256
 """Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
 
-BLOCK = 8192
-"""So many texts are cut into tokens at a time."""
+FIRST_BLOCK, BLOCK = 1024, 8192
+"""So many texts are cut into tokens at a time: few at first, since nothing is embedded until then."""
 
 PRECISIONS = ("int8", "fp32")
 
@@ -133,8 +134,9 @@ class OnnxEmbedder:
 
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 running: list[Future[None]] = []
-                for start in range(0, len(distinct), BLOCK):
-                    block = distinct[start : start + BLOCK]
+                starts = [0, *range(FIRST_BLOCK, len(distinct), BLOCK), len(distinct)]
+                for start, end in pairwise(starts):
+                    block = distinct[start:end]
                     tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(block)]
                     # The next block is cut into tokens while this one is embedded.
                     started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
