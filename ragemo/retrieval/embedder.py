@@ -33,7 +33,7 @@ BATCH_TOKENS = 256
 """Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
 
 FIRST_BLOCK, BLOCK = 1024, 8192
-"""So many texts are cut into tokens at a time: few at first, since nothing is embedded until then."""
+"""So many texts are cut into tokens at a time: fewer at first, since nothing is embedded before."""
 
 PRECISIONS = ("int8", "fp32")
 
