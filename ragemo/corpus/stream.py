@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ragemo.corpus.formats import Record, Source, plain
 from ragemo.corpus.packed import is_packed, is_table, open_packed, some_lines, table_rows
@@ -42,6 +43,10 @@ class CorpusStream:
         self.labels = labels
         if not self.path.is_file():
             raise DataError("there is no such file", path=self.path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy in another process, which may be at work in another folder, finds the file."""
+        return self.__dict__ | {"path": self.path.absolute()}
 
     @cached_property
     def sha256(self) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ragemo.corpus.blocks import Blocks
 from ragemo.errors import RagemoError
-from ragemo.pipeline.streaming import BLOCK, Labeller, outline_of, refuse_blocks
+from ragemo.pipeline.streaming import BLOCK, Labeller, outline_of, parts_here, refuse_blocks
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
 from ragemo.retrieval.index import Index
@@ -73,10 +73,9 @@ def predict_shard(
         missing = found.missing
         try:
             with progress.stage("labelling", len(missing)) as advance:
-                for number, part in enumerate(corpus.blocks(outline.size)):
-                    if number in missing:
-                        write_part(out, number, labeller.part(labeller.plan(number, part)))
-                        advance(1)
+                for number, part in parts_here(labeller, corpus, missing):
+                    write_part(out, number, part)
+                    advance(1)
             found.finish()
         except RagemoError:
             if not any(part_folder(out, number).is_dir() for number in found.blocks):

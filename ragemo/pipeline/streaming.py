@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -54,13 +54,15 @@ class Outline:
 
     Attributes:
         survey: what of the whole corpus counts for each block.
-        targets: of each block, how many utterances are predicted there.
+        sizes: of each block, how many utterances it has.
+        targets: of each block, how many of them are predicted.
         utterances: how many there are in all.
         size: utterances in a block, see `Blocks.blocks`.
         ids: SHA-256 over all their ids, see `as_link`.
     """
 
     survey: Survey
+    sizes: tuple[int, ...]
     targets: tuple[int, ...]
     utterances: int
     size: int
@@ -179,16 +181,30 @@ def refuse_blocks(settings: Settings) -> None:
         )
 
 
-MakeParts = Callable[[Labeller, Iterable[tuple[int, Corpus]]], Generator[tuple[int, Part]]]
-"""Makes parts of numbered blocks, in any order; see `parts_here`."""
+MakeParts = Callable[[Labeller, Blocks, Collection[int]], Generator[tuple[int, Part]]]
+"""Makes parts of a corpus's blocks of some numbers, in any order; see `parts_here`."""
 
 
 def parts_here(
-    labeller: Labeller, blocks: Iterable[tuple[int, Corpus]]
+    labeller: Labeller, corpus: Blocks, numbers: Collection[int]
 ) -> Generator[tuple[int, Part]]:
     """Makes the parts in this process, one after the other."""
-    for number, block in blocks:
+    for number, block in numbered(corpus, labeller.outline.size, numbers):
         yield number, labeller.part(labeller.plan(number, block))
+
+
+def numbered(corpus: Blocks, size: int, numbers: Collection[int]) -> Iterator[tuple[int, Corpus]]:
+    """The blocks of some numbers, rising, each with its own.
+
+    Args:
+        corpus: all of it.
+        size: utterances in a block, see `Blocks.blocks`.
+        numbers: of those wanted, from 0.
+    """
+    last = max(numbers, default=-1)
+    for number, block in enumerate(islice(corpus.blocks(size), last + 1)):
+        if number in numbers:
+            yield number, block
 
 
 def predict_stream(
@@ -237,21 +253,13 @@ def predict_stream(
             drop_parts(out)  # in case it was stopped just before
             return run
         with progress.stage("labelling", outline.utterances) as advance:
-            sizes: dict[int, int] = {}
-
-            def missing() -> Iterator[tuple[int, Corpus]]:
-                for number, some in enumerate(stream.blocks(outline.size)):
-                    if part_folder(out, number).is_dir():
-                        advance(len(some.utterances))
-                    else:
-                        sizes[number] = len(some.utterances)
-                        yield number, some
-
-            with closing(make_parts(labeller, missing())) as parts:
+            folders = [part_folder(out, number) for number in range(len(outline.targets))]
+            missing = {number for number, folder in enumerate(folders) if not folder.is_dir()}
+            advance(sum(size for n, size in enumerate(outline.sizes) if n not in missing))
+            with closing(make_parts(labeller, stream, missing)) as parts:
                 for number, part in parts:
                     write_part(out, number, part)
-                    advance(sizes.pop(number))
-        folders = [part_folder(out, number) for number in range(len(outline.targets))]
+                    advance(outline.sizes[number])
         join_parts(out, folders, run.replace_ballots)
     return run
 
@@ -312,28 +320,30 @@ def outline_of(
         kinship = survey_kinship(
             index.turns, turns, same_corpus=is_same_corpus(index, stream.sha256)
         )
+    sizes, targets = _blocks_of(zip(lengths, wanted, strict=True), size)
     return Outline(
         survey=Survey(kinship, frozenset(systems)),
-        targets=_targets_of_blocks(zip(lengths, wanted, strict=True), size),
+        sizes=tuple(sizes),
+        targets=tuple(targets),
         utterances=utterances,
         size=size,
         ids=ids.hexdigest(),
     )
 
 
-def _targets_of_blocks(dialogues: Iterable[tuple[int, int]], size: int) -> tuple[int, ...]:
-    """How many utterances are predicted in each block, as `Blocks.blocks` cuts them.
+def _blocks_of(dialogues: Iterable[tuple[int, int]], size: int) -> tuple[list[int], list[int]]:
+    """How many utterances, and predicted ones, are in each block, as `Blocks.blocks` cuts them.
 
     Args:
         dialogues: of each how many utterances it has, and how many of them need a prediction.
         size: utterances in a block.
     """
+    sizes: list[int] = []
     targets: list[int] = []
-    room = 0
     for length, wanted in dialogues:
-        if room <= 0:
+        if not sizes or sizes[-1] >= size:
+            sizes.append(0)
             targets.append(0)
-            room = size
+        sizes[-1] += length
         targets[-1] += wanted
-        room -= length
-    return tuple(targets)
+    return sizes, targets

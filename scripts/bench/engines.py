@@ -17,16 +17,16 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 
 from ragemo import Index, predict, read_corpus
-from ragemo.corpus.blocks import WholeCorpus
+from ragemo.corpus.blocks import Blocks, WholeCorpus
 from ragemo.files import sha256_file
-from ragemo.pipeline.cluster.blocks import parts_on
 from ragemo.pipeline.cluster.connection import open_cluster
+from ragemo.pipeline.cluster.stages import parts_on
 from ragemo.pipeline.sharding import predict_shard
 from ragemo.pipeline.streaming import Labeller, MakeParts, parts_here, predict_stream
 from ragemo.retrieval.embedder import load_index_embedder
@@ -34,7 +34,7 @@ from ragemo.retrieval.vector_cache import with_cache
 from ragemo.runs.merging import merge_shards
 from ragemo.runs.parts import Part
 from ragemo.settings import resolve_settings
-from ragemo.types import Corpus, Shard
+from ragemo.types import Shard
 
 STORE = 80 * 2**20
 """Bytes of a node's object store."""
@@ -123,9 +123,9 @@ def counted(make_parts: MakeParts, done: list[int]) -> MakeParts:
     """Makes parts, and notes which."""
 
     def parts(
-        labeller: Labeller, blocks: Iterable[tuple[int, Corpus]]
+        labeller: Labeller, corpus: Blocks, numbers: Collection[int]
     ) -> Generator[tuple[int, Part]]:
-        for number, part in make_parts(labeller, blocks):
+        for number, part in make_parts(labeller, corpus, numbers):
             done.append(number)
             yield number, part
 
@@ -136,10 +136,10 @@ def then(make_parts: MakeParts, what: Callable[[], None]) -> MakeParts:
     """Makes parts; something happens after the first."""
 
     def parts(
-        labeller: Labeller, blocks: Iterable[tuple[int, Corpus]]
+        labeller: Labeller, corpus: Blocks, numbers: Collection[int]
     ) -> Generator[tuple[int, Part]]:
         waiting = [what]
-        for number, part in make_parts(labeller, blocks):
+        for number, part in make_parts(labeller, corpus, numbers):
             yield number, part
             if waiting:
                 waiting.pop()()

@@ -24,13 +24,13 @@ from tests.pipeline.blockwise import (
 from tests.retrieval.worlds import PiecesHere
 
 
-def parts_apart(labeller, blocks):
+def parts_apart(labeller, corpus, numbers):
     """By a worker that cannot fit anything, for it has no vectors."""
     kinship = labeller.outline.survey.kinship
     index = fitted_for(labeller.index, labeller.settings, kinship)
     apart = index.apart(lambda examples: PiecesHere(index.window_vectors, examples, 3))
     assert not apart.window_vectors.size
-    return parts_here(replace(labeller, index=apart), blocks)
+    return parts_here(replace(labeller, index=apart), corpus, numbers)
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from ragemo.llm.wrapped import WrappedModel
 from ragemo.pipeline import predict
 from ragemo.pipeline.cluster import pieces
 from ragemo.pipeline.cluster.asking import asked_by
-from ragemo.pipeline.cluster.blocks import parts_on
 from ragemo.pipeline.cluster.connection import open_cluster
+from ragemo.pipeline.cluster.stages import parts_on
 from ragemo.pipeline.streaming import predict_stream
 from ragemo.retrieval.pieces import Piece, cut
 from ragemo.settings import resolve_settings
@@ -151,8 +151,8 @@ class Mortal(FakeEmbedder):
 def noted(make_parts, numbers, after_first=lambda: None):
     """The parts, their numbers noted; something happens after the first one."""
 
-    def parts(labeller, blocks):
-        for number, part in make_parts(labeller, blocks):
+    def parts(*what):
+        for number, part in make_parts(*what):
             numbers.append(number)
             yield number, part
             if len(numbers) == 1:
@@ -251,16 +251,19 @@ class StoppedError(Exception):
     pass
 
 
-def test_a_worker_s_process_is_killed_then_the_run_is_stopped_and_goes_on_here(tmp_path, cluster):
-    path, settings = put(tmp_path / "a.jsonl", FRESH), settings_of()
+def test_a_worker_s_process_is_killed_then_the_run_is_stopped_and_goes_on_here(
+    tmp_path, cluster, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # where no worker is
+    path, settings = put(Path("a.jsonl"), FRESH), settings_of()
     stream = CorpusStream(path, LABELS)
     options = {"index": INDEX, "block": 5}
     whole = predict_stream(stream, settings, tmp_path / "whole", embedder=EMBEDDER, **options)
     grave = tmp_path / "grave"
     numbers = []
 
-    def parts(labeller, blocks):
-        for number, part in parts_on(cluster)(labeller, blocks):
+    def parts(*what):
+        for number, part in parts_on(cluster)(*what):
             if grave.exists() and len(numbers) >= 5:
                 raise StoppedError
             numbers.append(number)

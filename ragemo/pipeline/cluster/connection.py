@@ -88,6 +88,9 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
             is no core.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # read when Ray is imported
+    # Ray Data says of each of its actors, as of an error, that it could not begin anew if what it
+    # needs were lost; it lies where this process is.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -145,18 +148,18 @@ def outcome(call: ObjectRef) -> Any:
     """
     import ray
 
-    with _in_words():
+    with in_words():
         return ray.get(call)
 
 
 async def awaited(call: Awaitable[Any]) -> Any:
     """What comes of a call; see `outcome`."""
-    with _in_words():
+    with in_words():
         return await call
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """Errors of Ray's become those of the call, or of ragemo's."""
     import ray
 

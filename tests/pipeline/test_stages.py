@@ -1,0 +1,33 @@
+"""The first stage embeds all that the second one needs; both on a cluster: `test_cluster`."""
+
+from dataclasses import replace
+
+import pytest
+
+from ragemo.corpus.stream import CorpusStream
+from ragemo.pipeline.cluster.stages import GivenVectors, Listener, labelled
+from ragemo.pipeline.streaming import numbered, parts_here, predict_stream
+from tests.conftest import LABELS
+from tests.pipeline.blockwise import CASES, EMBEDDER, INDEX, files_of, put, settings_of
+
+
+def parts_in_stages(labeller, corpus, numbers):
+    """By a listener without an index, and a labeller without an embedder."""
+    listener = Listener.of(labeller)
+    deaf = replace(labeller, embedder=GivenVectors(EMBEDDER.identity, EMBEDDER.dimension))
+    for number, block in numbered(corpus, labeller.outline.size, numbers):
+        yield number, labelled(deaf, number, listener.heard(number, block))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_stages_make_what_one_does(tmp_path, case):
+    rows, overrides = CASES[case]
+    stream = CorpusStream(put(tmp_path / "a.jsonl", rows), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER, "block": 10}
+    whole, run = (
+        predict_stream(
+            stream, settings_of(**overrides), tmp_path / name, make_parts=make, **options
+        )
+        for name, make in (("whole", parts_here), ("stages", parts_in_stages))
+    )
+    assert files_of(run.path) == files_of(whole.path)
