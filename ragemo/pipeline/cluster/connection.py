@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import RunFolderError, SettingsError
@@ -92,11 +93,14 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
     # needs were lost; it lies where this process is.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = address or os.environ.get("RAY_ADDRESS")
+    if address and _has_token():
+        # Ray's command uses a token that lies there, and its library, given an address, does not.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
         raise SettingsError("--engine ray needs Ray: pip install 'ragemo[ray]'") from None
-    address = address or os.environ.get("RAY_ADDRESS")
     connected = ray.is_initialized()
     if not connected:
         how = {"address": address} if address else {"address": "local", "include_dashboard": False}
@@ -108,7 +112,9 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
             reason = " ".join(str(error).split())[:300]
             raise SettingsError(
                 f"--address {address}: no Ray cluster that can be joined ({reason}); start one "
-                "with `ray start --head`, or leave --address out to use this machine"
+                "with `ray start --head`, or leave --address out to use this machine. One that "
+                "asks for a token takes that of its head: the same ~/.ray/auth_token on every "
+                "machine"
                 if address
                 else f"--engine ray: Ray could not be started on this machine ({reason}); try "
                 "again, or use --engine local"
@@ -122,6 +128,12 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
     finally:
         if not connected:
             ray.shutdown()
+
+
+def _has_token() -> bool:
+    """Whether there is something to show a cluster that asks who comes, where Ray looks for it."""
+    told = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    return bool(told) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def _knock(address: str) -> None:
