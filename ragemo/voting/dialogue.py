@@ -47,6 +47,10 @@ PENALTY = 3.0
 FOLDS = 5
 """Parts of the dialogues, dealt one by one, that are held out in turn."""
 
+AT_ONCE = 2_048
+"""Turns that are filtered under all strengths at once, to the end of a dialogue: with seven labels
+7 MB, and a few times as much on the way. More at once would take longer, too."""
+
 
 def forward_filter(beliefs: Floats, links: Links, transitions: Transitions) -> Floats:
     """The beliefs B of the module's docstring, shape (N, L); rows sum to 1.
@@ -142,43 +146,47 @@ def fit_strengths(
     """
     scored = (gold >= 0) & beliefs.any(axis=1)
     losses = PENALTY * GRID.sum(axis=1)
-    for inside, own_links, counted in _folds(links, gold, transitions.prior):
-        rows = np.flatnonzero(scored[inside])
+    for rows, own_links, counted in _held_out(links, gold, transitions.prior):
+        known = np.flatnonzero(scored[rows])
         influences = [
             Influence(link, lift, exponent[:, None] * strength)
             for (link, lift, exponent), strength in zip(
                 counted.kinds(own_links), GRID.T, strict=True
             )
         ]
-        start = np.repeat(counted.evidence(beliefs[inside]).T[..., None], len(GRID), axis=2)
-        filtered = _filtered(start, own_links, influences)[gold[inside][rows], rows]
+        start = np.repeat(counted.evidence(beliefs[rows]).T[..., None], len(GRID), axis=2)
+        filtered = _filtered(start, own_links, influences)[gold[rows][known], known]
         losses -= np.log(np.maximum(filtered, 1e-12)).sum(axis=0)
     # Digits that differ between machines shall not decide.
     own_strength, other_strength = GRID[losses.round(6).argmin()].tolist()
     return replace(transitions, own_strength=own_strength, other_strength=other_strength)
 
 
-class _Fold(NamedTuple):
-    """Dialogues that are held out: their rows, the links among them, and what the rest counts."""
+class _HeldOut(NamedTuple):
+    """Some dialogues of a part: their rows, the links among them, and what other parts count."""
 
-    inside: Mask
+    rows: Integers
     links: Links
     counted: Transitions
 
 
-_FOLDS: WeakKeyDictionary[Links, tuple[Integers, Floats, list[_Fold]]] = WeakKeyDictionary()
+_HELD_OUT: WeakKeyDictionary[Links, tuple[Integers, Floats, list[_HeldOut]]] = WeakKeyDictionary()
 
 
-def _folds(links: Links, gold: Integers, prior: Floats) -> list[_Fold]:
-    """The folds of labelled dialogues, which are kept: other voters are tried on the same ones."""
-    known = _FOLDS.get(links)
+def _held_out(links: Links, gold: Integers, prior: Floats) -> list[_HeldOut]:
+    """All labelled dialogues, which are kept: other voters are tried on the same ones."""
+    known = _HELD_OUT.get(links)
     if known is not None and np.array_equal(known[0], gold) and np.array_equal(known[1], prior):
         return known[2]
     dealt = links.dialogues % FOLDS
-    folds = []
+    found = []
     for fold in np.unique(dealt):
         inside: Mask = dealt == fold
         counted = count_transitions(links, np.where(inside, -1, gold), prior)
-        folds.append(_Fold(inside, links.of(inside), counted))
-    _FOLDS[links] = gold, prior, folds
-    return folds
+        rows, own_links = np.flatnonzero(inside), links.of(inside)
+        found += [
+            _HeldOut(rows[some], own_links.within(some), counted)
+            for some in own_links.stretches(AT_ONCE)
+        ]
+    _HELD_OUT[links] = gold, prior, found
+    return found

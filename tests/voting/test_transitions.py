@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.corpus.read import read_corpus
+from ragemo.voting import dialogue
 from ragemo.voting.dialogue import FOLDS, fit_strengths, forward_filter
 from ragemo.voting.transitions import Links, Transitions, count_transitions, links_of
 from ragemo.voting.viterbi import viterbi
@@ -202,6 +203,15 @@ def test_the_transitions_keep_their_counts():
     kept = fit_strengths(beliefs, links, gold, replace(counted, own_strength=9.0))
     assert kept.to_dict() | {"own_strength": 1.0, "other_strength": 1.0} == counted.to_dict()
     assert kept.own_strength != 9, "what they had before is passed over"
+
+
+def test_dialogues_may_be_filtered_some_at_a_time(monkeypatch):
+    links, gold, beliefs = invented(60, 0.8, seed=4)
+    at_once = fitted(links, gold, beliefs)
+    monkeypatch.setattr(dialogue, "AT_ONCE", 30)
+    again = fitted(Links(links.own, links.other), gold, beliefs)
+    assert at_once.own_strength > 0
+    assert again.to_dict() == at_once.to_dict()
 
 
 def test_emotions_have_inertia_in_meld():
