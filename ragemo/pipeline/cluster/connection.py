@@ -145,9 +145,9 @@ def _knock(address: str) -> None:
     """
     if address == "auto":
         return
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not (host and colon and port.isdecimal()):
-        raise ValueError("expected HOST:PORT")
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdecimal()) or "://" in address:
+        raise ValueError("expected HOST:PORT, of a cluster that this machine is one of")
     socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
