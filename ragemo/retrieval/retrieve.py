@@ -280,6 +280,29 @@ def probing_row(index: Index) -> int | None:
     return next((row for row, turn in enumerate(index.turns) if turn.text.strip()), None)
 
 
+def check_identity(wanted: Mapping[str, Any], embedder: Embedder) -> None:
+    """Refuse a query side whose embedder is another one by name.
+
+    Args:
+        wanted: `Index.embedder`.
+        embedder: the query side's.
+
+    Raises:
+        IndexFolderError: saying what differs.
+    """
+    if embedder.identity != wanted:
+        keys = sorted(set(embedder.identity) | set(wanted))
+        differing = [
+            f"{key} {embedder.identity.get(key)!r} (index: {wanted.get(key)!r})"
+            for key in keys
+            if embedder.identity.get(key) != wanted.get(key)
+        ]
+        raise IndexFolderError(
+            f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
+            "embedder, or build the index anew"
+        )
+
+
 def check_fits(index: Index, embedder: Embedder) -> None:
     """Refuse a query side that embeds otherwise than the index was.
 
@@ -289,17 +312,7 @@ def check_fits(index: Index, embedder: Embedder) -> None:
     Raises:
         IndexFolderError: saying what differs.
     """
-    if embedder.identity != index.embedder:
-        keys = sorted(set(embedder.identity) | set(index.embedder))
-        differing = [
-            f"{key} {embedder.identity.get(key)!r} (index: {index.embedder.get(key)!r})"
-            for key in keys
-            if embedder.identity.get(key) != index.embedder.get(key)
-        ]
-        raise IndexFolderError(
-            f"the query's embedder is not the index's: {'; '.join(differing)}. Use the index's "
-            "embedder, or build the index anew"
-        )
+    check_identity(index.embedder, embedder)
     row = probing_row(index)
     if row is not None:
         stored, again = index.vectors[row], embedder.embed([index.turns[row].text])[0]

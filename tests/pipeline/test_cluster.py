@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from unittest import mock
 
@@ -15,7 +16,7 @@ import pytest
 
 from ragemo.corpus import read_corpus
 from ragemo.corpus.stream import CorpusStream
-from ragemo.errors import ModelError
+from ragemo.errors import DataError, ModelError, RagemoError
 from ragemo.llm import load_llm
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.pipeline import predict
@@ -87,6 +88,14 @@ class Nodes:
     def lose(self):
         """One of them is gone, as if its power had failed."""
         self.cluster.remove_node(self.alive.pop(), allow_graceful=False)
+
+    def is_lost(self):
+        """Whether the head and one worker node are left; it takes the head a moment to notice."""
+        for _ in range(300):
+            if sum(node["Alive"] for node in ray.nodes()) == 2:
+                return True
+            time.sleep(0.1)
+        return False
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +209,7 @@ def test_a_node_is_lost_while_an_endpoint_is_asked(tmp_path, both, nodes, scenar
     before = len(scenario.seen)
     with asked_by(both, [here], settings) as (model,):
         run = predict(corpus, settings, tmp_path / "run", llm=Losing(model, nodes.lose))
-    assert sum(node["Alive"] for node in ray.nodes()) == 2, "the head and one worker node"
+    assert nodes.is_lost()
     keys = [ballot.key for ballot in run.ballots()]
     assert len(keys) == len(set(keys)) == 2 * CALLS
     for name in ("predictions.csv", "verdicts.jsonl", "manifest.json"):
@@ -239,7 +248,7 @@ def test_a_node_is_lost_during_the_run(tmp_path, both, nodes, monkeypatch):
     run = predict_stream(
         stream, settings, tmp_path / "run", embedder=Slow(), make_parts=parts, **options
     )
-    assert sum(node["Alive"] for node in ray.nodes()) == 2, "the head and one worker node"
+    assert nodes.is_lost()
     there, moved = sorted(Counter(path.name.split()[0] for path in seen.iterdir()).values())
     assert (there, moved) == (1, 2), "each piece lay on a node, and one of them went to the other's"
     assert files_of(run.path) == files_of(whole.path)
@@ -292,15 +301,38 @@ def missing(name):
     raise ModelError(f"no model {name}")
 
 
-def test_what_a_worker_finds_wrong_is_said_in_words(tmp_path, cluster):
-    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
-    with pytest.raises(ModelError, match="no model another") as caught:
+class Torn(CorpusStream):
+    """Whoever reads a copy of it finds a fault."""
+
+    is_copy = False
+
+    def __setstate__(self, state):
+        self.__dict__ |= state | {"is_copy": True}
+
+    def blocks(self, size):
+        yield next(super().blocks(size))
+        if self.is_copy:
+            raise DataError("it is torn", path=Path(self.path.name))
+        yield from islice(super().blocks(size), 1, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "embedder", "error"),
+    [
+        (CorpusStream, Absent(), "a worker of the cluster cannot load what it needs: no model"),
+        (Torn, EMBEDDER, "a.jsonl: it is torn"),
+    ],
+)
+def test_what_a_worker_finds_wrong_is_said_in_words(tmp_path, cluster, kind, embedder, error):
+    stream = kind(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    with pytest.raises(RagemoError, match=error) as caught:
         predict_stream(
             stream,
             settings_of(),
             tmp_path / "run",
             index=INDEX,
-            embedder=Absent(),
+            embedder=embedder,
+            block=20,
             make_parts=parts_on(cluster),
         )
     assert "Traceback" not in str(caught.value)

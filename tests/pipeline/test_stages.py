@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from ragemo.corpus.stream import CorpusStream
+from ragemo.errors import IndexFolderError
 from ragemo.pipeline.cluster.stages import GivenVectors, Listener, labelled
 from ragemo.pipeline.streaming import numbered, parts_here, predict_stream
-from tests.conftest import LABELS
+from tests.conftest import LABELS, FakeEmbedder
 from tests.pipeline.blockwise import CASES, EMBEDDER, INDEX, files_of, put, settings_of
 
 
@@ -31,3 +32,23 @@ def test_two_stages_make_what_one_does(tmp_path, case):
         for name, make in (("whole", parts_here), ("stages", parts_in_stages))
     )
     assert files_of(run.path) == files_of(whole.path)
+
+
+def test_a_machine_with_another_embedder_is_refused(tmp_path):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", CASES["fresh"][0]), LABELS)
+    another = FakeEmbedder()
+    another.identity = EMBEDDER.identity | {"weights": "others"}
+
+    def parts(labeller, corpus, numbers):
+        listener = replace(Listener.of(labeller), embedder=another)
+        yield 0, listener.heard(0, next(corpus.blocks(10)))
+
+    with pytest.raises(IndexFolderError, match="weights 'others'"):
+        predict_stream(
+            stream,
+            settings_of(),
+            tmp_path / "run",
+            index=INDEX,
+            embedder=EMBEDDER,
+            make_parts=parts,
+        )

@@ -4,16 +4,16 @@
     embed   a pool of actors that have loaded the embedder: what is said in a block as vectors
     label   a pool of actors that have loaded the index: retrieve, vote, decide; a part of the run
 
-Each pool has an actor for each core. The index travels once to each node, where all actors of the
-node read the same copy of its vectors. What was on a machine that is lost is made again, by Ray
-Data, from what it was made of; a part arrives here whole or not at all.
+Each pool has as many actors as there are cores. The index travels once to each node, where all
+actors of the node read the same copy of its vectors. What was on a machine that is lost is made
+again, by Ray Data, from what it was made of; a part arrives here whole or not at all.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -23,13 +23,13 @@ import numpy as np
 
 from ragemo.corpus.blocks import Blocks
 from ragemo.corpus.transcripts import choose_transcripts
-from ragemo.errors import ModelError, RagemoError
+from ragemo.errors import DataError, ModelError, RagemoError
 from ragemo.pipeline.cluster.connection import Cluster, in_words
 from ragemo.pipeline.cluster.pieces import check_pieces, in_pieces
 from ragemo.pipeline.plan import fitted_for
 from ragemo.pipeline.streaming import Labeller, MakeParts, Outline, numbered
 from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.retrieve import probing_row
+from ragemo.retrieval.retrieve import check_identity, probing_row
 from ragemo.runs.parts import Part
 from ragemo.settings import Settings
 from ragemo.types import Corpus
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 AHEAD = 2
 """Blocks that an actor is given at once, so that it need not wait for the next one."""
 
-ROOM_TAKEN = 0.1
-"""Of a core, by an actor, as Ray reckons: those of a machine that is lost must find room on what is
-left, for Ray Data waits until they are back. A machine without cores still gets none."""
+ROOM_TAKEN = 0.25
+"""Of a core, by an actor, as Ray reckons. Half of it would deal actors out just by cores, and leave
+those of a lost machine no room on the others, for which Ray Data waits: so half of the cores may
+be lost, and at worst a core has the actors of two."""
 
 STORED = 64 * 2**20
 """Bytes for each actor that blocks on their way may take in Ray's stores, all machines together."""
@@ -74,13 +75,15 @@ class Listener:
         settings, outline: of the run.
         transcript: which one is embedded.
         probe: a text of the index, by whose vector the next stage sees whether these fit.
-        embedder: the index's.
+        wanted: `Index.embedder`.
+        embedder: the index's, as this machine has it.
     """
 
     settings: Settings
     outline: Outline
     transcript: str
     probe: str
+    wanted: Mapping[str, Any]
     embedder: Embedder
 
     @classmethod
@@ -93,11 +96,17 @@ class Listener:
             labeller.outline,
             settings.corpus.transcript or index.transcript,
             "" if row is None else index.turns[row].text,
+            index.embedder,
             labeller.embedder,
         )
 
     def heard(self, number: int, block: Corpus) -> Heard:
-        """What `Labeller.plan` will have embedded."""
+        """What `Labeller.plan` will have embedded.
+
+        Raises:
+            IndexFolderError: if this machine's embedder is another one than the index's.
+        """
+        check_identity(self.wanted, self.embedder)
         wanted = self.outline.wanted(number, self.settings.limit)
         targets = islice((u for u in block.utterances if u.needs_prediction), wanted)
         dialogues = {utterance.dialogue_id for utterance in targets}
@@ -159,10 +168,12 @@ class Embedding:
 
     def __call__(self, row: Row) -> Row:
         """A corpus becomes `Heard`."""
-        number = row["number"]
+        number, block = row["number"], row["block"]
+        if isinstance(block, RagemoError):
+            return {"number": number, "heard": block}
         try:
-            return {"number": number, "heard": self._listener.heard(number, row["block"])}
-        except RagemoError as error:  # Ray Data would make a traceback of it
+            return {"number": number, "heard": self._listener.heard(number, block)}
+        except RagemoError as error:  # Ray Data would print its traceback
             return {"number": number, "heard": error}
 
     @cached_property
@@ -216,7 +227,8 @@ def parts_on(cluster: Cluster, index_shards: int | None = None) -> MakeParts:
         index_shards: into how many pieces the index's vectors are cut, each of which lies on one
             node only, see `in_pieces`; None: they lie whole on every node.
 
-    Blocks are read no further ahead than `STORED` allows, so memory does not grow with them.
+    Blocks are read no further ahead than `STORED` allows, so memory does not grow with them; a
+    `WholeCorpus` travels whole to the task that reads it.
     """
 
     def parts(
@@ -239,8 +251,10 @@ def parts_on(cluster: Cluster, index_shards: int | None = None) -> MakeParts:
                 replace(labeller, embedder=given),
                 actors=min(cluster.workers, len(numbers)),
             )
+            # Closed before the pieces are let go of, whoever stops early.
+            rows = until_done.enter_context(closing(iter(dataset.iter_rows())))
             with in_words():
-                for row in dataset.iter_rows():
+                for row in rows:
                     if isinstance(row["part"], RagemoError):
                         raise row["part"]
                     yield row["number"], row["part"]
@@ -270,8 +284,13 @@ def _dataset(
     there = ray.put(source)
 
     def read(row: Row) -> Iterator[Row]:
-        for number, block in numbered(*ray.get(there)):
-            yield {"number": number, "block": block}
+        try:
+            for number, block in numbered(*ray.get(there)):
+                yield {"number": number, "block": block}
+        except RagemoError as error:
+            yield {"number": -1, "block": error}
+        except OSError as error:
+            yield {"number": -1, "block": DataError(f"the corpus cannot be read again: {error}")}
 
     pool = ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=AHEAD)
     dataset = ray.data.from_items([{"file": "corpus"}]).flat_map(
@@ -288,5 +307,6 @@ def _dataset(
         object_store_memory=2 * actors * STORED
     )
     dataset.context.enable_progress_bars = False
+    dataset.context.raise_original_map_exception = True
     dataset.context.target_max_block_size = 1  # byte: what is a block here is one there
     return dataset
