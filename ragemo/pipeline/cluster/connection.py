@@ -180,7 +180,11 @@ def in_words() -> Iterator[None]:
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:500].rstrip(".")
+        hint = ""
+        if os.environ.get("RAY_AUTH_MODE") == "token":
+            hint = "; if its head was started without a token, set RAY_AUTH_MODE=disabled"
         raise RunFolderError(
-            f"the Ray cluster could not do its work: {' '.join(str(error).split())[:500]}. All "
-            "that was done is kept; go on with the same command and --resume"
+            f"the Ray cluster could not do its work: {reason}. All that was done is kept; go on "
+            f"with the same command and --resume{hint}"
         ) from None
