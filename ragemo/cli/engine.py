@@ -218,7 +218,7 @@ def _opened(on_ray: bool, address: str | None, index_shards: int | None) -> Iter
     if not on_ray:
         yield parts_here
         return
-    from ragemo.pipeline.cluster.stages import parts_on
+    from ragemo.pipeline.cluster.labelling import parts_on
 
     with _joined(address) as cluster:
         yield parts_on(cluster, index_shards)

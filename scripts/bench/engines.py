@@ -26,7 +26,7 @@ from ragemo import Index, predict, read_corpus
 from ragemo.corpus.blocks import Blocks, WholeCorpus
 from ragemo.files import sha256_file
 from ragemo.pipeline.cluster.connection import open_cluster
-from ragemo.pipeline.cluster.stages import parts_on
+from ragemo.pipeline.cluster.labelling import parts_on
 from ragemo.pipeline.sharding import predict_shard
 from ragemo.pipeline.streaming import Labeller, MakeParts, parts_here, predict_stream
 from ragemo.retrieval.embedder import load_index_embedder

@@ -23,7 +23,7 @@ from ragemo.pipeline import predict
 from ragemo.pipeline.cluster import pieces
 from ragemo.pipeline.cluster.asking import asked_by
 from ragemo.pipeline.cluster.connection import open_cluster
-from ragemo.pipeline.cluster.stages import parts_on
+from ragemo.pipeline.cluster.labelling import parts_on
 from ragemo.pipeline.streaming import predict_stream
 from ragemo.retrieval.pieces import Piece, cut
 from ragemo.settings import resolve_settings

@@ -6,7 +6,7 @@ import pytest
 
 from ragemo.corpus.stream import CorpusStream
 from ragemo.errors import IndexFolderError
-from ragemo.pipeline.cluster.stages import GivenVectors, Listener, labelled
+from ragemo.pipeline.cluster.labelling import GivenVectors, Listener, labelled
 from ragemo.pipeline.streaming import numbered, parts_here, predict_stream
 from tests.conftest import LABELS, FakeEmbedder
 from tests.pipeline.blockwise import CASES, EMBEDDER, INDEX, files_of, put, settings_of
