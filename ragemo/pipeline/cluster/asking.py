@@ -1,26 +1,38 @@
-"""Language models are asked by the workers of a cluster, and answers are kept here.
+"""Language models are asked in a stage of Ray Data, and answers are kept here.
 
-A worker loads its models, or opens its connections, once. Keys are not sent to workers: Ray would
-keep them with what it knows of the job. Each node has them in its own environment.
+    feed    an actor on this machine: calls that are to be made
+    read    tasks here that take calls from it, as they come
+    ask     a pool of actors that have loaded the models, or opened their connections, once
+
+The stage lasts as long as the run, so that models are loaded once although what is asked next
+depends on the answers. Ray Data takes some milliseconds for whatever it hands on; so where calls
+queue up, several travel together, and twice as many as an endpoint takes are on their way.
+
+Keys are not sent to workers: Ray would keep them with what it knows of the job. Each node has them
+in its own environment.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from ragemo.errors import SettingsError
+from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm import load_llm, load_others
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.llm.wrapped import WrappedModel
-from ragemo.pipeline.cluster.connection import Cluster, awaited
+from ragemo.pipeline.cluster.connection import Cluster
 from ragemo.pipeline.cluster.pace import Limiter, SharedPace
+from ragemo.pipeline.cluster.stages import ITEM, Row, Stage, taken, through
 from ragemo.settings import Settings
 from ragemo.types import Ballot, Prompt
 
@@ -28,8 +40,34 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-AT_ONCE = 10_000
-"""Calls that an actor may have begun; how many it has is decided elsewhere."""
+READERS = 4
+"""Tasks that take calls from the feed; Ray Data takes few items of each at once."""
+
+TOGETHER = 8
+"""Calls that travel together at most. One that is answered waits for the others of its item."""
+
+CALLERS = 10_000
+"""That may wait for the feed, or for the limiter, at once."""
+
+ENDING = 10.0
+"""Seconds that the stage has to end."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Something to ask.
+
+    Attributes:
+        number: of the call.
+        place: of the model among those of the run.
+        prompt, labels, samples: see `LanguageModel.ask`.
+    """
+
+    number: int
+    place: int
+    prompt: Prompt
+    labels: LabelSet
+    samples: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -37,13 +75,31 @@ class Answered:
     """What a worker says.
 
     Attributes:
-        ballots: see `LanguageModel.ask`.
+        number: of the call.
+        ballots: see `LanguageModel.ask`; or why there are none.
+        worker: who says it.
         remarks, shares_prompt: the model's, as far as this worker knows by now.
     """
 
-    ballots: Sequence[Ballot]
-    remarks: tuple[str, ...]
-    shares_prompt: bool
+    number: int
+    ballots: Sequence[Ballot] | RagemoError
+    worker: str = ""
+    remarks: tuple[str, ...] = ()
+    shares_prompt: bool = False
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Calls that travel together; none: there are no more."""
+
+    calls: Sequence[Call] = ()
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What became of them, in the same order."""
+
+    answered: Sequence[Answered]
 
 
 @dataclass(frozen=True)
@@ -61,34 +117,63 @@ class Job:
     limiter: ActorHandle
 
 
-class Asker:
-    """An actor that asks a run's language models; it loads them when it is first asked to."""
+class Feed:
+    """An actor that has the calls that nobody took yet."""
 
     def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._ended = False
+        self._changed = asyncio.Condition()
+
+    async def put(self, call: Call) -> None:
+        """One more."""
+        async with self._changed:
+            self._calls.append(call)
+            self._changed.notify()
+
+    async def end(self) -> None:
+        """There will be no more."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    async def take(self) -> Sent:
+        """The next ones, once there are any; the more queue up, the more travel together."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._calls or self._ended)
+            some = min(TOGETHER, -(-len(self._calls) // TOGETHER))
+            own, self._calls = self._calls[:some], self._calls[some:]
+            return Sent(own)
+
+
+class Asker:
+    """An actor that asks a run's language models; it loads them when it is first asked to.
+
+    Args:
+        job: reference to a `Job`, in a list, for else it would come with every actor.
+    """
+
+    def __init__(self, job: Sequence[ObjectRef]) -> None:
+        self._reference = job
         self._models: list[LanguageModel] = []
         self._loading = asyncio.Lock()
+        self._name = uuid4().hex
 
-    async def ask(
-        self,
-        job: list[ObjectRef],
-        place: int,
-        prompt: Prompt,
-        labels: LabelSet,
-        samples: Sequence[int],
-    ) -> Answered:
-        """Ask one of the models.
+    async def __call__(self, row: Row) -> Row:
+        """`Sent` becomes `Returned`."""
+        calls = row[ITEM].calls
+        return {ITEM: Returned(await asyncio.gather(*map(self._answered, calls)))}
 
-        Args:
-            job: reference to a `Job`, in a list, so that it does not come with every call.
-            place: of the model among those of the run.
-            prompt, labels, samples: see `LanguageModel.ask`.
-        """
-        async with self._loading:
-            if not self._models:
-                self._models = _loaded(await job[0])
-        model = self._models[place]
-        ballots = await model.ask(prompt, labels, samples)
-        return Answered(ballots, model.remarks, model.shares_prompt)
+    async def _answered(self, call: Call) -> Answered:
+        try:
+            async with self._loading:
+                if not self._models:
+                    self._models = _loaded(taken(self._reference))
+            model = self._models[call.place]
+            ballots = await model.ask(call.prompt, call.labels, call.samples)
+        except RagemoError as error:
+            return Answered(call.number, error)
+        return Answered(call.number, ballots, self._name, model.remarks, model.shares_prompt)
 
 
 def _loaded(job: Job) -> list[LanguageModel]:
@@ -119,38 +204,92 @@ def _loaded(job: Job) -> list[LanguageModel]:
     return models
 
 
+class Answering:
+    """The stage, and what is on its way through it.
+
+    Args:
+        feed: a `Feed`.
+        returned: what comes out of the stage; it is begun with the first call.
+    """
+
+    def __init__(self, feed: ActorHandle, returned: Generator[Returned]) -> None:
+        self._feed = feed
+        self._returned = returned
+        self._numbers = count()
+        self._waiting: dict[int, Future[Answered]] = {}
+        self._failure: BaseException | None = None
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    async def ask(
+        self, place: int, prompt: Prompt, labels: LabelSet, samples: Sequence[int]
+    ) -> Answered:
+        """See `Call`.
+
+        Raises:
+            Exception: why nothing can be asked any more.
+        """
+        number = next(self._numbers)
+        answered = self._waiting[number] = Future()
+        try:
+            if self._failure is not None:
+                raise self._failure
+            if not number:
+                self._listener.start()
+            self._feed.put.remote(Call(number, place, prompt, labels, list(samples)))
+            return await asyncio.wrap_future(answered)
+        finally:
+            del self._waiting[number]
+
+    def end(self) -> None:
+        """Nothing more is asked; calls under way are left."""
+        self._feed.end.remote()
+        if self._listener.ident is not None:
+            self._listener.join(ENDING)
+
+    def _listen(self) -> None:
+        try:
+            with closing(self._returned):
+                for returned in self._returned:
+                    if not returned.answered:
+                        break
+                    for one in returned.answered:
+                        self._hand_over(one)
+        except Exception as error:  # whatever it is, somebody waits to hear of it
+            self._failure = error
+            for waiting in [*self._waiting.values()]:
+                if waiting.set_running_or_notify_cancel():
+                    waiting.set_exception(error)
+
+    def _hand_over(self, answered: Answered) -> None:
+        waiting = self._waiting.get(answered.number)
+        if waiting is not None and waiting.set_running_or_notify_cancel():
+            waiting.set_result(answered)
+
+
 class ClusterModel(WrappedModel):
     """A language model that the workers of a cluster ask.
 
     Args:
         model: the same one here, which counts and names, and is not asked.
         place: of the model among those of the run.
-        workers: `Asker`s.
-        job: reference to a `Job`.
-        busy: calls of each worker that are under way; of all models together.
+        concurrency: calls that are made or on their way.
+        answering: how it is asked.
     """
 
     def __init__(
-        self,
-        model: LanguageModel,
-        place: int,
-        workers: Sequence[ActorHandle],
-        job: ObjectRef,
-        busy: Counter[int],
+        self, model: LanguageModel, place: int, concurrency: int, answering: Answering
     ) -> None:
         super().__init__(model)
         self._place = place
-        self._workers = workers
-        self._job = [job]
-        self._busy = busy
+        self._concurrency = concurrency
+        self._answering = answering
         self._shares = model.shares_prompt
-        self._remarks: dict[int, tuple[str, ...]] = {}
+        self._remarks: dict[str, tuple[str, ...]] = {}
 
     @property
     def concurrency(self) -> int:
-        """The endpoint's, whoever asks it; of a model that runs on the workers, that of all."""
-        here = self.model.concurrency
-        return here if isinstance(self.model, OpenAIModel) else here * len(self._workers)
+        """See `LanguageModel`."""
+        return self._concurrency
 
     @property
     def shares_prompt(self) -> bool:
@@ -163,23 +302,26 @@ class ClusterModel(WrappedModel):
         return tuple(dict.fromkeys(said for own in self._remarks.values() for said in own))
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        """See `LanguageModel`; the worker with the fewest calls asks."""
-        number = min(range(len(self._workers)), key=lambda worker: self._busy[worker])
-        self._busy[number] += 1
-        try:
-            answered: Answered = await awaited(
-                self._workers[number].ask.remote(
-                    self._job, self._place, prompt, labels, list(samples)
-                )
-            )
-        finally:
-            self._busy[number] -= 1
+        """See `LanguageModel`; a worker asks."""
+        answered = await self._answering.ask(self._place, prompt, labels, samples)
+        if isinstance(answered.ballots, RagemoError):
+            raise answered.ballots
         self._shares = answered.shares_prompt
-        self._remarks[number] = answered.remarks
+        self._remarks[answered.worker] = answered.remarks
         return list(answered.ballots)
 
     async def close(self) -> None:
         """Nothing is open here; what workers opened ends with them."""
+
+
+def _on_their_way(model: LanguageModel, workers: int) -> int:
+    """Calls that are begun at once: twice those that are made, as the others are on their way.
+
+    An endpoint takes as many as it does, whoever asks it; a model that runs on the workers, as many
+    as all of them do.
+    """
+    here = model.concurrency
+    return 2 * (here if isinstance(model, OpenAIModel) else here * workers)
 
 
 @contextmanager
@@ -197,21 +339,30 @@ def asked_by(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    limiter = (
-        ray.remote(Limiter)
-        .options(
-            num_cpus=0,
-            max_restarts=-1,
-            max_task_retries=-1,
-            max_concurrency=AT_ONCE,
-            scheduling_strategy=here,  # it is lost only together with the run
-        )
-        .remote()
+    options = {"num_cpus": 0, "max_concurrency": CALLERS, "scheduling_strategy": here}
+    limiter = ray.remote(Limiter).options(max_restarts=-1, max_task_retries=-1, **options).remote()
+    feed = ray.remote(Feed).options(**options).remote()
+
+    def read() -> Iterator[Sent]:
+        while True:
+            sent: Sent = ray.get(feed.take.remote())
+            yield sent
+            if not sent.calls:
+                return
+
+    job = Job(settings, [model.identity for model in models], limiter)
+    on_their_way = [_on_their_way(model, cluster.workers) for model in models]
+    ahead = sum(on_their_way) + READERS  # they end with an item each
+    returned = through(
+        read, [Stage(job, Asker, ahead, ahead)], actors=cluster.workers, readers=READERS
     )
-    job = ray.put(Job(settings, [model.identity for model in models], limiter))
+    answering = Answering(feed, returned)
     try:
-        with cluster.actors(Asker, max_concurrency=AT_ONCE) as workers:
-            busy: Counter[int] = Counter()
-            yield [ClusterModel(one, place, workers, job, busy) for place, one in enumerate(models)]
+        yield [
+            ClusterModel(model, place, concurrency, answering)
+            for place, (model, concurrency) in enumerate(zip(models, on_their_way, strict=True))
+        ]
     finally:
-        ray.kill(limiter)
+        answering.end()
+        for actor in (feed, limiter):
+            ray.kill(actor)
