@@ -1,140 +1,89 @@
-"""Language models asked by a stage of Ray Data, or by a pool of actors: how fast, and how safe.
+"""Calls a second to an endpoint, by this process and by workers of a Ray cluster.
 
-    python scripts/bench/ray_calls.py [--calls 640] [--in-flight 64] [--latency 0.05]
+    python scripts/bench/ray_calls.py [--calls 1280] [--in-flight 64] [--latency 0.05 1]
 
-A call is a wait of so many seconds. Two actors on this machine make them, 64 at a time: as a stage
-that is given one prompt a task, as one that is given eight, and called one prompt at a time as
-`ragemo.pipeline.cluster.asking` does it. Prints a line of JSON for each: calls a second once the
-first answer is here (the best would be in flight / latency), and how many answers had been made
-and not handed over when a half of them had been: a run that is killed then pays for these again.
+One server process (scripts/bench/servers/instant.py) answers every request after the latency. It is
+asked the same prompts by `--engine local` and by `--engine ray`, with all cores of this
+machine; the best would be in flight / latency. Prints a line of JSON for each: calls a second once
+the first answer is here, and how long that took, the start of Ray not counted.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
+from throughput import make_corpus, server, settings_for
+
+from ragemo.labels import LabelSet
+from ragemo.llm import load_openai
+from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.wrapped import WrappedModel
+from ragemo.pipeline import Plan, carry_out, make_plan
+from ragemo.pipeline.cluster.asking import asked_by
 from ragemo.pipeline.cluster.connection import Cluster, open_cluster
+from ragemo.settings import Settings
+from ragemo.types import Ballot, Prompt
 
 
-class Asker:
-    """Asks, and notes each answer in a file of its own.
+class Watched(WrappedModel):
+    """Notes when it is first asked, and when answers are here."""
 
-    Args:
-        folder: where it is noted.
-        latency: seconds that a call takes.
-    """
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__(model)
+        self.begun = 0.0
+        self.answered: list[float] = []
 
-    def __init__(self, folder: str, latency: float) -> None:
-        self._folder = Path(folder)
-        self._latency = latency
-
-    async def ask(self, number: int) -> int:
-        """One call."""
-        await asyncio.sleep(self._latency)
-        (self._folder / str(number)).touch()
-        return number
-
-    async def __call__(self, batch: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
-        """Calls for all of a batch at once."""
-        numbers = [int(number) for number in batch["item"]]
-        yield {"answer": await asyncio.gather(*map(self.ask, numbers))}
+    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
+        """See `LanguageModel`."""
+        self.begun = self.begun or time.perf_counter()
+        ballots = await self.model.ask(prompt, labels, samples)
+        self.answered.append(time.perf_counter())
+        return ballots
 
 
 def main() -> None:
     """Ask in each way and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--calls", type=int, default=640)
+    parser.add_argument("--calls", type=int, default=1_280)
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--latency", type=float, nargs="+", default=[0.05, 1.0], help="seconds")
     options = parser.parse_args()
+    os.environ["RAGEMO_ENDPOINTS"] = ""
     with open_cluster() as cluster:
-        for name, rows in (("stage, 1 prompt a task", 1), ("stage, 8 prompts a task", 8)):
-            with tempfile.TemporaryDirectory() as folder:
-                log = Log(Path(folder), options.calls)
-                by_stage(log, options, rows)
-                log.print(name)
-        with tempfile.TemporaryDirectory() as folder:
-            log = Log(Path(folder), options.calls)
-            asyncio.run(by_actors(log, options, cluster))
-            log.print("actors, a prompt a call")
+        for latency in options.latency:
+            with server(latency) as url:
+                settings = settings_for(url, options.in_flight)
+                plan = make_plan(
+                    make_corpus(options.calls), settings, llm=load_openai(settings.llm)
+                )
+                for name, where in (("local", None), ("ray", cluster)):
+                    line = {"engine": name, "latency": latency} | measured(plan, settings, where)
+                    print(json.dumps(line), flush=True)
 
 
-class Log:
-    """What was handed over, and when.
-
-    Args:
-        folder: where answers are noted when they are made.
-        calls: how many there will be.
-    """
-
-    def __init__(self, folder: Path, calls: int) -> None:
-        self.folder = folder
-        self._calls = calls
-        self._handed: list[float] = []
-        self._elsewhere = 0
-
-    def hand_over(self) -> None:
-        """One more answer is here."""
-        self._handed.append(time.perf_counter())
-        if len(self._handed) == self._calls // 2:
-            self._elsewhere = len(os.listdir(self.folder)) - len(self._handed)  # noqa: PTH208
-
-    def print(self, way: str) -> None:
-        """A line of JSON."""
-        seconds = self._handed[-1] - self._handed[0]
-        line = {
-            "way": way,
-            "calls": len(self._handed),
-            "calls a second": round((len(self._handed) - 1) / seconds),
-            "made and not handed over": self._elsewhere,
-        }
-        print(json.dumps(line), flush=True)
-
-
-def by_stage(log: Log, options: argparse.Namespace, rows: int) -> None:
-    """As a dataset."""
-    import ray.data
-
-    tasks = options.in_flight // 2 // rows
-    dataset = ray.data.from_items(
-        list(range(options.calls)), override_num_blocks=options.calls // rows
-    ).map_batches(
-        Asker,
-        fn_constructor_args=(str(log.folder), options.latency),
-        batch_size=rows,
-        compute=ray.data.ActorPoolStrategy(
-            size=2, max_tasks_in_flight_per_actor=tasks, max_concurrent_calls_per_actor=tasks
-        ),
-        num_cpus=0.1,
-    )
-    dataset.context.enable_progress_bars = False
-    for _ in dataset.iter_rows():
-        log.hand_over()
-
-
-async def by_actors(log: Log, options: argparse.Namespace, cluster: Cluster) -> None:
-    """Call by call."""
-    import ray
-
-    remote = ray.remote(Asker).options(max_concurrency=options.in_flight, num_cpus=0)
-    actors: Sequence[Any] = [remote.remote(str(log.folder), options.latency) for _ in range(2)]
-    places = asyncio.Semaphore(options.in_flight)
-
-    async def ask(number: int) -> None:
-        async with places:
-            await actors[number % 2].ask.remote(number)
-            log.hand_over()
-
-    await asyncio.gather(*(actor.ask.remote(0) for actor in actors))  # both are there
-    await asyncio.gather(*map(ask, range(options.calls)))
+def measured(plan: Plan, settings: Settings, cluster: Cluster | None) -> dict[str, float]:
+    """Carry a plan out, by workers of a cluster or here."""
+    own = load_openai(settings.llm)
+    with ExitStack() as until_done:
+        folder = until_done.enter_context(tempfile.TemporaryDirectory())
+        asked: LanguageModel = own
+        if cluster is not None:
+            (asked,) = until_done.enter_context(asked_by(cluster, [own], settings))
+        model = Watched(asked)
+        carry_out(plan, settings, Path(folder) / "run", llm=model)
+    first, last = model.answered[0], model.answered[-1]
+    return {
+        "calls": len(model.answered),
+        "first answer after": round(first - model.begun, 2),
+        "calls a second": round((len(model.answered) - 1) / (last - first), 1),
+    }
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 
 from ragemo.corpus import read_corpus
 from ragemo.corpus.stream import CorpusStream
-from ragemo.errors import DataError, ModelError, RagemoError
+from ragemo.errors import DataError, EndpointError, ModelError, RagemoError
 from ragemo.llm import load_llm
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.pipeline import predict
@@ -219,6 +219,22 @@ def test_a_node_is_lost_while_an_endpoint_is_asked(tmp_path, both, nodes, scenar
     assert {request["key"] for request in seen} == {f"Bearer {KEY}"}
     for folder in (Path(nodes.cluster.head_node.get_session_dir_path()), run.path):
         assert KEY.encode() not in everything(folder)
+
+
+def test_an_endpoint_that_refuses_the_workers_ends_the_run_in_words(tmp_path, cluster, scenario):
+    """What was answered before is kept."""
+    corpus = read_corpus(put(tmp_path / "a.jsonl", FRESH), labels=LABELS)
+    settings = asking(scenario.url, limit=CALLS)
+    here = load_llm(settings.llm, asks=False)
+    refusal = {"status": 401, "body": {"error": {"message": "no"}}}
+    scenario.script(*[{"ok": True}] * 10, *[refusal] * 100, answers=("happy",))
+    with (
+        asked_by(cluster, [here], settings) as (model,),
+        pytest.raises(EndpointError, match="the key was not accepted"),
+    ):
+        predict(corpus, settings, tmp_path / "run", llm=model)
+    kept = (tmp_path / "run" / "ballots.jsonl").read_text().splitlines()
+    assert len(kept) == 2 * 10
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import count
+from math import ceil
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -40,11 +41,14 @@ if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-READERS = 4
+READERS = 2
 """Tasks that take calls from the feed; Ray Data takes few items of each at once."""
 
 TOGETHER = 8
 """Calls that travel together at most. One that is answered waits for the others of its item."""
+
+SHARE = 4
+"""The part of those that queue up that travels together, as a divisor."""
 
 CALLERS = 10_000
 """That may wait for the feed, or for the limiter, at once."""
@@ -141,7 +145,7 @@ class Feed:
         """The next ones, once there are any; the more queue up, the more travel together."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._calls or self._ended)
-            some = min(TOGETHER, -(-len(self._calls) // TOGETHER))
+            some = min(TOGETHER, ceil(len(self._calls) / SHARE))
             own, self._calls = self._calls[:some], self._calls[some:]
             return Sent(own)
 

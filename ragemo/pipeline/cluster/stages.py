@@ -119,8 +119,9 @@ def through(
 
     def items(reader: Row) -> Iterator[Row]:
         try:
-            for item in read():
-                yield {ITEM: item}
+            with in_words():
+                for item in read():
+                    yield {ITEM: item}
         except RagemoError as error:
             yield {ITEM: error}
 
