@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -94,16 +95,23 @@ class Answered:
 
 @dataclass(frozen=True)
 class Sent:
-    """Calls that travel together; none: there are no more."""
+    """Calls that travel together.
 
-    calls: Sequence[Call] = ()
+    Attributes:
+        calls: in the order in which they came up.
+        is_last: whether there are no more.
+    """
+
+    calls: Sequence[Call]
+    is_last: bool = False
 
 
 @dataclass(frozen=True)
 class Returned:
-    """What became of them, in the same order."""
+    """What became of them, in the same order; see `Sent`."""
 
     answered: Sequence[Answered]
+    is_last: bool
 
 
 @dataclass(frozen=True)
@@ -122,17 +130,26 @@ class Job:
 
 
 class Feed:
-    """An actor that has the calls that nobody took yet."""
+    """An actor that gives each call to one of the readers.
+
+    A reader that was lost and begins anew is given the same once more, as far as it is not
+    answered: what it had handed on by then, Ray Data does not take from it again.
+    """
 
     def __init__(self) -> None:
-        self._calls: list[Call] = []
+        self._calls: dict[int, Call] = {}  # not known to be answered
+        self._waiting: list[int] = []
+        self._given: defaultdict[int, list[Sequence[int]]] = defaultdict(list)
         self._ended = False
         self._changed = asyncio.Condition()
 
-    async def put(self, call: Call) -> None:
-        """One more."""
+    async def put(self, call: Call, answered: Sequence[int] = ()) -> None:
+        """One more; and which of those before are answered since the last time."""
+        for number in answered:
+            self._calls.pop(number, None)
         async with self._changed:
-            self._calls.append(call)
+            self._calls[call.number] = call
+            self._waiting.append(call.number)
             self._changed.notify()
 
     async def end(self) -> None:
@@ -141,13 +158,22 @@ class Feed:
             self._ended = True
             self._changed.notify_all()
 
-    async def take(self) -> Sent:
-        """The next ones, once there are any; the more queue up, the more travel together."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._calls or self._ended)
-            some = min(TOGETHER, ceil(len(self._calls) / SHARE))
-            own, self._calls = self._calls[:some], self._calls[some:]
-            return Sent(own)
+    async def take(self, reader: int, place: int) -> Sent:
+        """What a reader hands on, once it is there; the more calls wait, the more at once.
+
+        Args:
+            reader: its number.
+            place: how many it has taken since it began.
+        """
+        given = self._given[reader]
+        if place == len(given):
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._waiting or self._ended)
+                some = min(TOGETHER, ceil(len(self._waiting) / SHARE))
+                given.append(self._waiting[:some])
+                self._waiting = self._waiting[some:]
+        calls = [self._calls[number] for number in given[place] if number in self._calls]
+        return Sent(calls, is_last=not given[place])
 
 
 class Asker:
@@ -164,9 +190,12 @@ class Asker:
         self._name = uuid4().hex
 
     async def __call__(self, row: Row) -> Row:
-        """`Sent` becomes `Returned`."""
-        calls = row[ITEM].calls
-        return {ITEM: Returned(await asyncio.gather(*map(self._answered, calls)))}
+        """`Sent` becomes `Returned`; an error stays what it is."""
+        sent = row[ITEM]
+        if isinstance(sent, RagemoError):
+            return {ITEM: sent}
+        answered = await asyncio.gather(*map(self._answered, sent.calls))
+        return {ITEM: Returned(answered, sent.is_last)}
 
     async def _answered(self, call: Call) -> Answered:
         try:
@@ -221,6 +250,7 @@ class Answering:
         self._returned = returned
         self._numbers = count()
         self._waiting: dict[int, Future[Answered]] = {}
+        self._over: list[int] = []
         self._failure: BaseException | None = None
         self._listener = threading.Thread(target=self._listen, daemon=True)
 
@@ -239,10 +269,13 @@ class Answering:
                 raise self._failure
             if not number:
                 self._listener.start()
-            self._feed.put.remote(Call(number, place, prompt, labels, list(samples)))
+            call = Call(number, place, prompt, labels, list(samples))
+            over, self._over = self._over, []
+            self._feed.put.remote(call, over)
             return await asyncio.wrap_future(answered)
         finally:
             del self._waiting[number]
+            self._over.append(number)
 
     def end(self) -> None:
         """Nothing more is asked; calls under way are left."""
@@ -254,10 +287,10 @@ class Answering:
         try:
             with closing(self._returned):
                 for returned in self._returned:
-                    if not returned.answered:
-                        break
                     for one in returned.answered:
                         self._hand_over(one)
+                    if returned.is_last:
+                        break
         except Exception as error:  # whatever it is, somebody waits to hear of it
             self._failure = error
             for waiting in [*self._waiting.values()]:
@@ -347,18 +380,21 @@ def asked_by(
     limiter = ray.remote(Limiter).options(max_restarts=-1, max_task_retries=-1, **options).remote()
     feed = ray.remote(Feed).options(**options).remote()
 
-    def read() -> Iterator[Sent]:
-        while True:
-            sent: Sent = ray.get(feed.take.remote())
+    def read(reader: int) -> Iterator[Sent]:
+        for place in count():
+            sent: Sent = ray.get(feed.take.remote(reader, place))
             yield sent
-            if not sent.calls:
+            if sent.is_last:
                 return
 
     job = Job(settings, [model.identity for model in models], limiter)
     on_their_way = [_on_their_way(model, cluster.workers) for model in models]
     ahead = sum(on_their_way) + READERS  # they end with an item each
     returned = through(
-        read, [Stage(job, Asker, ahead, ahead)], actors=cluster.workers, readers=READERS
+        read,
+        [Stage(job, Asker, ahead, ahead)],
+        actors=cluster.workers,
+        readers=READERS,
     )
     answering = Answering(feed, returned)
     try:

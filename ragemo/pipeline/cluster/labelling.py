@@ -178,13 +178,13 @@ def parts_on(cluster: Cluster, index_shards: int | None = None) -> MakeParts:
     return parts
 
 
-def _reader(*source: Any) -> Callable[[], Iterator[tuple[int, Corpus]]]:
+def _reader(*source: Any) -> Callable[[int], Iterator[tuple[int, Corpus]]]:
     """Reads the blocks, see `numbered`; the corpus travels once."""
     import ray
 
     there = ray.put(source)
 
-    def read() -> Iterator[tuple[int, Corpus]]:
+    def read(_: int) -> Iterator[tuple[int, Corpus]]:
         try:
             yield from numbered(*ray.get(there))
         except OSError as error:

@@ -97,19 +97,20 @@ def taken(reference: Sequence[ObjectRef]) -> Any:
 
 
 def through(
-    read: Callable[[], Iterable[Any]], stages: Sequence[Stage], *, actors: int, readers: int = 1
+    read: Callable[[int], Iterable[Any]], stages: Sequence[Stage], *, actors: int, readers: int = 1
 ) -> Generator[Any]:
     """What comes out of the last stage, in the order in which it is ready.
 
     Args:
-        read: makes the items, on this machine, in a process of its own; no further ahead than
-            there is room.
+        read: makes the items of a reader, on this machine, in a process of its own; no further
+            ahead than there is room. If the process is lost another one begins anew, and has to
+            make the same items.
         stages: that they go through.
         actors: in each stage.
-        readers: how many processes read; each makes items of its own.
+        readers: how many there are, with numbers from 0 on.
 
     Raises:
-        RagemoError: the first error that comes out.
+        RagemoError: the first error that comes out; or if Ray could not do its work.
     """
     import ray
     from ray.data import ActorPoolStrategy, ExecutionResources
@@ -117,10 +118,10 @@ def through(
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs what it raises
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}
 
-    def items(reader: Row) -> Iterator[Row]:
+    def items(row: Row) -> Iterator[Row]:
         try:
             with in_words():
-                for item in read():
+                for item in read(row["reader"]):
                     yield {ITEM: item}
         except RagemoError as error:
             yield {ITEM: error}
