@@ -182,7 +182,7 @@ def in_words() -> Iterator[None]:
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:500].rstrip(".")
         hint = ""
-        if os.environ.get("RAY_AUTH_MODE") == "token":
+        if os.environ.get("RAY_AUTH_MODE") == "token" and "never ran" in reason:
             hint = "; if its head was started without a token, set RAY_AUTH_MODE=disabled"
         raise RunFolderError(
             f"the Ray cluster could not do its work: {reason}. All that was done is kept; go on "
