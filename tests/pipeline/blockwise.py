@@ -2,6 +2,8 @@
 
 import json
 
+from ragemo.corpus.stream import CorpusStream
+from ragemo.pipeline.streaming import parts_here, predict_stream
 from ragemo.retrieval.index import Index
 from ragemo.settings import resolve_settings
 from tests.conftest import LABELS, FakeEmbedder, make_corpus
@@ -74,6 +76,20 @@ def settings_of(**overrides):
 
 def files_of(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def check_same_run(tmp_path, case, make_parts):
+    """Parts made in some way become the run that parts made here do."""
+    rows, overrides = case
+    stream = CorpusStream(put(tmp_path / "a.jsonl", rows), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER, "block": 10}
+    here, run = (
+        predict_stream(
+            stream, settings_of(**overrides), tmp_path / make.__name__, make_parts=make, **options
+        )
+        for make in (parts_here, make_parts)
+    )
+    assert files_of(run.path) == files_of(here.path)
 
 
 class StoppedError(Exception):

@@ -7,20 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ragemo.corpus.stream import CorpusStream
 from ragemo.pipeline.plan import fitted_for
-from ragemo.pipeline.streaming import parts_here, predict_stream
-from tests.conftest import LABELS
-from tests.pipeline.blockwise import (
-    EMBEDDER,
-    FRESH,
-    INDEX,
-    MIXED,
-    TWINS,
-    files_of,
-    put,
-    settings_of,
-)
+from ragemo.pipeline.streaming import parts_here
+from tests.pipeline.blockwise import FRESH, MIXED, TWINS, check_same_run
 from tests.retrieval.worlds import PiecesHere
 
 
@@ -45,12 +34,4 @@ def parts_apart(labeller, corpus, numbers):
     ids=["fresh", "own dialogues, as asked for", "own dialogues", "twins", "all of it"],
 )
 def test_what_is_fitted_before_is_all_that_it_needs(tmp_path, rows, overrides):
-    stream = CorpusStream(put(tmp_path / "a.jsonl", rows), LABELS)
-    options = {"index": INDEX, "embedder": EMBEDDER, "block": 10}
-    whole, run = (
-        predict_stream(
-            stream, settings_of(**overrides), tmp_path / name, make_parts=make, **options
-        )
-        for name, make in (("whole", parts_here), ("apart", parts_apart))
-    )
-    assert files_of(run.path) == files_of(whole.path)
+    check_same_run(tmp_path, (rows, overrides), parts_apart)

@@ -7,9 +7,9 @@ import pytest
 from ragemo.corpus.stream import CorpusStream
 from ragemo.errors import IndexFolderError
 from ragemo.pipeline.cluster.labelling import GivenVectors, Listener, labelled
-from ragemo.pipeline.streaming import numbered, parts_here, predict_stream
+from ragemo.pipeline.streaming import numbered, predict_stream
 from tests.conftest import LABELS, FakeEmbedder
-from tests.pipeline.blockwise import CASES, EMBEDDER, INDEX, files_of, put, settings_of
+from tests.pipeline.blockwise import CASES, EMBEDDER, INDEX, check_same_run, put, settings_of
 
 
 def parts_in_stages(labeller, corpus, numbers):
@@ -22,16 +22,7 @@ def parts_in_stages(labeller, corpus, numbers):
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_stages_make_what_one_does(tmp_path, case):
-    rows, overrides = CASES[case]
-    stream = CorpusStream(put(tmp_path / "a.jsonl", rows), LABELS)
-    options = {"index": INDEX, "embedder": EMBEDDER, "block": 10}
-    whole, run = (
-        predict_stream(
-            stream, settings_of(**overrides), tmp_path / name, make_parts=make, **options
-        )
-        for name, make in (("whole", parts_here), ("stages", parts_in_stages))
-    )
-    assert files_of(run.path) == files_of(whole.path)
+    check_same_run(tmp_path, CASES[case], parts_in_stages)
 
 
 def test_a_machine_with_another_embedder_is_refused(tmp_path):
