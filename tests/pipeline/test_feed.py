@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ragemo.pipeline.cluster.asking import TOGETHER, Call, Feed
+from ragemo.pipeline.cluster.feed import TOGETHER, Call, Feed
 from tests.conftest import LABELS
 
 

@@ -7,234 +7,42 @@
 The stage lasts as long as the run, so that models are loaded once although what is asked next
 depends on the answers. Ray Data takes some milliseconds for whatever it hands on; so where calls
 queue up, several travel together, and twice as many as an endpoint takes are on their way.
-
-Keys are not sent to workers: Ray would keep them with what it knows of the job. Each node has them
-in its own environment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import count
-from math import ceil
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
-from ragemo.errors import RagemoError, SettingsError
+from ragemo.errors import RagemoError
 from ragemo.labels import LabelSet
-from ragemo.llm import load_llm, load_others
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.llm.wrapped import WrappedModel
+from ragemo.pipeline.cluster.asker import Answered, Asker, Job, Returned
 from ragemo.pipeline.cluster.connection import Cluster
-from ragemo.pipeline.cluster.pace import Limiter, SharedPace
-from ragemo.pipeline.cluster.stages import ITEM, Row, Stage, taken, through
+from ragemo.pipeline.cluster.feed import Call, Feed, Sent
+from ragemo.pipeline.cluster.pace import Limiter
+from ragemo.pipeline.cluster.stages import Stage, through
 from ragemo.settings import Settings
 from ragemo.types import Ballot, Prompt
 
 if TYPE_CHECKING:
-    from ray import ObjectRef
     from ray.actor import ActorHandle
 
 READERS = 2
 """Tasks that take calls from the feed; Ray Data takes few items of each at once."""
-
-TOGETHER = 8
-"""Calls that travel together at most. One that is answered waits for the others of its item."""
-
-SHARE = 4
-"""The part of those that queue up that travels together, as a divisor."""
 
 CALLERS = 10_000
 """That may wait for the feed, or for the limiter, at once."""
 
 ENDING = 10.0
 """Seconds that the stage has to end."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """Something to ask.
-
-    Attributes:
-        number: of the call.
-        place: of the model among those of the run.
-        prompt, labels, samples: see `LanguageModel.ask`.
-    """
-
-    number: int
-    place: int
-    prompt: Prompt
-    labels: LabelSet
-    samples: Sequence[int]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a worker says.
-
-    Attributes:
-        number: of the call.
-        ballots: see `LanguageModel.ask`; or why there are none.
-        worker: who says it.
-        remarks, shares_prompt: the model's, as far as this worker knows by now.
-    """
-
-    number: int
-    ballots: Sequence[Ballot] | RagemoError
-    worker: str = ""
-    remarks: tuple[str, ...] = ()
-    shares_prompt: bool = False
-
-
-@dataclass(frozen=True)
-class Sent:
-    """Calls that travel together.
-
-    Attributes:
-        calls: in the order in which they came up.
-        is_last: whether there are no more.
-    """
-
-    calls: Sequence[Call]
-    is_last: bool = False
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What became of them, in the same order; see `Sent`."""
-
-    answered: Sequence[Answered]
-    is_last: bool
-
-
-@dataclass(frozen=True)
-class Job:
-    """What workers ask by.
-
-    Attributes:
-        settings: of the run.
-        identities: of the models, as the run's manifest has them.
-        limiter: a `Limiter`.
-    """
-
-    settings: Settings
-    identities: Sequence[dict[str, Any]]
-    limiter: ActorHandle
-
-
-class Feed:
-    """An actor that gives each call to one of the readers.
-
-    A reader that was lost and begins anew is given the same once more, as far as it is not
-    answered: what it had handed on by then, Ray Data does not take from it again.
-    """
-
-    def __init__(self) -> None:
-        self._calls: dict[int, Call] = {}  # not known to be answered
-        self._waiting: list[int] = []
-        self._given: defaultdict[int, list[Sequence[int]]] = defaultdict(list)
-        self._ended = False
-        self._changed = asyncio.Condition()
-
-    async def put(self, call: Call, answered: Sequence[int] = ()) -> None:
-        """One more; and which of those before are answered since the last time."""
-        for number in answered:
-            self._calls.pop(number, None)
-        async with self._changed:
-            self._calls[call.number] = call
-            self._waiting.append(call.number)
-            self._changed.notify()
-
-    async def end(self) -> None:
-        """There will be no more."""
-        async with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    async def take(self, reader: int, place: int) -> Sent:
-        """What a reader hands on, once it is there; the more calls wait, the more at once.
-
-        Args:
-            reader: its number.
-            place: how many it has taken since it began.
-        """
-        given = self._given[reader]
-        if place == len(given):
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._waiting or self._ended)
-                some = min(TOGETHER, ceil(len(self._waiting) / SHARE))
-                given.append(self._waiting[:some])
-                self._waiting = self._waiting[some:]
-        calls = [self._calls[number] for number in given[place] if number in self._calls]
-        return Sent(calls, is_last=not given[place])
-
-
-class Asker:
-    """An actor that asks a run's language models; it loads them when it is first asked to.
-
-    Args:
-        job: reference to a `Job`, in a list, for else it would come with every actor.
-    """
-
-    def __init__(self, job: Sequence[ObjectRef]) -> None:
-        self._reference = job
-        self._models: list[LanguageModel] = []
-        self._loading = asyncio.Lock()
-        self._name = uuid4().hex
-
-    async def __call__(self, row: Row) -> Row:
-        """`Sent` becomes `Returned`; an error stays what it is."""
-        sent = row[ITEM]
-        if isinstance(sent, RagemoError):
-            return {ITEM: sent}
-        answered = await asyncio.gather(*map(self._answered, sent.calls))
-        return {ITEM: Returned(answered, sent.is_last)}
-
-    async def _answered(self, call: Call) -> Answered:
-        try:
-            async with self._loading:
-                if not self._models:
-                    self._models = _loaded(taken(self._reference))
-            model = self._models[call.place]
-            ballots = await model.ask(call.prompt, call.labels, call.samples)
-        except RagemoError as error:
-            return Answered(call.number, error)
-        return Answered(call.number, ballots, self._name, model.remarks, model.shares_prompt)
-
-
-def _loaded(job: Job) -> list[LanguageModel]:
-    """The models of a job, at the pace of all workers.
-
-    Raises:
-        SettingsError: if they are others here, or a key is missing.
-        ModelError: if one cannot be loaded.
-    """
-    import ray
-
-    first = load_llm(job.settings.llm, seed=job.settings.seed)
-    models = [model for model in (first, *load_others(job.settings)) if model is not None]
-    for model, wanted in zip(models, job.identities, strict=True):
-        if model.identity != wanted:
-            differ = [key for key in wanted if model.identity.get(key) != wanted[key]]
-            raise SettingsError(
-                f"a worker of the cluster would ask another {model.name} than this run does "
-                f"({', '.join(differ)} differ); give --base-url, or set OPENAI_BASE_URL alike on "
-                "every machine"
-            )
-        if isinstance(model, OpenAIModel):
-            worker = ray.get_runtime_context().get_actor_id()
-            connection = model.connection
-            connection.shared_pace = SharedPace(
-                job.limiter, worker, model.endpoint.url, connection.limits
-            )
-    return models
 
 
 class Answering:
