@@ -54,7 +54,7 @@ STORE = 80 * 2**20
 
 SOON = {
     "health_check_period_ms": 500,
-    "health_check_failure_threshold": 2,
+    "health_check_failure_threshold": 3,
     "raylet_rpc_server_reconnect_timeout_base_s": 1,
     "raylet_rpc_server_reconnect_timeout_max_s": 1,
 }

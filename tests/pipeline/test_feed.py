@@ -64,8 +64,11 @@ def test_a_reader_that_begins_anew_is_given_the_same_but_what_is_answered():
         assert [await taken(feed, 0), await taken(feed, 0, reader=1)] == [[0], [1]]
         assert await taken(feed, 1) == [2]
         await feed.put(Call(3, 0, None, LABELS, [0]), answered=[0])
+        await fill(feed, [0, 2, 3])  # said twice
         again = [await feed.take(0, place) for place in range(3)]
         assert [[call.number for call in one.calls] for one in again] == [[], [2], [3]]
         assert not any(one.is_last for one in again)
+        await feed.end()
+        assert (await feed.take(0, 3)).is_last
 
     run(test)

@@ -184,9 +184,14 @@ def asked_by(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    options = {"num_cpus": 0, "max_concurrency": CALLERS, "scheduling_strategy": here}
-    limiter = ray.remote(Limiter).options(max_restarts=-1, max_task_retries=-1, **options).remote()
-    feed = ray.remote(Feed).options(**options).remote()
+    options = {
+        "num_cpus": 0,
+        "max_concurrency": CALLERS,
+        "max_task_retries": -1,
+        "scheduling_strategy": here,
+    }
+    limiter = ray.remote(Limiter).options(max_restarts=-1, **options).remote()
+    feed = ray.remote(Feed).options(**options).remote()  # what it holds is lost with it
 
     def read(reader: int) -> Iterator[Sent]:
         for place in count():

@@ -93,6 +93,8 @@ def open_cluster(address: str | None = None) -> Iterator[Cluster]:
     # needs were lost; it lies where this process is.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Workers of a cluster that is started here are the run, and not what may wait for all else.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     address = address or os.environ.get("RAY_ADDRESS")
     if address and _has_token():
         # Ray's command uses a token that lies there, and its library, given an address, does not.

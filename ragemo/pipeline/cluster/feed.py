@@ -52,11 +52,13 @@ class Feed:
     """An actor that gives each call to one of the readers.
 
     A reader that was lost and begins anew is given the same once more, as far as it is not
-    answered: what it had handed on by then, Ray Data does not take from it again.
+    answered: what it had handed on by then, Ray Data does not take from it again. Whatever is said
+    to it may be said twice, as by Ray where a connection broke.
     """
 
     def __init__(self) -> None:
         self._calls: dict[int, Call] = {}  # not known to be answered
+        self._known: set[int] = set()
         self._waiting: list[int] = []
         self._given: defaultdict[int, list[Sequence[int]]] = defaultdict(list)
         self._ended = False
@@ -66,6 +68,9 @@ class Feed:
         """One more; and which of those before are answered since the last time."""
         for number in answered:
             self._calls.pop(number, None)
+        if call.number in self._known:
+            return
+        self._known.add(call.number)
         async with self._changed:
             self._calls[call.number] = call
             self._waiting.append(call.number)
