@@ -86,8 +86,14 @@ class Nodes:
         return self.cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
 
     def lose(self):
-        """One of them is gone, as if its power had failed."""
-        self.cluster.remove_node(self.alive.pop(), allow_graceful=False)
+        """One of them is gone, as if its power had failed; not the one that this process joined.
+
+        Of several nodes at one address, Ray joins any.
+        """
+        here = ray.get_runtime_context().get_node_id()
+        lost = next(node for node in self.alive if node.node_id != here)
+        self.alive.remove(lost)
+        self.cluster.remove_node(lost, allow_graceful=False)
 
     def is_lost(self):
         """Whether the head and one worker node are left; it takes the head a moment to notice."""
