@@ -72,3 +72,14 @@ def test_a_reader_that_begins_anew_is_given_the_same_but_what_is_answered():
         assert (await feed.take(0, 3)).is_last
 
     run(test)
+
+
+def test_a_reader_that_begins_anew_while_the_lost_one_still_waits_is_given_the_same_call():
+    async def test(feed):
+        lost, again = (asyncio.create_task(feed.take(0, 0)) for _ in range(2))
+        await asyncio.sleep(0)
+        await fill(feed, [5])
+        for sent in (await lost, await again):
+            assert [call.number for call in sent.calls] == [5]
+
+    run(test)

@@ -74,7 +74,7 @@ class Feed:
         async with self._changed:
             self._calls[call.number] = call
             self._waiting.append(call.number)
-            self._changed.notify()
+            self._changed.notify_all()
 
     async def end(self) -> None:
         """There will be no more."""
@@ -90,11 +90,14 @@ class Feed:
             place: how many it has taken since it began.
         """
         given = self._given[reader]
-        if place == len(given):
-            async with self._changed:
-                await self._changed.wait_for(lambda: self._waiting or self._ended)
+        async with self._changed:
+            # A reader that was lost may be waiting here still, and be given what the next one
+            # at the same place waits for.
+            await self._changed.wait_for(lambda: place < len(given) or self._waiting or self._ended)
+            if place == len(given):
                 some = min(TOGETHER, ceil(len(self._waiting) / SHARE))
                 given.append(self._waiting[:some])
                 self._waiting = self._waiting[some:]
+                self._changed.notify_all()
         calls = [self._calls[number] for number in given[place] if number in self._calls]
         return Sent(calls, is_last=not given[place])
