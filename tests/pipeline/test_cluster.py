@@ -54,7 +54,7 @@ STORE = 80 * 2**20
 
 SOON = {
     "health_check_period_ms": 500,
-    "health_check_failure_threshold": 3,
+    "health_check_failure_threshold": 2,
     "raylet_rpc_server_reconnect_timeout_base_s": 1,
     "raylet_rpc_server_reconnect_timeout_max_s": 1,
 }
@@ -86,14 +86,8 @@ class Nodes:
         return self.cluster.add_node(wait=False, num_cpus=1, object_store_memory=STORE)
 
     def lose(self):
-        """One of them is gone, as if its power had failed; not the one that this process joined.
-
-        Of several nodes at one address, Ray joins any.
-        """
-        here = ray.get_runtime_context().get_node_id()
-        lost = next(node for node in self.alive if node.node_id != here)
-        self.alive.remove(lost)
-        self.cluster.remove_node(lost, allow_graceful=False)
+        """One of them is gone, as if its power had failed."""
+        self.cluster.remove_node(self.alive.pop(), allow_graceful=False)
 
     def is_lost(self):
         """Whether the head and one worker node are left; it takes the head a moment to notice."""
