@@ -12,7 +12,7 @@ class FakeLLM:
     exact = False
     concurrency = 3
     counts_exactly = False
-    shares_prompt = False
+    answers_per_call = 1
     remarks = ()
 
     def __init__(self, say=lambda prompt, sample: "neutral", fate=None):

@@ -14,7 +14,7 @@ from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.errors import RagemoError
 from ragemo.files import canonical_json
 from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, calls_for
 from ragemo.pipeline import Plan, make_plan
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
@@ -103,13 +103,13 @@ class _Asked:
         model: who is asked.
         sent: tokens of the prompt.
         back: tokens that an answer takes at most.
-        keys: of the answers, see `answer_key`.
+        keys: of the answers by their numbers, see `answer_key`.
     """
 
     model: LanguageModel
     sent: int
     back: int
-    keys: tuple[str, ...]
+    keys: Mapping[int, str]
 
 
 def forecast(
@@ -159,7 +159,7 @@ def forecast(
     needed = [(one, _targets(corpus, one)) for one in settings] if index else []
     answered: set[str] = set()
     measured: dict[str, float | None] = {}
-    calls = {key: one.model for one in asked for key in one.keys}
+    calls = {key: one.model for one in asked for key in one.keys.values()}
     names = {model.name for model in calls.values()}
     if calls and answers.is_file():
         cache = AnswerCache(answers)
@@ -171,10 +171,10 @@ def forecast(
     costs: list[float | None] = []
     there = set(answered)
     for one in asked:  # in the order of asking: what an earlier cell asks, a later one need not
-        missing = set(one.keys) - there
-        there |= missing
+        missing = [sample for sample, key in one.keys.items() if key not in there]
+        there |= set(one.keys.values())
         if missing:
-            tokens = one.sent * (1 if one.model.shares_prompt else len(missing))
+            tokens = one.sent * calls_for(missing, one.model.answers_per_call)
             most = one.back * len(missing)
             costs.append(one.model.price(tokens, most))
             sent += tokens
@@ -215,7 +215,7 @@ def _asked(plan: Plan, models: Sequence[LanguageModel]) -> list[_Asked]:
     found = []
     for question in questions:
         model, prompt = models[question.model], question.prompt
-        keys = tuple(answer_key(model, prompt, plan.labels, one) for one in question.samples)
+        keys = {one: answer_key(model, prompt, plan.labels, one) for one in question.samples}
         back = model.most_answer_tokens(prompt.form)
         found.append(_Asked(model, prompt.tokens, back, keys))
     return found

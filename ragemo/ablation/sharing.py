@@ -73,7 +73,7 @@ class LocalOutline:
     known: Mapping[str, Any] = field(default_factory=dict)
 
     counts_exactly = False
-    shares_prompt = False
+    answers_per_call = 1
 
     @property
     def name(self) -> str:

@@ -24,7 +24,7 @@ from ragemo.ablation.design import Cell, Design
 from ragemo.ablation.results import COMPARED, NOT_RUN, AblationResult, CellResult
 from ragemo.corpus.words import words
 from ragemo.errors import DataError
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, calls_for
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
@@ -219,10 +219,12 @@ def _costs(run: Run, models: Sequence[LanguageModel], utterances: int) -> dict[s
         for asked in prompts:
             if asked.model == model.name:
                 target = asked.prompt.utterance_id
-                keys = {("verdict", target, model.name, sample) for sample in asked.samples}
-                answers = len(keys & answered)
-                times = min(answers, 1) if model.shares_prompt else answers
-                tokens += asked.prompt.tokens * times
+                there = [
+                    sample
+                    for sample in asked.samples
+                    if ("verdict", target, model.name, sample) in answered
+                ]
+                tokens += asked.prompt.tokens * calls_for(there, model.answers_per_call)
         answer_tokens = sum(ballot.usage.answer_tokens for ballot in own)
         price = model.price(tokens, answer_tokens)
         cost = None if cost is None or price is None else cost + price

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, calls_for
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
@@ -172,7 +172,7 @@ class MeteredModel(WrappedModel):
             self._first = None  # events belong to one event loop
 
     async def _ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        sent = prompt.tokens * (1 if self.model.shares_prompt else len(samples))
+        sent = prompt.tokens * calls_for(samples, self.model.answers_per_call)
         answer = max(self.model.most_answer_tokens(prompt.form), self._largest)
         back = answer * len(samples)
         price = self.model.price(sent, back)
@@ -187,7 +187,7 @@ class MeteredModel(WrappedModel):
             if any(usage.prompt_tokens for usage in usages):
                 tokens = sum(usage.prompt_tokens + usage.answer_tokens for usage in usages)
                 dollars = sum(usage.cost or 0.0 for usage in usages)
-                cost = Amount(len(samples), tokens, dollars)
+                cost = Amount(len(ballots), tokens, dollars)
         finally:
             self._budget.end(token, cost)
         return ballots

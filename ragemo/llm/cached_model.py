@@ -62,6 +62,7 @@ class CachedModel(WrappedModel):
                 sample=sample,
             )
             for sample in samples
+            if keys[sample] in known
         ]
 
     async def close(self) -> None:

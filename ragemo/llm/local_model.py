@@ -47,7 +47,7 @@ class LocalModel:
     """
 
     counts_exactly = True
-    shares_prompt = False
+    answers_per_call = 1
 
     def __init__(
         self,

@@ -27,6 +27,7 @@ from ragemo.llm.label_probabilities import Token, label_probabilities
 from ragemo.llm.memory import recall, remember
 from ragemo.llm.pace import Limits, check_least
 from ragemo.llm.prices import Price, find_price
+from ragemo.llm.protocol import in_one_call
 from ragemo.llm.remarks import Remarks
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
@@ -169,9 +170,9 @@ class OpenAIModel:
         return self._remarks.sentences(self._capabilities)
 
     @property
-    def shares_prompt(self) -> bool:
-        """Whether several answers to one prompt cost the prompt once: as far as is known."""
-        return self._capabilities.largest_n > 1
+    def answers_per_call(self) -> int:
+        """See `LanguageModel`; fewer once the endpoint has refused so many or brought fewer."""
+        return self._capabilities.largest_n
 
     def learn(self, able: Capabilities) -> None:
         """Take this for what the endpoint can do, from now on and in later runs.
@@ -220,9 +221,9 @@ class OpenAIModel:
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
         """See `LanguageModel.ask`.
 
-        Where a call brings fewer answers than were asked for, the missing ones are asked for
-        again. The tokens of a call are shared out over its ballots, so that sums are right; each
-        has the seconds of the whole call. Where an endpoint does not count tokens,
+        One call is made that succeeds, for as many of the samples as go into it; where it fails,
+        all have failed. The tokens of a call are shared out over its ballots, so that sums are
+        right; each has the seconds of the whole call. Where an endpoint does not count tokens,
         `prompt.tokens` and an estimate stand in.
 
         Raises:
@@ -230,34 +231,26 @@ class OpenAIModel:
                 key or the model is refused, there is no credit left, the constraint chosen by
                 name is refused, or too many calls in a row have failed.
         """
-        ballots: list[Ballot] = []
-        while waiting := samples[len(ballots) :]:
-            try:
-                reply, seconds = await self.complete(prompt, labels, waiting)
-            except CallError as error:
-                if error.unreachable and not self._connection.reached:
-                    raise EndpointError(str(error), retryable=True) from None
-                await self._connection.pace.count_failure(str(error))
-                usage = Usage(cost=self.price(0, 0), seconds=error.seconds)
-                ballots += [
-                    Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
-                    for sample in waiting
-                ]
-                break
-            ballots += self.ballots(prompt, labels, waiting, reply, seconds=seconds)
-        return ballots
+        try:
+            reply, seconds = await self.complete(prompt, labels, samples)
+        except CallError as error:
+            if error.unreachable and not self._connection.reached:
+                raise EndpointError(str(error), retryable=True) from None
+            await self._connection.pace.count_failure(str(error))
+            usage = Usage(cost=self.price(0, 0), seconds=error.seconds)
+            return [
+                Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
+                for sample in samples
+            ]
+        return self.ballots(prompt, labels, samples, reply, seconds=seconds)
 
     def call(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> Call:
         """What to send for the first of some samples, and for those after it that fit in.
 
-        Answers with consecutive numbers are asked for together, as many as the endpoint is known
-        to give at once.
+        As many as the endpoint is taken to give at once; see `in_one_call`.
         """
         able = self._capabilities
-        together = 1
-        while together < len(samples) and samples[together] == samples[0] + together:
-            together += 1
-        n = min(together, able.largest_n)
+        n = len(in_one_call(samples, able.largest_n))
         request = chat_request(
             prompt,
             labels,

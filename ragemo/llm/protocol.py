@@ -19,7 +19,8 @@ class LanguageModel(Protocol):
         exact: whether one ballot already holds the exact distribution over labels, so that
             further samples of the same prompt would add nothing.
         concurrency: how many prompts may be in flight at once.
-        shares_prompt: whether several answers to one prompt cost the prompt once.
+        answers_per_call: how many answers to one prompt may be asked for in one call, which pays
+            for the prompt once: as far as is known, for some endpoints bring fewer.
         counts_exactly: whether `count_tokens` is the model's own count or an estimate.
         remarks: what people should know of how it answered, so far, a sentence each.
     """
@@ -45,8 +46,8 @@ class LanguageModel(Protocol):
         ...
 
     @property
-    def shares_prompt(self) -> bool:
-        """Whether several answers to one prompt cost the prompt once."""
+    def answers_per_call(self) -> int:
+        """Answers to one prompt that cost the prompt once, as far as is known; at least 1."""
         ...
 
     @property
@@ -75,10 +76,12 @@ class LanguageModel(Protocol):
         ...
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        """One ballot for each sample number, in that order.
+        """One ballot for each sample number, in that order, or for the first of them at least.
 
-        A call that fails for good comes back as a ballot with `error`, never as an exception,
-        so that one utterance cannot take a run down.
+        What one call brings comes back at once; the samples that it left out may be asked for
+        again, and paid for, if they are still needed. A call that fails for good comes back as a
+        ballot with `error` for each of its samples, never as an exception, so that one utterance
+        cannot take a run down.
 
         Raises:
             EndpointError: if no call of this run can ever succeed (wrong key, unknown model).
@@ -88,3 +91,27 @@ class LanguageModel(Protocol):
     async def close(self) -> None:
         """Let go of connections and memory."""
         ...
+
+
+def in_one_call(samples: Sequence[int], answers_per_call: int) -> Sequence[int]:
+    """The first of some samples, and those after it that one call asks for with it.
+
+    Args:
+        samples: their numbers, at least one.
+        answers_per_call: see `LanguageModel`.
+
+    Only numbers in a row go together: endpoints draw answer i of a call with `seed + i`.
+    """
+    n = 1
+    while n < min(len(samples), answers_per_call) and samples[n] == samples[0] + n:
+        n += 1
+    return samples[:n]
+
+
+def calls_for(samples: Sequence[int], answers_per_call: int) -> int:
+    """How many calls some samples of one prompt take, each paying for the prompt once."""
+    calls = 0
+    while samples:
+        samples = samples[len(in_one_call(samples, answers_per_call)) :]
+        calls += 1
+    return calls

@@ -37,9 +37,9 @@ class WrappedModel:
         return self.model.concurrency
 
     @property
-    def shares_prompt(self) -> bool:
+    def answers_per_call(self) -> int:
         """See `LanguageModel`."""
-        return self.model.shares_prompt
+        return self.model.answers_per_call
 
     @property
     def counts_exactly(self) -> bool:

@@ -10,7 +10,7 @@ from ragemo.labels import LabelSet
 from ragemo.llm.batch.folder import MOST_BYTES, MOST_REQUESTS
 from ragemo.llm.batch.lines import custom_id, request_line
 from ragemo.llm.openai_model import OpenAIModel
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, calls_for
 from ragemo.pipeline.asking import check_by_file
 from ragemo.pipeline.plan import Plan
 from ragemo.pipeline.questions import Question
@@ -72,7 +72,7 @@ def _rounds(
     """Rounds that an utterance may take."""
     if settings.voting.stop == "none" or settings.llm.samples == 1:
         return min(len(questions), 1)
-    return sum(1 if models[q.model].shares_prompt else len(q.samples) for q in questions)
+    return sum(calls_for(q.samples, models[q.model].answers_per_call) for q in questions)
 
 
 def _lines(question: Question, model: OpenAIModel, labels: LabelSet) -> list[int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, calls_for
 from ragemo.pipeline.plan import Plan
 from ragemo.pipeline.questions import Question
 
@@ -57,19 +57,20 @@ def estimate(
     asked = [q for questions in plan.questions.values() for q in questions]
     everything = [*plan.preliminary, *asked]
     answers = sum(len(question.samples) for question in everything)
-    missing = [len(question.samples) for question in everything]
+    missing: Sequence[Sequence[int]] = [question.samples for question in everything]
     if cache is not None:
         missing = _missing(everything, models, plan.labels, cache)
     prompt_tokens = answer_tokens = 0
     cost: float | None = 0.0
     for position, model in enumerate(models):
         own = [
-            (question.prompt, count)
-            for question, count in zip(everything, missing, strict=True)
-            if question.model == position and count
+            (question.prompt, samples)
+            for question, samples in zip(everything, missing, strict=True)
+            if question.model == position
         ]
-        sent = sum(p.tokens * (1 if model.shares_prompt else count) for p, count in own)
-        back = sum(count * model.most_answer_tokens(prompt.form) for prompt, count in own)
+        together = model.answers_per_call
+        sent = sum(prompt.tokens * calls_for(samples, together) for prompt, samples in own)
+        back = sum(len(samples) * model.most_answer_tokens(prompt.form) for prompt, samples in own)
         price = model.price(sent, back)
         cost = None if cost is None or price is None else cost + price
         prompt_tokens += sent
@@ -77,7 +78,7 @@ def estimate(
     return Estimate(
         utterances=len(plan.targets),
         answers=answers,
-        answered=answers - sum(missing),
+        answered=answers - sum(map(len, missing)),
         check_answers=sum(len(q.samples) for q in plan.preliminary),
         prompt_tokens=prompt_tokens,
         answer_tokens=answer_tokens,
@@ -93,15 +94,15 @@ def _missing(
     models: Sequence[LanguageModel],
     labels: LabelSet,
     cache: AnswerCache,
-) -> list[int]:
-    """Of each question, how many of its answers would be asked for."""
+) -> list[list[int]]:
+    """Of each question, which of its answers would be asked for."""
     keys = [
-        {answer_key(models[q.model], q.prompt, labels, sample) for sample in q.samples}
+        {sample: answer_key(models[q.model], q.prompt, labels, sample) for sample in q.samples}
         for q in questions
     ]
-    there = cache.has(set().union(*keys))
+    there = cache.has({key for own in keys for key in own.values()})
     missing = []
     for own in keys:
-        missing.append(len(own - there))
-        there |= own
+        missing.append([sample for sample, key in own.items() if key not in there])
+        there |= set(own.values())
     return missing

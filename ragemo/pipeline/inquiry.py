@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.pipeline.outlook import Outlook
 from ragemo.pipeline.questions import Question
 from ragemo.types import Ballot, Prompt
@@ -16,9 +16,10 @@ from ragemo.voting.stopping import StoppingRule, vote_counts
 class SettlingInquiry:
     """The questions about one utterance, and the answers so far.
 
-    Answers are asked for in the order of their numbers, and none before it is known to be
-    needed, save where it costs (almost) nothing: as many of one prompt as must come anyway are
-    asked for at once, and all of a prompt are where several answers share its price.
+    Answers are asked for in the order of their numbers, call by call, and none before it is known
+    to be needed, save where it costs (almost) nothing: with those that come for the price of one
+    prompt. What a call left out is asked for again if it is needed then, so how many answers are
+    heard depends on what an endpoint gives at once, and not on what was known of it.
 
     Answers that are there already are not asked for again, and are not heard before their turn:
     an inquiry that was stopped goes the way it would have gone.
@@ -54,7 +55,8 @@ class SettlingInquiry:
         self._outlook = outlook
         self._question_of = {sample: q for q in questions for sample in q.samples}
         self._open = sorted(self._question_of)
-        self._sure = 0  # how many of these are needed, whatever comes
+        self._asked: list[int] = []  # of the steps that are not heard yet
+        self._sure = 0  # how many of the open ones are needed, whatever comes
         self._there: dict[int, Ballot] = {}
         self._heard: list[Ballot] = []
 
@@ -85,7 +87,10 @@ class SettlingInquiry:
         return None
 
     def hear(self, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
-        """See `ragemo.llm.ask.Inquiry`."""
+        """See `ragemo.llm.ask.Inquiry`; what was asked for and did not come is open again."""
+        came = {ballot.sample for ballot in ballots}
+        self._open = sorted([*self._open, *(one for one in self._asked if one not in came)])
+        self._asked = []
         heard = [
             replace(
                 ballot,
@@ -101,14 +106,13 @@ class SettlingInquiry:
         """What is asked of the prompt whose turn it is; None if all of that is there already."""
         question = self._question_of[self._open[0]]
         model = self._models[question.model]
-        if model.shares_prompt:
-            step = [sample for sample in self._open if sample in question.samples]
-        else:  # those of this prompt before another one's turn comes
-            step = list(takewhile(question.samples.__contains__, self._open[: self._sure]))
-        self._open = [sample for sample in self._open if sample not in step]
+        own = list(takewhile(question.samples.__contains__, self._open))
+        step = in_one_call(own, model.answers_per_call)
+        self._open = self._open[len(step) :]
         self._sure = min(self._sure - len(step), len(self._open))
         self._heard += [self._there[sample] for sample in step if sample in self._there]
         missing = [sample for sample in step if sample not in self._there]
+        self._asked += missing
         return (model, question.prompt, missing) if missing else None
 
     def _needed(self) -> int:

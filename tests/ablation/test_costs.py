@@ -19,7 +19,7 @@ ALL = {**BASE, "voting": {"stop": "none"}}
 class SharingLLM(FakeLLM):
     """Several answers of one call pay for its prompt once, as with an API's `n`."""
 
-    shares_prompt = True
+    answers_per_call = 128
 
     async def ask(self, prompt, labels, samples):
         ballots = await super().ask(prompt, labels, samples)
@@ -79,8 +79,9 @@ def test_what_a_cell_takes_depends_on_no_other_cell(tmp_path):
 def test_prompts_that_are_not_shared_count_once_an_answer(tmp_path):
     llm = FakeLLM(right())
     result = run(sampled(tmp_path, 3), tmp_path / "out", llm)
-    assert result.cells[0].calls == len(llm.asked) == 3 * len(llm.prompts)
-    assert result.cells[0].prompt_tokens == 3 * sum(prompt.tokens for prompt in llm.prompts)
+    assert result.cells[0].calls == len(llm.asked) == len(llm.prompts)
+    assert len(llm.prompts) == 3 * len({prompt.utterance_id for prompt in llm.prompts})
+    assert result.cells[0].prompt_tokens == sum(prompt.tokens for prompt in llm.prompts)
 
 
 @pytest.mark.parametrize("kind", [FakeLLM, SharingLLM])
@@ -93,7 +94,7 @@ def test_the_forecast_is_what_is_sent(tmp_path, kind):
         carry_out_sweep(sweep, samples=10)
         tokens = {prompt.utterance_id: prompt.tokens for prompt in llm.prompts}
         sent = [p.utterance_id for p in llm.prompts]
-        if not llm.shares_prompt:
+        if llm.answers_per_call == 1:
             sent = [utterance for utterance, _ in llm.asked]
         assert found.prompt_tokens == sum(tokens[utterance] for utterance in sent)
         assert found.answer_tokens == 16 * len(llm.asked)

@@ -52,7 +52,7 @@ def ask(scenario, samples=(0,), *, prompt=PROMPT, prompts=1, **settings):
 
     async def work():
         try:
-            many = (model.ask(prompt, LABELS, samples) for _ in range(prompts))
+            many = (all_of(model, prompt, LABELS, samples) for _ in range(prompts))
             return await asyncio.gather(*many, return_exceptions=True)
         finally:
             await model.close()
@@ -64,6 +64,17 @@ def ask(scenario, samples=(0,), *, prompt=PROMPT, prompts=1, **settings):
     ballots = [ballot for some in answers for ballot in some]
     assert KEY not in repr(ballots) + repr(model.identity)
     return ballots, model
+
+
+async def all_of(model, prompt, labels, samples):
+    """All ballots of a prompt: what a call left out is asked for again."""
+    ballots = []
+    while missing := samples[len(ballots) :]:
+        came = await model.ask(prompt, labels, missing)
+        assert [ballot.sample for ballot in came] == list(missing[: len(came)])
+        assert came
+        ballots += came
+    return ballots
 
 
 def fails(scenario, **settings):

@@ -19,6 +19,7 @@ from ragemo.models import SMOLLM2, is_ready, model_folder
 from ragemo.prompting.forms import FORMS
 from ragemo.types import Message, Prompt, Window
 from tests.conftest import make_turn
+from tests.llm.asking import all_of
 
 LABELS = LabelSet.from_dict(
     {"name": "odd", "labels": ["joy", "anger", 'mixed "up"', "peur/angoisse", "m\u00fcde"]}
@@ -46,7 +47,9 @@ def ask(url, samples, *, prompts=1, form="label", **settings):
 
     async def work():
         try:
-            many = (model.ask(prompt(number, form), LABELS, samples) for number in range(prompts))
+            many = (
+                all_of(model, prompt(number, form), LABELS, samples) for number in range(prompts)
+            )
             return await asyncio.gather(*many)
         finally:
             await model.close()

@@ -40,12 +40,12 @@ def ballot_of(answer, sample, voter="fake"):
     return Ballot("u", voter, sample, shares, error="no answer" if answer == "failed" else None)
 
 
-def inquiry_of(dealt, rule, shares=(False,) * 4, bases=None):
+def inquiry_of(dealt, rule, answers_per_call=(1,) * 4, bases=None):
     """About one utterance; sample number n is asked of question `dealt[n]`."""
     models = []
-    for number, own in enumerate(shares):
+    for number, own in enumerate(answers_per_call):
         models.append(WarmLLM(0.7, f"model {number}"))
-        models[-1].shares_prompt = own
+        models[-1].answers_per_call = own
     questions = [
         Question(
             Prompt("u", (Message("user", f"question {number}"),), 1),
@@ -58,13 +58,13 @@ def inquiry_of(dealt, rule, shares=(False,) * 4, bases=None):
     return SettlingInquiry(questions, models, len(LABELS), rule, bases=bases)
 
 
-def carried_out(inquiry, said):
-    """The samples of each call, with answers `said`."""
+def carried_out(inquiry, said, brings=128):
+    """The samples that each call brings, with answers `said`; no call brings more than `brings`."""
     calls = []
     while (step := inquiry.next()) is not None:
         model, _, samples = step
-        calls.append(list(samples))
-        inquiry.hear([ballot_of(said[sample], sample, model.name) for sample in samples])
+        calls.append(list(samples[:brings]))
+        inquiry.hear([ballot_of(said[sample], sample, model.name) for sample in calls[-1]])
     return calls
 
 
@@ -87,26 +87,36 @@ def test_what_is_spent_is_what_asking_one_by_one_would_spend(case, rule):
     while not rule.settled(vote_counts(ballots[:spent], len(LABELS)), len(said) - spent):
         spent += 1
     calls = carried_out(inquiry_of(dealt, rule), said)
-    assert [sample for call in calls for sample in call] == list(range(spent))
-    # Answers to one prompt that must come anyway come together.
-    if len(set(dealt)) == 1 and rule.kind == "none":
-        assert len(calls) == 1
+    assert calls == [[sample] for sample in range(spent)]
 
 
 @profile(max_examples=200, deadline=None)
 @given(asked(), rules)
-def test_where_answers_share_the_price_of_a_prompt_all_of_it_come_in_one_call(case, rule):
+def test_where_answers_share_the_price_of_a_prompt_those_in_a_row_come_in_one_call(case, rule):
     said, dealt = case
-    calls = carried_out(inquiry_of(dealt, rule, shares=(True,) * 4), said)
+    calls = carried_out(inquiry_of(dealt, rule, answers_per_call=(128,) * 4), said)
     heard = []
     for call in calls:
-        question = dealt[call[0]]
-        assert call == [sample for sample, own in enumerate(dealt) if own == question]
+        question, further = dealt[call[0]], dealt[call[-1] + 1 :]
+        assert call == list(range(call[0], call[-1] + 1))
+        assert {dealt[sample] for sample in call} == {question}
+        assert further[:1] != [question]
         counts = vote_counts([ballot_of(said[s], s) for s in heard], len(LABELS))
         assert not rule.settled(counts, len(said) - len(heard))
         heard += call
     counts = vote_counts([ballot_of(said[s], s) for s in heard], len(LABELS))
     assert rule.settled(counts, len(said) - len(heard))
+
+
+@profile(max_examples=200, deadline=None)
+@given(asked(), rules, st.integers(1, 4))
+def test_what_is_heard_depends_on_what_calls_bring_and_not_on_what_was_known_of_it(
+    case, rule, brings
+):
+    said, dealt = case
+    known = carried_out(inquiry_of(dealt, rule, answers_per_call=(brings,) * 4), said)
+    learned = carried_out(inquiry_of(dealt, rule, answers_per_call=(128,) * 4), said, brings)
+    assert learned == known
 
 
 def winner(said):
@@ -115,16 +125,18 @@ def winner(said):
 
 
 @profile(max_examples=200, deadline=None)
-@given(asked(), st.lists(st.booleans(), min_size=1, max_size=4))
-def test_the_hard_rule_never_changes_the_majority(case, shares):
+@given(asked(), st.lists(st.integers(1, 5), min_size=1, max_size=4))
+def test_the_hard_rule_never_changes_the_majority(case, answers_per_call):
     said, dealt = case
-    calls = carried_out(inquiry_of(dealt, StoppingRule("hard"), shares), said)
+    calls = carried_out(inquiry_of(dealt, StoppingRule("hard"), answers_per_call), said)
     assert winner([said[sample] for call in calls for sample in call]) == winner(said)
 
 
-@pytest.mark.parametrize("shares", [False, True])
+@pytest.mark.parametrize("answers_per_call", [1, 128])
 @pytest.mark.parametrize("vary", [[], ["template", "context"]])
-def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, shares, vary):
+def test_the_hard_rule_changes_no_label_of_a_whole_run(
+    tmp_path, corpus, index, answers_per_call, vary
+):
     def says(prompt, sample):
         answer = chance(user(prompt), sample) % 5
         return (*WORDS, "happy", "no idea")[answer]
@@ -136,7 +148,7 @@ def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, 
     for stop in ("none", "hard"):
         overrides = {"voting.stop": stop, "llm.samples": 7, "voting.vary": vary, "retrieval.k": 2}
         llm = FakeLLM(says)
-        llm.shares_prompt = shares
+        llm.answers_per_call = answers_per_call
         run = ask_all(
             corpus,
             tmp_path / stop,
@@ -149,7 +161,7 @@ def test_the_hard_rule_changes_no_label_of_a_whole_run(tmp_path, corpus, index, 
     assert labels[0] == labels[1]
     assert len(set(labels[0])) == 3
     assert spent[0] == 7 * len(ROWS)
-    assert (spent[1] < spent[0]) == (not shares or bool(vary))
+    assert (spent[1] < spent[0]) == (answers_per_call == 1 or bool(vary))
 
 
 @pytest.mark.parametrize(("pool", "vary"), [("log", ["context", "demos"]), ("mean", [])])

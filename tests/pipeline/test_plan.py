@@ -105,11 +105,13 @@ def test_exact_duplicates_can_be_shut_out(corpus, index):
         {"limit": 4},
     ],
 )
-@pytest.mark.parametrize("shares", [False, True])
-def test_an_estimate_counts_what_is_then_asked(corpus, index, tmp_path, overrides, shares):
+@pytest.mark.parametrize("answers_per_call", [1, 2, 128])
+def test_an_estimate_counts_what_is_then_asked(
+    corpus, index, tmp_path, overrides, answers_per_call
+):
     settings = resolve_settings({}, {"voting.stop": "none"} | overrides)
     llm = FakeLLM(varied)
-    llm.shares_prompt = shares
+    llm.answers_per_call = answers_per_call
     plan = planned(corpus, index, settings, llm)
     expected = estimate(plan, llm)
     assert llm.prompts == []
@@ -127,8 +129,8 @@ def test_an_estimate_counts_what_is_then_asked(corpus, index, tmp_path, override
     preliminary = [b for b in run.ballots() if b.purpose != "verdict"]
     assert expected.check_answers == len(preliminary)
     assert expected.answer_tokens == 16 * len(llm.asked)
-    # Several answers cost the prompt once only where they share it.
-    assert expected.prompt_tokens == sum(n if shares else n * count for n, count in calls) > 0
+    assert max(count for _, count in calls) <= answers_per_call
+    assert expected.prompt_tokens == sum(tokens for tokens, _ in calls) > 0
     assert expected.cost == pytest.approx(
         0.001 * expected.prompt_tokens + 0.002 * expected.answer_tokens
     )

@@ -53,14 +53,14 @@ def stopped_anywhere(tmp_path, go, *, first, step=1):
     return everything
 
 
-@pytest.mark.parametrize("shares", [False, True])
-def test_killed_at_any_answer_it_ends_in_the_same_bytes(tmp_path, corpus, index, shares):
+@pytest.mark.parametrize("answers_per_call", [1, 128])
+def test_killed_at_any_answer_it_ends_in_the_same_bytes(tmp_path, corpus, index, answers_per_call):
     """With windows that say nothing, windows that are labelled, and two prompts for a target."""
     settings = resolve_settings({}, SMALL | {"voting.calibration": "contextual"})
 
     def go(folder, **others):
         llm = FakeLLM(varied)
-        llm.shares_prompt = shares
+        llm.answers_per_call = answers_per_call
         ask_all(corpus, folder, settings, index=index, llm=llm, **others)
         return llm
 

@@ -78,7 +78,10 @@ class Desk:
     async def ask(
         self, wanted: Sequence[tuple[LanguageModel, Prompt, Sequence[int]]]
     ) -> list[list[Ballot]]:
-        """The ballots of each step, in the order of its samples.
+        """The ballots of each step, in the order of its samples; see `LanguageModel.ask`.
+
+        A step is one call, made again until it has brought something or failed for good. What it
+        left out is not asked for.
 
         Raises:
             PendingError: if the answers are not there yet.
@@ -89,12 +92,17 @@ class Desk:
         steps = [self._step(*one) for one in wanted]
         known = self._known(steps)
         found = Found(dict(known))
-        under_way = self._listener.hear(steps, found)
+        asked = [
+            replace(step, samples=missing)
+            for step in steps
+            if (missing := [n for n in step.samples if step.keys[n] not in known])
+        ]
+        under_way = self._listener.hear(asked, found)
         while True:
-            calls = self._missing(steps, found, under_way)
+            calls = self._missing(asked, found, under_way)
             if not calls and not any(one.is_open for one in self._folder.shipments):
                 break
-            under_way = await self._fetch(steps, found, calls)
+            under_way = await self._fetch(asked, found, calls)
         if self._cache:
             self._cache.write(
                 {
@@ -103,7 +111,14 @@ class Desk:
                     if key not in known and key in self._full
                 }
             )
-        return [[self._ballot(step, sample, found) for sample in step.samples] for step in steps]
+        return [
+            [
+                self._ballot(step, sample, found)
+                for sample in step.samples
+                if found.settles(step.keys[sample])
+            ]
+            for step in steps
+        ]
 
     async def _fetch(
         self, steps: Sequence[Step], found: Found, calls: Sequence[NamedCall]
@@ -121,10 +136,10 @@ class Desk:
             if self._budget:
                 self._budget.end(token, cost)
         cancelled = [one.batch for one in brought if one.status == "cancelled"]
-        missing = sum(not found.settles(step.keys[n]) for step in steps for n in step.samples)
+        missing = sum(not found.settles(step.lead) for step in steps)
         if cancelled and missing:  # who cancels a batch does not want it submitted again at once
             raise PendingError(
-                f"batch {', '.join(cancelled)} was cancelled; {missing:,} answers are missing. "
+                f"batch {', '.join(cancelled)} was cancelled; {missing:,} calls are not answered. "
                 "The same command with --resume submits them again"
             )
         return under_way
@@ -165,13 +180,21 @@ class Desk:
         return Ballot(target, step.model.name, sample, error=error, usage=usage)
 
     def _missing(self, steps: Sequence[Step], found: Found, under_way: set[str]) -> list[NamedCall]:
-        """The calls for all that is not there, has not failed and is not under way."""
+        """The calls of steps that have not come, have not failed and are not under way."""
         taken = set(under_way)
-        return [
-            NamedCall(custom_id(step.keys[sample], call.n), step, call)
-            for step in steps
-            for call, sample in self._calls(step, found, taken)
-        ]
+        calls = []
+        for step in steps:
+            missing = [
+                sample
+                for sample in step.samples
+                if not found.settles(key := step.keys[sample]) and key not in taken
+            ]
+            if not missing or missing[0] != step.samples[0]:
+                continue  # it came, or is under way
+            call = step.model.call(step.prompt, self._labels, missing)
+            taken.update(step.of(step.samples[0], call.n))
+            calls.append(NamedCall(custom_id(step.lead, call.n), step, call))
+        return calls
 
     def _write(self, calls: Sequence[NamedCall]) -> None:
         """Put calls into request files, each of one model."""
@@ -184,19 +207,6 @@ class Desk:
             able = asdict(model.capabilities)
             for lines in self._parts(own):
                 self._folder.write(lines, model.name, able)
-
-    def _calls(self, step: Step, found: Found, taken: set[str]) -> Iterator[tuple[Call, int]]:
-        """The calls for what a step misses, each with the number of its first answer."""
-        missing = [
-            sample
-            for sample in step.samples
-            if not found.settles(key := step.keys[sample]) and key not in taken
-        ]
-        taken.update(step.keys[sample] for sample in missing)
-        while missing:
-            call = step.model.call(step.prompt, self._labels, missing)
-            yield call, missing[0]
-            missing = missing[call.n :]
 
     def _parts(self, calls: Sequence[NamedCall]) -> Iterator[list[bytes]]:
         """Lines of requests, as many together as a file may hold."""

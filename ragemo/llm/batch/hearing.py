@@ -28,7 +28,7 @@ from ragemo.types import Ballot, Prompt
 
 @dataclass(frozen=True)
 class Step:
-    """What one inquiry needs next.
+    """What one inquiry needs next: a call.
 
     Attributes:
         model: who is asked.
@@ -42,6 +42,11 @@ class Step:
     prompt: Prompt
     samples: Sequence[int]
     keys: Mapping[int, str]
+
+    @property
+    def lead(self) -> str:
+        """The key of the first answer; the call is over once it is there, or has failed."""
+        return self.keys[self.samples[0]]
 
     def of(self, first: int, n: int) -> list[str]:
         """The keys of some samples in a row."""

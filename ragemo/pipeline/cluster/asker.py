@@ -50,14 +50,14 @@ class Answered:
         number: of the call.
         ballots: see `LanguageModel.ask`; or why there are none.
         worker: who says it.
-        remarks, shares_prompt: the model's, as far as this worker knows by now.
+        remarks, answers_per_call: the model's, as far as this worker knows by now.
     """
 
     number: int
     ballots: Sequence[Ballot] | RagemoError
     worker: str = ""
     remarks: tuple[str, ...] = ()
-    shares_prompt: bool = False
+    answers_per_call: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Asker:
             ballots = await model.ask(call.prompt, call.labels, call.samples)
         except RagemoError as error:
             return Answered(call.number, error)
-        return Answered(call.number, ballots, self._name, model.remarks, model.shares_prompt)
+        return Answered(call.number, ballots, self._name, model.remarks, model.answers_per_call)
 
 
 def _loaded(job: Job) -> list[LanguageModel]:

@@ -128,7 +128,7 @@ class ClusterModel(WrappedModel):
         self._place = place
         self._concurrency = concurrency
         self._answering = answering
-        self._shares = model.shares_prompt
+        self._answers_per_call = model.answers_per_call
         self._remarks: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -137,9 +137,9 @@ class ClusterModel(WrappedModel):
         return self._concurrency
 
     @property
-    def shares_prompt(self) -> bool:
+    def answers_per_call(self) -> int:
         """See `LanguageModel`; as the worker knew that answered last."""
-        return self._shares
+        return self._answers_per_call
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -151,7 +151,7 @@ class ClusterModel(WrappedModel):
         answered = await self._answering.ask(self._place, prompt, labels, samples)
         if isinstance(answered.ballots, RagemoError):
             raise answered.ballots
-        self._shares = answered.shares_prompt
+        self._answers_per_call = answered.answers_per_call
         self._remarks[answered.worker] = answered.remarks
         return list(answered.ballots)
 

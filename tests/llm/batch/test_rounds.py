@@ -148,6 +148,23 @@ def test_fewer_answers_than_asked_for_leave_the_others_to_the_next_file(endpoint
     assert sorted(ballot.sample for ballot in run.ballots()) == sorted([*range(5)] * 6)
 
 
+@pytest.mark.parametrize(("at_most", "most_heard"), [(1, 27), (2, 27), (3, 30)])
+def test_what_is_heard_depends_on_what_calls_bring_and_not_on_what_was_known_of_it(
+    endpoint, tmp_path, monkeypatch, at_most, most_heard
+):
+    endpoint.script(answers=["happy", "happy", "angry"], at_most=at_most)
+    settings = {"llm__samples": 5, "voting__stop": "hard"}
+    monkeypatch.setenv("RAGEMO_ENDPOINTS", str(tmp_path / "endpoints.sqlite"))
+    unknown = run_by_batch(endpoint, tmp_path / "unknown", None, **settings)
+    known = run_by_batch(endpoint, tmp_path / "known", None, **settings)
+    monkeypatch.setenv("RAGEMO_ENDPOINTS", "")
+    by_batch = run_by_batch(endpoint, tmp_path / "batch", **settings)
+    assert answers(unknown) == answers(known) == answers(by_batch)
+    assert len(known.ballots()) <= most_heard
+    assert derived(tmp_path / "unknown") == derived(tmp_path / "known")
+    assert derived(tmp_path / "unknown") == derived(tmp_path / "batch")
+
+
 def test_too_many_at_once_become_smaller_files_one_after_the_other(endpoint, tmp_path):
     endpoint.script(limit=2)
     run = run_by_batch(endpoint, tmp_path / "run")
@@ -188,7 +205,7 @@ def test_who_cancels_a_batch_keeps_its_answers_and_decides_when_to_go_on(endpoin
     with pytest.raises(PendingError):
         run_by_batch(endpoint, tmp_path / "run", NO_WAIT)
     endpoint.cancel("batch_0")
-    with pytest.raises(PendingError, match=r"batch_0 was cancelled; 5 answers are missing"):
+    with pytest.raises(PendingError, match=r"batch_0 was cancelled; 5 calls are not answered"):
         run_by_batch(endpoint, tmp_path / "run", resume=True)
     run = run_by_batch(endpoint, tmp_path / "run", resume=True)
     assert not any(ballot.failed for ballot in run.ballots())
