@@ -51,7 +51,7 @@ def convert(
     target: Annotated[Path, typer.Argument(metavar="DST", help="The file to write.")],
     to: Annotated[
         str, typer.Option("--to", help="gensec, cped, meld, emorynlp, topicalchat or plain.")
-    ],
+    ] = "plain",
     source_format: Annotated[str, typer.Option("--from", help=FORMAT_HELP)] = "auto",
     labels: Annotated[str | None, typer.Option(help=LABELS_HELP)] = None,
     transcript: Annotated[
