@@ -18,12 +18,9 @@ differs between a run that was stopped and one that was not.
 
 from __future__ import annotations
 
-import io
-import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -32,14 +29,13 @@ from typing import Any
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
+from ragemo.runs.ballot_file import BallotFile
 from ragemo.runs.checks import check_part, check_verdict
-from ragemo.runs.locking import lock
 from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
-    ballot_line,
     count_lines,
     each_ballot,
     each_found,
@@ -65,7 +61,7 @@ class Run:
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self._file: io.FileIO | None = None
+        self._ballots: BallotFile | None = None
         self._decided: list[Verdict] | None = None
 
     # -- opening -----------------------------------------------------------------------------
@@ -91,7 +87,7 @@ class Run:
                 write_text(folder / "utterances.jsonl", "".join(map(utterance_line, utterances)))
                 write_text(folder / "prompts.jsonl", "".join(map(prompt_line, prompts)))
                 write_json(folder / "manifest.json", run.manifest)
-            run._lock()
+            run._ballots = BallotFile(path)
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
@@ -120,8 +116,8 @@ class Run:
         run = cls.open(path)
         check_same(path, run.manifest, {"kind": KIND, "format": FORMAT, **manifest})
         try:
-            run._lock()
-            run._cut_torn_line()
+            run._ballots = BallotFile(path)
+            run._ballots.cut_torn_line()
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
@@ -145,22 +141,9 @@ class Run:
 
     def close(self) -> None:
         """Give up the lock."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _lock(self) -> None:
-        file = self.path / "ballots.jsonl"
-        if os.path.lexists(file):
-            file_in(self.path, file.name)  # the folder may be anybody's: no link is written through
-        # Unbuffered: nothing of an answer that could not be written is left to be written later.
-        opened = file.open("ab", buffering=0)
-        lock(opened, self.path, "run")
-        self._file = opened
-
-    def _cut_torn_line(self) -> None:
-        file = self.path / "ballots.jsonl"
-        os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
+        if self._ballots is not None:
+            self._ballots.close()
+            self._ballots = None
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -170,21 +153,7 @@ class Run:
         Raises:
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
-        if self._file is None:
-            raise RunFolderError(f"{self.path}: the run is not open for writing")
-        data = "".join(ballot_line(ballot) for ballot in ballots).encode()
-        end = self._file.seek(0, os.SEEK_END)
-        try:
-            while data:
-                data = data[self._file.write(data) :]
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                self._file.truncate(end)  # no half line for a later one to be glued to
-            raise RunFolderError(
-                f"{self.path}: an answer could not be written: {error}. Make room and go on with "
-                "--resume; all earlier answers are kept"
-            ) from None
+        self._written().append(ballots)
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.
@@ -192,19 +161,12 @@ class Run:
         Raises:
             RunFolderError: if they cannot be written.
         """
-        if self._file is None:
+        self._written().replace(lines)
+
+    def _written(self) -> BallotFile:
+        if self._ballots is None:
             raise RunFolderError(f"{self.path}: the run is not open for writing")
-        try:
-            self._file.truncate(0)
-            buffered = io.BufferedWriter(self._file)
-            buffered.writelines(lines)
-            buffered.detach()  # what it holds is written first
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise RunFolderError(
-                f"{self.path}: the ballots could not be written: {error}. Make room and go on with "
-                "--resume"
-            ) from None
+        return self._ballots
 
     def finish(
         self,
