@@ -81,6 +81,8 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if not (options.work / "questions.npy").is_file():
         write_windows(options.data, options.work)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
     kept = options.out / "recall.json" if options.out else None
     known = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else []
     lines = [one for one in known if one["vectors"] not in options.sizes]

@@ -42,6 +42,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the folder of scale.json and the plot")
     options = parser.parse_args()
     corpus = read_corpus(options.corpus)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
     kept = options.out / "scale.json" if options.out else None
     known = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.is_file() else []
     lines = {one["utterances"]: one for one in known}
