@@ -323,6 +323,8 @@ class Ballot:
             voter is worth; or "contentless", cast on a window that says nothing.
         details: what the answer says beside the label, by the names of its form ("evidence",
             "intensity", ...); plain data, ready for JSON.
+        together: how many answers on the utterance came with this one, itself included: between
+            them nothing was decided.
         from_cache: whether the answer was there before it was asked for. `usage` is then what it
             cost when it was given, which was not paid again.
     """
@@ -338,6 +340,7 @@ class Ballot:
     variant: str = ""
     purpose: str = "verdict"
     details: Mapping[str, Any] = field(default_factory=dict)
+    together: int = 1
     from_cache: bool = False
 
     @property

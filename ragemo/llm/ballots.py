@@ -35,6 +35,7 @@ def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:
     require("purpose", ballot.purpose in PURPOSES)
     scores = ballot.log_likelihoods
     require("log_likelihoods", scores is None or len(scores) == len(labels))
+    require("together", 1 <= ballot.together < MOST)
     counts = (ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens)
     require("a count", all(0 <= count < MOST for count in counts))
     require("usage", 0 <= usage.seconds < MOST and 0 <= (usage.cost or 0) < MOST)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.protocol import LanguageModel, calls_for
+from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
@@ -172,11 +172,11 @@ class MeteredModel(WrappedModel):
             self._first = None  # events belong to one event loop
 
     async def _ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        sent = prompt.tokens * calls_for(samples, self.model.answers_per_call)
+        samples = in_one_call(samples, self.model.answers_per_call)
         answer = max(self.model.most_answer_tokens(prompt.form), self._largest)
         back = answer * len(samples)
-        price = self.model.price(sent, back)
-        most = Amount(len(samples), sent + back, price or 0.0)
+        price = self.model.price(prompt.tokens, back)
+        most = Amount(len(samples), prompt.tokens + back, price or 0.0)
         token = await self._budget.begin(most)
         cost = most  # of a call that never came back, or whose endpoint does not say
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.group_commit import GroupCommit
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
@@ -39,12 +40,15 @@ class CachedModel(WrappedModel):
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
         """See `LanguageModel`; only what is not known is asked, and answers are kept at once.
 
+        As many answers as one call gives now, were none of them known.
+
         Raises:
             RunFolderError: if an answer cannot be read or kept.
         """
         keys = {sample: answer_key(self.model, prompt, labels, sample) for sample in samples}
         while same := [self._asking[key] for key in keys.values() if key in self._asking]:
             await same[0].wait()  # another utterance asks the very same
+        samples = in_one_call(samples, self.model.answers_per_call)
         known = {
             key: replace(ballot, from_cache=True)
             for key, ballot in self._cache.read(keys.values(), labels).items()
@@ -54,6 +58,7 @@ class CachedModel(WrappedModel):
             missing = missing[:1]
         if missing:
             known |= await self._ask(prompt, labels, {sample: keys[sample] for sample in missing})
+        there = takewhile(lambda sample: keys[sample] in known, samples)
         return [
             replace(
                 known[keys[sample]],
@@ -61,8 +66,7 @@ class CachedModel(WrappedModel):
                 voter=self.name,
                 sample=sample,
             )
-            for sample in samples
-            if keys[sample] in known
+            for sample in there
         ]
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | answers constrained to the labels | refused, or passed over | the next kind, at last none |
 | several answers a call (`n`) | refused (llama.cpp: more than slots) | half as many, down to one |
-| | ignored (Ollama): fewer answers come | as many as came, and further calls |
+| | ignored (Ollama): fewer answers come | as many as came, and further calls if needed |
 | `temperature`, `seed` | refused (reasoning models) | left out |
 | `max_tokens` | refused in favour of `max_completion_tokens` | that one |
 | 20 alternatives of each token, where asked for | refused (Azure: 5 at most) | 5, then none |

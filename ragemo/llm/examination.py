@@ -83,6 +83,8 @@ async def _try_out(model: OpenAIModel, report: dict[str, Any]) -> None:
     model.forget()
     prompt = Prompt("doctor", (Message("user", OFF_TOPIC),), tokens=16)
     ballots = await model.ask(prompt, labels, (0, 1))
+    if len(ballots) == 1:
+        ballots += await model.ask(prompt, labels, (1,))
     if failed := next((ballot for ballot in ballots if ballot.failed), None):
         report["errors"].append(f"chat completion: {failed.error}")
         return

@@ -87,8 +87,8 @@ class Remarks:
         if self._fewer is not None:
             came, asked = self._fewer
             told.append(
-                f"{place} gave {came} of {asked} answers that one call asked for; the others take "
-                "further calls, and each pays for the prompt"
+                f"{place} gave {came} of {asked} answers that one call asked for; where the others "
+                "are needed, further calls pay for the prompt again"
             )
         if self._without_probabilities:
             every = self._without_probabilities + self._with_probabilities

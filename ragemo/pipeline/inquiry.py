@@ -21,8 +21,8 @@ class SettlingInquiry:
     prompt. What a call left out is asked for again if it is needed then, so how many answers are
     heard depends on what an endpoint gives at once, and not on what was known of it.
 
-    Answers that are there already are not asked for again, and are not heard before their turn:
-    an inquiry that was stopped goes the way it would have gone.
+    Answers that are there already are not asked for again, and are heard as they were: in their
+    turn, with those that came together. So an inquiry that was stopped goes the way it went.
 
     Args:
         questions: about one utterance; their samples' numbers are the order of asking.
@@ -55,7 +55,7 @@ class SettlingInquiry:
         self._outlook = outlook
         self._question_of = {sample: q for q in questions for sample in q.samples}
         self._open = sorted(self._question_of)
-        self._asked: list[int] = []  # of the steps that are not heard yet
+        self._asked: list[Sequence[int]] = []  # the steps that are not heard yet
         self._sure = 0  # how many of the open ones are needed, whatever comes
         self._there: dict[int, Ballot] = {}
         self._heard: list[Ballot] = []
@@ -89,13 +89,19 @@ class SettlingInquiry:
     def hear(self, ballots: Sequence[Ballot]) -> Sequence[Ballot]:
         """See `ragemo.llm.ask.Inquiry`; what was asked for and did not come is open again."""
         came = {ballot.sample for ballot in ballots}
-        self._open = sorted([*self._open, *(one for one in self._asked if one not in came)])
+        together: dict[int, int] = {}
+        for step in self._asked:
+            there = [one for one in step if one in came or one in self._there]
+            together |= dict.fromkeys(there, len(there))
+            self._open += [one for one in step if one not in together]
+        self._open.sort()
         self._asked = []
         heard = [
             replace(
                 ballot,
                 variant=self._question_of[ballot.sample].variant,
                 purpose=self._purpose,
+                together=together[ballot.sample],
             )
             for ballot in ballots
         ]
@@ -107,13 +113,16 @@ class SettlingInquiry:
         question = self._question_of[self._open[0]]
         model = self._models[question.model]
         own = list(takewhile(question.samples.__contains__, self._open))
-        step = in_one_call(own, model.answers_per_call)
+        known = self._there.get(own[0])
+        step = in_one_call(own, model.answers_per_call if known is None else known.together)
         self._open = self._open[len(step) :]
         self._sure = min(self._sure - len(step), len(self._open))
         self._heard += [self._there[sample] for sample in step if sample in self._there]
         missing = [sample for sample in step if sample not in self._there]
-        self._asked += missing
-        return (model, question.prompt, missing) if missing else None
+        if not missing:
+            return None
+        self._asked.append(step)
+        return model, question.prompt, missing
 
     def _needed(self) -> int:
         """How many more answers may be asked for at once; 0: all is settled."""

@@ -93,10 +93,7 @@ def test_the_forecast_is_what_is_sent(tmp_path, kind):
         found = sweep.forecast()
         carry_out_sweep(sweep, samples=10)
         tokens = {prompt.utterance_id: prompt.tokens for prompt in llm.prompts}
-        sent = [p.utterance_id for p in llm.prompts]
-        if llm.answers_per_call == 1:
-            sent = [utterance for utterance, _ in llm.asked]
-        assert found.prompt_tokens == sum(tokens[utterance] for utterance in sent)
+        assert found.prompt_tokens == sum(tokens[p.utterance_id] for p in llm.prompts)
         assert found.answer_tokens == 16 * len(llm.asked)
         assert found.calls - found.answered == len(llm.asked)
 

@@ -58,8 +58,44 @@ def cache(tmp_path):
     cache.close()
 
 
+class ShortLLM(FakeLLM):
+    """Its calls bring fewer answers than they ask for, which it learns by asking."""
+
+    answers_per_call = 128
+    brings = 128
+
+    async def ask(self, prompt, labels, samples):
+        if len(samples) > self.brings:
+            self.answers_per_call = self.brings
+        return await super().ask(prompt, labels, samples[: self.brings])
+
+
+def numbers(ballots):
+    return [ballot.sample for ballot in ballots]
+
+
+def test_who_waits_for_the_same_question_hears_as_many_answers_as_who_asked(cache):
+    llm = ShortLLM()
+    llm.brings = 2
+    one, two = ask(
+        CachedModel(llm, cache), (prompt(), [0, 1, 2, 3]), (prompt(utterance="u2"), [0, 1, 2, 3])
+    )
+    assert numbers(one) == numbers(two) == [0, 1]
+    assert llm.asked == [("u1", 0), ("u1", 1)]
+
+
+def test_an_answer_that_is_known_is_not_heard_before_one_that_did_not_come(cache):
+    llm = ShortLLM()
+    model = CachedModel(llm, cache)
+    assert [numbers(found) for found in ask(model, (prompt(), [2, 3]))] == [[2, 3]]
+    llm.brings = 1
+    assert [numbers(found) for found in ask(model, (prompt(), [0, 1, 2, 3]))] == [[0]]
+    llm.answers_per_call = 128
+    assert [numbers(found) for found in ask(model, (prompt(), [0, 1, 2, 3]))] == [[0, 1, 2, 3]]
+
+
 def test_a_question_is_asked_once_whoever_it_is_about(cache):
-    llm = FakeLLM()
+    llm = ShortLLM()
     model = CachedModel(llm, cache)
     [first] = ask(model, (prompt(), [0, 1]))
     [again] = ask(model, (prompt(utterance="u2"), [1, 2]))

@@ -68,6 +68,38 @@ def test_killed_at_any_answer_it_ends_in_the_same_bytes(tmp_path, corpus, index,
     assert len(asked) > 3 * 4 + 2 + 2 * 2
 
 
+class ShortLLM(FakeLLM):
+    """Its calls bring fewer answers than they ask for, which it learns by asking."""
+
+    answers_per_call = 128
+
+    def __init__(self, say, brings):
+        super().__init__(say)
+        self.brings = brings
+
+    async def ask(self, prompt, labels, samples):
+        if len(samples) > self.brings:
+            self.answers_per_call = self.brings
+        return await super().ask(prompt, labels, samples[: self.brings])
+
+
+@pytest.mark.parametrize("brings", [1, 2, 3, 128])
+@pytest.mark.parametrize("knows", [False, True])
+def test_who_goes_on_need_not_know_how_many_answers_a_call_brings(
+    tmp_path, corpus, index, brings, knows
+):
+    settings = resolve_settings({}, SMALL | {"voting.vary": [], "llm.samples": 5})
+
+    def go(folder, *, resume=False):
+        llm = ShortLLM(varied, brings)
+        if knows and not resume:
+            llm.answers_per_call = brings
+        ask_all(corpus, folder, settings, index=index, llm=llm, resume=resume)
+        return llm
+
+    stopped_anywhere(tmp_path, go, first=2 * 3)
+
+
 @pytest.mark.parametrize("stop", ["hard", "posterior"])
 def test_on_the_index_s_own_dialogues_what_is_answered_already_settles_nothing_sooner(
     tmp_path, stop

@@ -10,7 +10,7 @@ from ragemo.errors import PendingError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.batch.folder import MOST_BYTES, BatchFolder, Shipment
-from ragemo.llm.batch.hearing import Found, Listener, Step
+from ragemo.llm.batch.hearing import Found, Listener, Step, with_shared_keys
 from ragemo.llm.batch.lines import DIGITS, custom_id, parts_of, request_line
 from ragemo.llm.budget import Amount, Budget
 from ragemo.llm.openai_model import OpenAIModel
@@ -89,7 +89,7 @@ class Desk:
             EndpointError: if the endpoint cannot be used or accepts no batch.
             RunFolderError: if the folder or the cache cannot be used.
         """
-        steps = [self._step(*one) for one in wanted]
+        steps = with_shared_keys([self._step(*one) for one in wanted])
         known = self._known(steps)
         found = Found(dict(known))
         asked = [

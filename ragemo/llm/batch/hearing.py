@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -34,8 +34,8 @@ class Step:
         model: who is asked.
         prompt: what.
         samples: the numbers of the answers.
-        keys: of these and of earlier ones that may have been asked for together with them, by
-            number, as far as they stand in a `custom_id`.
+        keys: of these and of others that may have been asked for together with them, by number, as
+            far as they stand in a `custom_id`.
     """
 
     model: OpenAIModel
@@ -51,6 +51,14 @@ class Step:
     def of(self, first: int, n: int) -> list[str]:
         """The keys of some samples in a row."""
         return [self.keys[sample] for sample in range(first, first + n) if sample in self.keys]
+
+
+def with_shared_keys(steps: Sequence[Step]) -> list[Step]:
+    """Steps of one prompt, each with the keys of all: a request of theirs may be for several."""
+    shared: dict[tuple[int, int], dict[int, str]] = {}
+    for step in steps:
+        shared.setdefault((id(step.model), id(step.prompt)), {}).update(step.keys)
+    return [replace(step, keys=shared[id(step.model), id(step.prompt)]) for step in steps]
 
 
 Places = Mapping[str, tuple[Step, int]]
