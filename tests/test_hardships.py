@@ -56,6 +56,7 @@ def refused(done, *words):
     code, out, err = done
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     assert (code, out, len(errors)) == (2, "", 1), done
+    assert "Errno" not in errors[0]
     for word in words:
         assert word in errors[0]
 

@@ -8,6 +8,7 @@ for by file are still to come, 130 interrupted.
 """
 
 import gc
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,9 @@ from ragemo.cli import (
 )
 from ragemo.cli.console import note, tell
 from ragemo.errors import RagemoError
+
+ERRNO = re.compile(r"\[Errno \d+\] ")
+"""What Python puts before the words of the operating system."""
 
 app = typer.Typer(
     name="ragemo",
@@ -93,5 +97,5 @@ def main() -> None:
     try:
         app()
     except RagemoError as error:
-        note(f"error: {error}")
+        note(f"error: {ERRNO.sub('', str(error))}")
         sys.exit(2)

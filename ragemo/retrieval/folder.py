@@ -179,7 +179,9 @@ def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
         with whole_folder(path) as folder:
             _write(index, folder)
     except (OSError, RuntimeError) as error:  # FAISS raises RuntimeError on a full disk
-        raise IndexFolderError(f"{path}: the index cannot be written: {error}") from None
+        raise IndexFolderError(
+            f"{path}: the index cannot be written: {error}. Make room, or choose another place"
+        ) from None
 
 
 def _write(index: Index, folder: Path) -> None:
