@@ -1,11 +1,14 @@
 """Every benchmark of speed in turn, written as docs/performance.md with a table and a plot.
 
+What was measured on another kind of processor stays there beside it: ratios depend on what it can
+do, as int8 products do on VNNI.
+
     python scripts/bench/performance.py --data data/meld --index indexes/meld --out docs
 
 Each script prints a line of JSON for each figure: name, ours, reference, ratio, unit, target
 ("at least 0.90" or "at most 1.00", of the ratio; null: none), limited_by. They are kept in
-`performance.json` beside the page. `--only` runs some of the scripts again and keeps the lines
-of the others; a script that fails is named and keeps its old lines.
+`performance.json` beside the page, by kind of machine. `--only` runs some of the scripts again and
+keeps the lines of the others; a script that fails is named and keeps its old lines.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,13 +41,18 @@ Written by `python scripts/bench/performance.py --data data/meld --index indexes
 which runs every script of speed. Figures are kept in [performance.json](performance.json).
 
 Ours and the reference are measured in one run, in turn, on the same data: seconds differ from
-machine to machine, trust the ratios. Measured on {machine}.
+machine to machine, trust the ratios. They, too, depend on the processor: one with VNNI multiplies
+int8 numbers several times as fast.
+{sections}
+What is measured, and against what, is told at the head of each script in `scripts/bench/`.
+"""
+
+SECTION = """
+## On {machine}
 
 {table}
 
-![Each ratio on a logarithmic scale, and its target](images/performance.svg)
-
-What is measured, and against what, is told at the head of each script in `scripts/bench/`.
+![Each ratio on a logarithmic scale, and its target](images/{plot})
 """
 
 
@@ -92,8 +101,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder of the page")
     parser.add_argument("--only", nargs="*", help="these scripts alone; none: write the page anew")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     kept = options.out / "performance.json"
-    figures = read_figures(kept) if kept.is_file() else []
+    by_machine = read_figures(kept) if kept.is_file() else {}
+    figures = by_machine.get(machine(), [])
     for script, arguments in SCRIPTS.items():
         if options.only is not None and script not in options.only:
             continue
@@ -101,10 +112,16 @@ def main() -> None:
             figures = [one for one in figures if one.script != script] + found
     order = list(SCRIPTS)
     figures.sort(key=lambda one: order.index(one.script) if one.script in order else len(order))
-    kept.write_text(json.dumps([asdict(one) for one in figures], indent=1) + "\n", encoding="utf-8")
-    page = PAGE.format(machine=machine(), table=table(figures))
+    by_machine[machine()] = figures
+    write_figures(by_machine, kept)
+    sections = [
+        SECTION.format(machine=name, table=table(own), plot=plot_name(name))
+        for name, own in by_machine.items()
+    ]
+    page = PAGE.format(sections="".join(sections))
     (options.out / "performance.md").write_text(page, encoding="utf-8")
-    draw(figures, options.out / "images" / "performance.svg")
+    for name, own in by_machine.items():
+        draw(own, options.out / "images" / plot_name(name))
 
 
 def measured(script: str, arguments: Sequence[str], data: Path, index: Path) -> list[Figure] | None:
@@ -124,9 +141,22 @@ def measured(script: str, arguments: Sequence[str], data: Path, index: Path) -> 
     ]
 
 
-def read_figures(file: Path) -> list[Figure]:
-    """Those of the last time."""
-    return [Figure(**one) for one in json.loads(file.read_text(encoding="utf-8"))]
+def read_figures(file: Path) -> dict[str, list[Figure]]:
+    """Those of the last time, by kind of machine."""
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return {name: [Figure(**one) for one in own] for name, own in kept.items()}
+
+
+def write_figures(by_machine: Mapping[str, Sequence[Figure]], file: Path) -> None:
+    """Keep them for the next time."""
+    kept = {name: [asdict(one) for one in own] for name, own in by_machine.items()}
+    file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def plot_name(name: str) -> str:
+    """The file of a machine's plot."""
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return f"performance-{'-'.join(words)}.svg"
 
 
 def machine() -> str:
@@ -134,8 +164,9 @@ def machine() -> str:
     cores = os.cpu_count() or 1
     flags = Path("/proc/cpuinfo")
     has = flags.read_text(encoding="utf-8") if flags.is_file() else ""
-    vnni = "AVX-512 VNNI" if "avx512_vnni" in has else "AVX2" if "avx2" in has else "no AVX2"
-    return f"{cores} cores ({vnni})"
+    kinds = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
+    kind = next((words for flag, words in kinds.items() if flag in has), "no AVX2")
+    return f"{cores} cores ({kind})"
 
 
 def table(figures: Sequence[Figure]) -> str:
