@@ -4,6 +4,7 @@ import json
 import shutil
 import struct
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,8 @@ def records_of(file):
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        if place + 7 + length > len(data):
+            return  # it is being written
         whole += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # a whole record, or the last chunk of one
@@ -110,9 +113,8 @@ def records_of(file):
             whole = b""
 
 
-def test_wandb(run, score, tmp_path):
-    logged = log_run(run, to="wandb", experiment="moods", samples=50)
-    (file,) = tmp_path.rglob(f"run-{logged}.wandb")
+def logged_in(file):
+    """The configuration, the summary and the files that it holds by now."""
     config, summary, artifacts = {}, {}, []
     for record in records_of(file):
         if record.HasField("run"):
@@ -127,6 +129,17 @@ def test_wandb(run, score, tmp_path):
                 summary[entry.key or ".".join(entry.nested_key)] = json.loads(entry.value_json)
         if record.HasField("artifact"):
             artifacts += [entry.path for entry in record.artifact.manifest.contents]
+    return config, summary, artifacts
+
+
+def test_wandb(run, score, tmp_path):
+    logged = log_run(run, to="wandb", experiment="moods", samples=50)
+    (file,) = tmp_path.rglob(f"run-{logged}.wandb")
+    config, summary, artifacts = logged_in(file)
+    end = time.monotonic() + 20
+    while not ("accuracy" in summary and artifacts) and time.monotonic() < end:
+        time.sleep(0.1)  # a process of its own writes it, and outlives the run
+        config, summary, artifacts = logged_in(file)
     for name, value in expected_metrics(score).items():
         assert summary[name] == pytest.approx(value), name
     assert config["retrieval.k"] == "0"
