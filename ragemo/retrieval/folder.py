@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -393,4 +394,6 @@ def read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str 
             require("label", gold[-1] is None or gold[-1] in labels.names)
             turns.append(typed_turn(record))
     require("utterance_id", len({turn.utterance_id for turn in turns}) == len(turns))
+    following = pairwise(turns)  # context is what stands before an utterance, and came earlier
+    require("turn", all(a.dialogue_id != b.dialogue_id or a.turn < b.turn for a, b in following))
     return turns, gold

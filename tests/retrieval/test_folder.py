@@ -164,6 +164,17 @@ def voters_of(folder):
         return dict(stored)
 
 
+def test_an_utterance_before_an_earlier_one_of_its_dialogue_is_refused(saved):
+    """Else it would be shown as context of what was said before it."""
+    lines = (saved / "utterances.jsonl").read_bytes().splitlines(keepends=True)
+    first, second = (json.loads(line) for line in lines[:2])
+    assert first["dialogue_id"] == second["dialogue_id"]
+    (saved / "utterances.jsonl").write_bytes(b"".join([lines[1], lines[0], *lines[2:]]))
+    sign(saved)
+    with pytest.raises(IndexFolderError, match=r"ragemo wrote \(turn is out of"):
+        Index.load(saved)
+
+
 NAMES = [
     "close",
     "held_out",
