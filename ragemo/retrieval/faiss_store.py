@@ -19,6 +19,7 @@ import numpy as np
 
 from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.stores import ADDED_AT_ONCE, Rows
 
 VISITED_LISTS = 0.25
@@ -55,7 +56,7 @@ class FaissStore:
     """
 
     def __init__(self, index: Any) -> None:
-        import faiss
+        faiss = load_faiss()
 
         self.index = index
         inverted = _inverted(index)
@@ -78,7 +79,7 @@ class FaissStore:
         Raises:
             SettingsError: if FAISS does not know the factory string, or cannot make such an index.
         """
-        import faiss
+        faiss = load_faiss()
 
         try:
             if re.search(r"HNSW[01](\D|$)", factory):
@@ -121,7 +122,7 @@ class FaissStore:
         Raises:
             OSError, RuntimeError: if it cannot be written.
         """
-        import faiss
+        faiss = load_faiss()
 
         with self._in_memory() as index:
             faiss.write_index(index, str(path))
@@ -137,7 +138,7 @@ class FaissStore:
             ValueError: if it does not hold `count` vectors of `dimension`, or names another file.
             RuntimeError, MemoryError: of FAISS's, if it is no index.
         """
-        import faiss
+        faiss = load_faiss()
 
         with _room_for(path):
             if _is_whole_graph(path, count, dimension):
@@ -157,21 +158,21 @@ class FaissStore:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy elsewhere has all of it in memory."""
-        import faiss
+        faiss = load_faiss()
 
         with self._in_memory() as index:
             return {"index": faiss.serialize_index(index)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See `__getstate__`."""
-        import faiss
+        faiss = load_faiss()
 
         self.index = faiss.deserialize_index(state["index"])
 
     @contextmanager
     def _in_memory(self) -> Iterator[Any]:
         """The index; until the block ends its lists are in memory, from where FAISS can write."""
-        import faiss
+        faiss = load_faiss()
 
         inverted, mapped = _inverted(self.index), _mapped_lists(self.index)
         if inverted is None or mapped is None:
@@ -189,7 +190,7 @@ class FaissStore:
 
 def _inverted(index: Any) -> Any | None:
     """The inverted file that an index of FAISS's is or has in it, if any."""
-    import faiss
+    faiss = load_faiss()
 
     try:
         return faiss.downcast_index(faiss.extract_index_ivf(index))
@@ -199,7 +200,7 @@ def _inverted(index: Any) -> Any | None:
 
 def _mapped_lists(index: Any) -> Any | None:
     """The lists of its inverted file, if there is one and they are in a file."""
-    import faiss
+    faiss = load_faiss()
 
     inverted = _inverted(index)
     if inverted is None:
@@ -211,7 +212,7 @@ def _mapped_lists(index: Any) -> Any | None:
 @contextmanager
 def _room_for(path: Path) -> Iterator[None]:
     """FAISS makes no more room than such a file can need, whatever it says of itself."""
-    import faiss
+    faiss = load_faiss()
 
     size = faiss.get_deserialization_vector_byte_limit()
     loops = faiss.get_deserialization_loop_limit()
@@ -236,7 +237,7 @@ def _is_whole_graph(path: Path, count: int, dimension: int) -> bool:
     Raises:
         RuntimeError, MemoryError: of FAISS's, if it cannot read the links.
     """
-    import faiss
+    faiss = load_faiss()
 
     numbers = count * dimension
     about = struct.pack("<iqqq?i", dimension, count, *UNUSED, True, faiss.METRIC_INNER_PRODUCT)
@@ -260,7 +261,7 @@ def _is_whole_graph(path: Path, count: int, dimension: int) -> bool:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    import faiss
+    faiss = load_faiss()
 
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

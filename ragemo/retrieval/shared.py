@@ -23,6 +23,7 @@ import numpy as np
 
 from ragemo.retrieval.beliefs import common_belief, votes_of
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Neighbours, similarities_of_each
@@ -94,7 +95,7 @@ def middles_of(vectors: Vectors, count: int, seed: int) -> Rows:
     Returns:
         At most `count`, none twice.
     """
-    import faiss
+    faiss = load_faiss()
 
     count = min(count, len(vectors))
     clusters: Any = faiss.Kmeans(

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 
 EXACT = "Flat"
 """The factory string of exact search."""
@@ -152,7 +153,7 @@ def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]
     if len(queries) == 1:
         # FAISS would take one core for it, and twice the time.
         return _nearest_to(queries[0], vectors, k)
-    import faiss
+    faiss = load_faiss()
 
     # By default FAISS multiplies matrices from 128,000 numbers of queries on; below, it compares
     # pair by pair, which for a few dozen queries takes ten times as long.

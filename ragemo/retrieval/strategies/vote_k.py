@@ -17,6 +17,7 @@ import numpy as np
 
 from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.stores import Rows
@@ -72,7 +73,7 @@ def vote_k(vectors: Vectors, count: int) -> Rows:
     Returns:
         Shape (min(count, n),).
     """
-    import faiss
+    faiss = load_faiss()
 
     total = len(vectors)
     if not total:
