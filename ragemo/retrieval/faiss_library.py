@@ -14,7 +14,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -74,8 +74,9 @@ def _told_of_kernels() -> Iterator[None]:
     """An OpenBLAS that is loaded meanwhile takes the best it has for this processor."""
     kernels = None
     if sys.platform == "linux" and platform.machine() == "x86_64" and VARIABLE not in os.environ:
-        kernels = kernels_for(PROCESSORS.read_text(encoding="utf-8", errors="replace"))
-    if kernels is None or not _brought(kernels):
+        with suppress(OSError):
+            kernels = kernels_for(PROCESSORS.read_text(encoding="utf-8", errors="replace"))
+    if kernels is None or not brought(kernels):
         yield
         return
     os.environ[VARIABLE] = kernels.name
@@ -85,7 +86,7 @@ def _told_of_kernels() -> Iterator[None]:
         os.environ.pop(VARIABLE, None)  # another thread may have been here, too
 
 
-def _brought(kernels: Kernels) -> bool:
+def brought(kernels: Kernels) -> bool:
     """Whether FAISS's OpenBLAS has them; at a name that it does not know it takes the slowest."""
     spec = find_spec("faiss")
     if spec is None or spec.origin is None:

@@ -69,13 +69,24 @@ class GuardedRows:
     """The examples of an index, ready to be checked against queries."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
-        self._texts = [fold(turn.text) for turn in turns]
-        self._columns = {
-            "dialogue": _Column([turn.dialogue_id for turn in turns]),
-            "session": _Column([turn.session or "" for turn in turns]),
-            "speaker": _Column([turn.speaker for turn in turns]),
-            "text": _Column(self._texts),
-        }
+        self._turns = turns
+        self._columns: dict[str, _Column] = {}
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [fold(turn.text) for turn in self._turns]
+
+    def _column(self, kind: str) -> _Column:
+        """A property of the examples; it is looked at when a guard first asks for it."""
+        if kind not in self._columns:
+            values = {
+                "dialogue": lambda: [turn.dialogue_id for turn in self._turns],
+                "session": lambda: [turn.session or "" for turn in self._turns],
+                "speaker": lambda: [turn.speaker for turn in self._turns],
+                "text": lambda: self._texts,
+            }
+            self._columns[kind] = _Column(values[kind]())
+        return self._columns[kind]
 
     def allowed(self, rows: Integers, query: Turn, guard: Guard) -> Mask:
         """Which of `rows`, shape (m,), may be shown to `query`."""
@@ -93,15 +104,15 @@ class GuardedRows:
         Returns:
             Shape (n, m); False where there is no row.
         """
-        mask: Mask = rows >= 0
-        for kind, own in _shut_out(queries, guard).items():
-            column = self._columns[kind]
-            mask &= column.codes[rows] != column.codes_of(own)[:, None]
-        if guard.near is not None:
-            for place, query in enumerate(queries):
-                there = np.flatnonzero(mask[place])
-                mask[place, there] = ~self._alike(rows[place, there], query, guard.near)
-        return mask
+        return self.asked_by(queries, guard).allowed(rows, np.arange(len(queries)))
+
+    def asked_by(self, queries: Sequence[Turn], guard: Guard) -> GuardedQueries:
+        """Some queries, ready to be checked against the examples."""
+        asked = [
+            _Asked(self._column(kind), self._column(kind).codes_of(own))
+            for kind, own in _shut_out(queries, guard).items()
+        ]
+        return GuardedQueries(self, queries, guard, asked)
 
     def repeats(self, query: Turn, exclude: str) -> bool:
         """Whether an example that the query may see has its very words; without any it has not."""
@@ -118,8 +129,8 @@ class GuardedRows:
             rows.setdefault(text, []).append(row)
         return {text: np.array(own, dtype=np.int64) for text, own in rows.items()}
 
-    def _alike(self, rows: npt.NDArray[np.int64], query: Turn, threshold: float) -> Mask:
-        """Which of `rows` have almost the query's words."""
+    def alike(self, rows: Integers, query: Turn, threshold: float) -> Mask:
+        """Which of `rows` have almost the query's words, see `Guard.near`."""
         from rapidfuzz.distance import Indel
         from rapidfuzz.process import cdist
 
@@ -130,12 +141,56 @@ class GuardedRows:
         alike: Mask = cdist([own], others, scorer=Indel.normalized_similarity)[0] >= threshold
         return alike
 
-    def largest_share(self, queries: Sequence[Turn], guard: Guard) -> float:
+
+@dataclass(frozen=True)
+class GuardedQueries:
+    """Queries that can be checked against the examples of an index.
+
+    Attributes:
+        examples: of the index.
+        turns: the queries' target turns.
+        guard: what is shut out beside a query's own dialogue.
+        asked: the properties that an example may not share with a query.
+    """
+
+    examples: GuardedRows
+    turns: Sequence[Turn]
+    guard: Guard
+    asked: Sequence[_Asked]
+
+    def allowed(self, rows: Integers, queries: Integers) -> Mask:
+        """Which rows may be shown to their query.
+
+        Args:
+            rows: those in question for each query, shape (n, m); -1 where there is none.
+            queries: positions of n of the queries.
+
+        Returns:
+            Shape (n, m); False where there is no row.
+        """
+        mask: Mask = rows >= 0
+        for one in self.asked:
+            mask &= one.column.codes[rows] != one.codes[queries, None]
+        if self.guard.near is not None:
+            for place, query in enumerate(queries.tolist()):
+                there = np.flatnonzero(mask[place])
+                alike = self.examples.alike(rows[place, there], self.turns[query], self.guard.near)
+                mask[place, there] = ~alike
+        return mask
+
+    @property
+    def largest_share(self) -> float:
         """The share of the examples that is shut out of any one query, at most; in [0, 1]."""
-        shares = np.zeros(len(queries))
-        for kind, own in _shut_out(queries, guard).items():
-            shares += self._columns[kind].shares_of(own)
+        shares = sum((one.column.shares(one.codes) for one in self.asked), np.zeros(1))
         return min(1.0, float(shares.max(initial=0)))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A property of the examples, and each query's own, as numbers."""
+
+    column: _Column
+    codes: npt.NDArray[np.int32]
 
 
 class _Column:
@@ -153,9 +208,8 @@ class _Column:
             dtype=np.int32,
         )
 
-    def shares_of(self, values: Sequence[str | None]) -> npt.NDArray[np.float64]:
-        """The share of the examples with each value."""
-        codes = self.codes_of(values)
+    def shares(self, codes: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
+        """The share of the examples with each value, given by its number."""
         # The last place is that of a value that no example has.
         counts = np.append(self._counts, 0)
         return counts[codes] / max(len(self.codes), 1)

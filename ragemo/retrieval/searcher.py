@@ -10,9 +10,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.guards import Guard, GuardedRows, Mask
+from ragemo.retrieval.guards import Guard, GuardedQueries, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.stores import (
     EXACT,
@@ -28,9 +27,9 @@ from ragemo.types import Turn
 FETCH_MARGIN = 1e-5
 """More than FAISS's single precision and the rounding to six digits can change a similarity."""
 
-KEPT_SEARCHES, KEPT_NEIGHBOURS = 4, 4_000_000
-"""So many searches are kept, each of at most so many neighbours (64 MB) in all: several who ask
-the same in turn, such as a voter and a strategy, or the cells of a sweep, search once."""
+KEPT_SEARCHES, KEPT_BYTES = 4, 2**27
+"""So many searches are kept, each of at most so many bytes: several who ask the same in turn, such
+as a voter and a strategy, or the cells of a sweep, search once."""
 
 PROPOSED = 2_000_000
 """So many candidates, of all queries together, are looked at at a time (24 MB)."""
@@ -72,15 +71,55 @@ class _Asked:
 
     Attributes:
         vectors: composed window vectors, shape (n, 2 d).
-        targets: the query windows' target turns.
+        guarded: the query windows' target turns, and what is shut out.
         k: how many neighbours are wanted.
-        guard: what is shut out beside a query's own dialogue.
     """
 
     vectors: Vectors
-    targets: Sequence[Turn]
+    guarded: GuardedQueries
     k: int
-    guard: Guard
+
+    def vectors_of(self, queries: Rows) -> Vectors:
+        """Those of some of the queries; of all of them in their order without a copy."""
+        if len(queries) == len(self.vectors) and (np.diff(queries) == 1).all():
+            return self.vectors
+        return self.vectors[queries]
+
+
+@dataclass(frozen=True)
+class _Proposed:
+    """What a store proposes.
+
+    Attributes:
+        queries: which were asked for, shape (n,).
+        near, candidates: scores and positions among the examples, shape (n, m) each.
+        whole: whether there are no more examples.
+    """
+
+    queries: Rows
+    near: Vectors
+    candidates: Rows
+    whole: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A search that was made, and what was found."""
+
+    asked: _Asked
+    found: Neighbours
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory, all but the turns, which others have, too."""
+        arrays = (self.asked.vectors, self.found.rows, self.found.similarities)
+        return sum(array.nbytes for array in arrays)
+
+    def answers(self, queries: Vectors, targets: tuple[Turn, ...], guard: Guard) -> bool:
+        """Whether the same was asked; the same turns are sooner compared than the vectors."""
+        own = self.asked.guarded
+        same = own.guard == guard and own.turns == targets
+        return same and np.array_equal(self.asked.vectors, queries)
 
 
 class Searcher:
@@ -117,7 +156,7 @@ class Searcher:
         self.store = store or (
             make_store(vectors, examples, factory) if isinstance(vectors, np.ndarray) else vectors
         )
-        self._kept: dict[tuple[str, Guard], tuple[tuple[Turn, ...], Neighbours]] = {}
+        self._kept: list[_Kept] = []  # the one that was asked for last is the last
 
     def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
         """The k most similar examples that each query may see.
@@ -136,29 +175,23 @@ class Searcher:
         tell that; there, what it proposes is fetched amply and judged by exact similarity, and
         a query for which it proposes fewer than k allowed examples is searched exactly.
         """
-        key, asked = (sha256_bytes(np.ascontiguousarray(queries).data), guard), tuple(targets)
-        # Turns are compared, which for the same ones takes far less than to hash them.
-        before, known = self._kept.pop(key, ((), None))
-        if before != asked:
-            known = None
+        turns = tuple(targets)
+        kept = next((one for one in self._kept if one.answers(queries, turns, guard)), None)
+        others = [one for one in self._kept if one is not kept]
         # What an approximate store finds first depends on how many are asked for.
-        if known is None or known.rows.shape[1] < k or not (self.exact or known.rows.shape[1] == k):
-            known = self._search(queries, targets, k, guard)
-        if known.rows.size <= KEPT_NEIGHBOURS:
-            self._kept[key] = asked, known
-            while len(self._kept) > KEPT_SEARCHES:
-                del self._kept[next(iter(self._kept))]
-        return Neighbours(known.rows[:, :k].copy(), known.similarities[:, :k].copy())
+        if kept is None or kept.asked.k < k or (kept.asked.k > k and not self.exact):
+            asked = _Asked(queries.copy(), self.guarded.asked_by(turns, guard), k)
+            kept = _Kept(asked, self._search(asked))
+        if kept.bytes <= KEPT_BYTES:
+            self._kept = [*others, kept][-KEPT_SEARCHES:]
+        found = kept.found
+        return Neighbours(found.rows[:, :k].copy(), found.similarities[:, :k].copy())
 
-    def _search(
-        self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard
-    ) -> Neighbours:
+    def _search(self, asked: _Asked) -> Neighbours:
         """See `search`."""
-        asked = _Asked(queries, targets, k, guard)
-        found = Neighbours(
-            np.full((len(targets), k), -1, dtype=np.int64), np.full((len(targets), k), -np.inf)
-        )
-        pending: Rows = np.arange(len(targets) if k and len(self.examples) else 0)
+        shape = len(asked.vectors), asked.k
+        found = Neighbours(np.full(shape, -1, dtype=np.int64), np.full(shape, -np.inf))
+        pending: Rows = np.arange(len(asked.vectors) if asked.k and len(self.examples) else 0)
         for store, exact in self._stores():
             pending = self._fill(found, pending, store, asked, exact=exact)
         return found
@@ -184,7 +217,13 @@ class Searcher:
         return similarities_of_each(self._vectors, rows, queries)
 
     def _fill(
-        self, found: Neighbours, pending: Rows, store: VectorStore, asked: _Asked, *, exact: bool
+        self,
+        found: Neighbours,
+        pending: Rows,
+        store: VectorStore,
+        asked: _Asked,
+        *,
+        exact: bool,
     ) -> Rows:
         """Fill in the neighbours of the pending queries that a store has enough for.
 
@@ -192,8 +231,9 @@ class Searcher:
             Those for which it proposes too few that are allowed; none if it is exact.
         """
         # As many more as are shut out on average, if they stand no closer than others.
-        share = self.guarded.largest_share(asked.targets, asked.guard)
-        fetch = int((asked.k + SPARE) / max(1 - share, 0.1)) * (1 if exact else APPROXIMATE_FETCH)
+        fetch = int((asked.k + SPARE) / max(1 - asked.guarded.largest_share, 0.1)) * (
+            1 if exact else APPROXIMATE_FETCH
+        )
         most = len(self.examples) if exact else min(len(self.examples), MOST_PROPOSED)
         while len(pending) and (exact or fetch < most):
             fetch = min(fetch, most)
@@ -201,10 +241,9 @@ class Searcher:
             size = max(1, PROPOSED // fetch)
             for start in range(0, len(pending), size):
                 block = pending[start : start + size]
-                near, candidates = store.search(asked.vectors[block], fetch)
-                short += self._judge(
-                    found, block, near, candidates, asked, exact=exact, whole=fetch == most
-                )
+                near, candidates = store.search(asked.vectors_of(block), fetch)
+                proposed = _Proposed(block, near, candidates, whole=fetch == most)
+                short += self._judge(found, proposed, asked, exact=exact)
             pending = np.concatenate(short)
             fetch *= 4
         return pending
@@ -212,51 +251,46 @@ class Searcher:
     def _judge(
         self,
         found: Neighbours,
-        block: Rows,
-        near: Vectors,
-        candidates: Rows,
+        proposed: _Proposed,
         asked: _Asked,
         *,
         exact: bool,
-        whole: bool,
     ) -> list[Rows]:
-        """Fill in the neighbours of a block of queries from what a store proposes for each.
+        """Fill in the neighbours of some queries from what a store proposes for each.
 
         Args:
             found: is filled in.
-            block: which queries, shape (n,).
-            near, candidates: scores and positions among the examples, shape (n, m) each.
+            proposed: by the store.
             asked: all queries.
             exact: whether no example that is nearer is missing.
-            whole: whether there are no more examples.
 
         Returns:
-            Those of the block for which there are too few.
+            Those of the queries for which there are too few.
         """
+        near, candidates = proposed.near, proposed.candidates
 
         def judge(start: int) -> Rows:
             part = slice(start, start + size)
-            own = block[part]
+            own = proposed.queries[part]
             # A store from elsewhere may name examples that there are not.
             there = np.where(candidates[part] < len(self.examples), candidates[part], -1)
-            turns = [asked.targets[query] for query in own.tolist()]
-            allowed = self.guarded.allowed_of_each(there, turns, asked.guard)
+            allowed = asked.guarded.allowed(there, own)
             if exact:
                 allowed &= near[part] >= _too_far(near[part], allowed, asked.k)[:, None]
-            closest = self._closest(asked.vectors[own], _packed(there, allowed), asked.k)
+            closest = self._closest(asked.vectors_of(own), _packed(there, allowed), asked.k)
             enough = closest.rows[:, asked.k - 1] >= 0
             if exact:
                 least = near[part, -1] + FETCH_MARGIN
                 enough &= closest.similarities[:, asked.k - 1] > least
-                enough |= whole
+                enough |= proposed.whole
             found.rows[own[enough]] = closest.rows[enough]
             found.similarities[own[enough]] = closest.similarities[enough]
             return own[~enough]
 
         # What lies elsewhere is asked for all of them at once.
         far = not isinstance(self._vectors, np.ndarray)
-        size = len(block) if far else max(1, JUDGED // asked.k)
-        starts = range(0, len(block), size)
+        size = len(proposed.queries) if far else max(1, JUDGED // asked.k)
+        starts = range(0, len(proposed.queries), size)
         if len(starts) == 1:
             return [judge(0)]
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

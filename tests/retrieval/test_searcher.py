@@ -213,3 +213,28 @@ def test_a_factory_string_that_cannot_be_is_refused(factory):
 def test_too_few_windows_to_train_are_refused(factory):
     with pytest.raises(SettingsError, match=rf"index\.factory '{factory}'.* of 20 windows"):
         Searcher(VECTORS, TURNS, EXAMPLES[:20], factory=factory)
+
+
+@pytest.mark.parametrize("factory", ["Flat", "IVF8,Flat"])
+def test_what_was_asked_before_changes_no_answer(factory):
+    """The last searches are kept; neither may a caller change them by its own arrays."""
+    one = Searcher(VECTORS, TURNS, EXAMPLES, factory=factory)
+    queries, turns = scattered(6, DIMENSION, 1), [make_turn("?", dialogue_id="q")] * 6
+    kin_of = [make_turn("?", dialogue_id="q", session="s1", speaker="p3")] * 6
+    for asking, k, guard in [
+        (turns, 8, Guard()),
+        (turns, 3, Guard()),
+        (turns, 20, Guard()),
+        (kin_of, 8, Guard("session")),
+        (kin_of, 8, Guard("speaker")),
+        (turns, 8, Guard()),
+    ]:
+        for _ in range(2):
+            queries[:] = scattered(6, DIMENSION, k)
+            found = one.search(queries, asking, k, guard)
+            fresh = Searcher(VECTORS, TURNS, EXAMPLES, factory=factory)
+            expected = fresh.search(scattered(6, DIMENSION, k), asking, k, guard)
+            assert found.rows.tolist() == expected.rows.tolist()
+            assert found.similarities.tolist() == expected.similarities.tolist()
+            queries[:] = 0
+            found.rows[:] = found.similarities[:] = 0
