@@ -63,3 +63,18 @@ class FakeLLM:
 def user_text(prompt):
     """The question itself: what comes after the first, unchanging message."""
     return "\n".join(message.content for message in prompt.messages[1:])
+
+
+class ShortLLM(FakeLLM):
+    """Its calls bring no more than `brings` answers, which it learns as it asks for more."""
+
+    answers_per_call = 128
+
+    def __init__(self, say=lambda prompt, sample: "neutral", brings=128):
+        super().__init__(say)
+        self.brings = brings
+
+    async def ask(self, prompt, labels, samples):
+        if len(samples) > self.brings:
+            self.answers_per_call = self.brings
+        return await super().ask(prompt, labels, samples[: self.brings])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
@@ -178,9 +178,10 @@ class MeteredModel(WrappedModel):
         price = self.model.price(prompt.tokens, back)
         most = Amount(len(samples), prompt.tokens + back, price or 0.0)
         token = await self._budget.begin(most)
-        cost = most  # of a call that never came back, or whose endpoint does not say
+        cost = most  # of a call that never came back
         try:
             ballots = await self.model.ask(prompt, labels, samples)
+            cost = replace(most, calls=len(ballots))  # if the endpoint does not say
             self._answered = self._answered or any(not ballot.failed for ballot in ballots)
             usages = [ballot.usage for ballot in ballots]
             self._largest = max(self._largest, *(usage.answer_tokens for usage in usages))

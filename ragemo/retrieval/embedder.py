@@ -137,7 +137,7 @@ class OnnxEmbedder:
                 starts = [0, *range(FIRST_BLOCK, len(distinct), BLOCK), len(distinct)]
                 for start, end in pairwise(starts):
                     block = distinct[start:end]
-                    tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(block)]
+                    tokens = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(block)]
                     # The next block is cut into tokens while this one is embedded.
                     started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
                     _finish(running)

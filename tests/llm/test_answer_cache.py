@@ -23,7 +23,7 @@ from ragemo.labels import LabelSet, load_labels
 from ragemo.llm.answer_cache import APPLICATION, AnswerCache, answer_key
 from ragemo.llm.cached_model import CachedModel
 from ragemo.types import Ballot, Message, Prompt, Turn, Usage, Window
-from tests.fake_llm import FakeLLM
+from tests.fake_llm import FakeLLM, ShortLLM
 
 LABELS = load_labels("gensec")
 NUMBERS = itertools.count()
@@ -58,25 +58,12 @@ def cache(tmp_path):
     cache.close()
 
 
-class ShortLLM(FakeLLM):
-    """Its calls bring fewer answers than they ask for, which it learns by asking."""
-
-    answers_per_call = 128
-    brings = 128
-
-    async def ask(self, prompt, labels, samples):
-        if len(samples) > self.brings:
-            self.answers_per_call = self.brings
-        return await super().ask(prompt, labels, samples[: self.brings])
-
-
 def numbers(ballots):
     return [ballot.sample for ballot in ballots]
 
 
 def test_who_waits_for_the_same_question_hears_as_many_answers_as_who_asked(cache):
-    llm = ShortLLM()
-    llm.brings = 2
+    llm = ShortLLM(brings=2)
     one, two = ask(
         CachedModel(llm, cache), (prompt(), [0, 1, 2, 3]), (prompt(utterance="u2"), [0, 1, 2, 3])
     )

@@ -9,7 +9,7 @@ from ragemo.retrieval.index import Index
 from ragemo.runs.run import Run
 from ragemo.settings import resolve_settings
 from tests.conftest import FakeEmbedder
-from tests.fake_llm import FakeLLM
+from tests.fake_llm import FakeLLM, ShortLLM
 from tests.pipeline.inputs import (
     ask_all,
     chance,
@@ -66,21 +66,6 @@ def test_killed_at_any_answer_it_ends_in_the_same_bytes(tmp_path, corpus, index,
 
     asked = stopped_anywhere(tmp_path, go, first=2 * 3)
     assert len(asked) > 3 * 4 + 2 + 2 * 2
-
-
-class ShortLLM(FakeLLM):
-    """Its calls bring fewer answers than they ask for, which it learns by asking."""
-
-    answers_per_call = 128
-
-    def __init__(self, say, brings):
-        super().__init__(say)
-        self.brings = brings
-
-    async def ask(self, prompt, labels, samples):
-        if len(samples) > self.brings:
-            self.answers_per_call = self.brings
-        return await super().ask(prompt, labels, samples[: self.brings])
 
 
 @pytest.mark.parametrize("brings", [1, 2, 3, 128])

@@ -1,0 +1,72 @@
+"""What a budget lets through, and what it counts."""
+
+import asyncio
+
+import pytest
+
+from ragemo.errors import SettingsError
+from ragemo.llm.budget import Amount, Budget, BudgetError, MeteredModel, read_budget
+from ragemo.types import Message, Prompt, Window
+from tests.conftest import LABELS, make_turn
+from tests.fake_llm import FakeLLM, ShortLLM
+
+PROMPT = Prompt("u1", (Message("user", "hello"),), 0, form="label", window=Window((make_turn(),)))
+
+
+def asked(model, *samples):
+    ballots = asyncio.run(model.ask(PROMPT, LABELS, samples))
+    return [ballot.sample for ballot in ballots]
+
+
+@pytest.mark.parametrize(
+    ("samples", "first"),
+    [([0, 1, 2], [0, 1, 2]), ([0, 2, 3], [0]), ([2, 3, 7], [2, 3]), ([4], [4])],
+)
+def test_room_is_made_for_what_one_call_asks_for_and_no_more(samples, first):
+    """Answers with a gap between their numbers are asked for in several calls, one at a time."""
+    budget = Budget(calls=len(first))
+    assert asked(MeteredModel(ShortLLM(), budget), *samples) == first
+    assert budget.spent.calls == len(first)
+    with pytest.raises(BudgetError, match=rf"{len(first)} calls is reached: {len(first)} calls"):
+        asked(MeteredModel(ShortLLM(), budget), 9)
+
+
+def test_a_model_that_gives_one_answer_a_call_needs_room_for_one():
+    budget = Budget(calls=1)
+    assert asked(MeteredModel(FakeLLM(), budget), 0, 1, 2) == [0]
+
+
+def test_answers_that_did_not_come_are_not_counted():
+    """What the one cost this model does not say: the most that the call might have cost counts."""
+    budget = Budget(calls=3)
+    model = MeteredModel(ShortLLM(brings=1), budget)
+    assert asked(model, 0, 1, 2) == [0]
+    assert budget.spent == Amount(1, 3 * 16, 3 * 0.032)
+    assert asked(model, 1, 2) == [1]
+
+
+@pytest.mark.parametrize(
+    ("said", "spent"), [(["3calls"], Amount(3)), (["2 usd", "40tokens"], Amount(0, 40, 2.0))]
+)
+def test_a_limit_in_words_lets_just_so_much_through(said, spent):
+    budget = read_budget(said)
+
+    async def spend(amount):
+        budget.end(await budget.begin(amount), amount)
+
+    asyncio.run(spend(spent))
+    for unit, more in [
+        ("calls", Amount(1)),
+        ("tokens", Amount(0, 1)),
+        ("dollars", Amount(0, 0, 1)),
+    ]:
+        if getattr(spent, unit):
+            with pytest.raises(BudgetError):
+                asyncio.run(spend(more))
+        else:
+            asyncio.run(spend(more))
+
+
+def test_a_kind_of_limit_is_given_once():
+    with pytest.raises(SettingsError, match="there is a limit in dollars already"):
+        read_budget(["5", "3usd"])
