@@ -10,7 +10,10 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ragemo"
 
-WORDS = {"errors", "files", "labels", "minilm", "models", "progress", "settings", "shards", "types"}
+WORDS = {
+    *("errors", "files", "garbage", "labels", "minilm", "models", "progress", "settings", "shards"),
+    "types",
+}
 """Modules that any room may import; they import no room."""
 
 ROOMS = (

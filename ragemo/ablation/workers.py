@@ -24,6 +24,7 @@ from typing import Any
 from ragemo.ablation.design import Cell
 from ragemo.ablation.summary import Counted, count_cell
 from ragemo.errors import RagemoError, RunFolderError
+from ragemo.garbage import SELDOM
 from ragemo.llm.budget import BudgetError
 from ragemo.pipeline import predict
 from ragemo.pipeline.plan import composition_of
@@ -33,9 +34,6 @@ from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.types import Corpus
 
 _Common = tuple[Corpus, Mapping[str, Vectors]]
-
-GARBAGE = (50_000, 50, 50)
-"""When garbage is collected: seldom. By default it takes a fifth of a cell's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +206,7 @@ def _begin(index: Path, receiver: Connection, turn: Lock) -> None:
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     _own.update(index=Index.load(index), receiver=receiver, turn=turn)
     # Not so often: the many objects of a cell refer to each other in no circle.
-    gc.set_threshold(*GARBAGE)
+    gc.set_threshold(*SELDOM)
 
 
 def _end_with_the_first() -> None:

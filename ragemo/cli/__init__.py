@@ -36,6 +36,7 @@ from ragemo.cli import (
 )
 from ragemo.cli.console import note, tell
 from ragemo.errors import RagemoError
+from ragemo.garbage import SELDOM
 
 ERRNO = re.compile(r"\[Errno \d+\] ")
 """What Python puts before the words of the operating system."""
@@ -88,7 +89,7 @@ def options(
 def main() -> None:
     """Run the command line; errors meant for people are one message and exit code 2."""
     # Nearly all that a command makes lives as long as it does: who looks for garbage finds little.
-    gc.set_threshold(50_000, 50, 50)
+    gc.set_threshold(*SELDOM)
     here = Path.cwd()
     if any((folder / ".env").is_file() for folder in (here, *here.parents)):
         from dotenv import find_dotenv, load_dotenv

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from typing import Any, Protocol
 
+from ragemo.garbage import seldom_collected
 from ragemo.labels import LabelSet
 from ragemo.llm.group_commit import GroupCommit
 from ragemo.llm.protocol import LanguageModel
@@ -16,10 +16,6 @@ from ragemo.types import Ballot, Prompt
 
 LAST_CALLS = 10.0
 """Seconds that calls under way have left once something failed: their answers may be paid for."""
-
-GARBAGE = (50_000, 50, 50)
-"""When to look for garbage while asking. Answers pile up, and none of them is any: to look through
-them as often as usual takes a tenth of the time."""
 
 
 class Inquiry(Protocol):
@@ -56,7 +52,7 @@ def ask_all(
             succeed. What was answered is stored, calls under way included.
         KeyboardInterrupt: what was answered is stored.
     """
-    with _seldom_collected():
+    with seldom_collected():
         run_through(_ask_all(inquiries, models, labels, store, advance))
 
 
@@ -70,17 +66,6 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
     # In a notebook this thread already has an event loop.
     with ThreadPoolExecutor(1) as other_thread:
         other_thread.submit(asyncio.run, work).result()
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Look for garbage at the pace of `GARBAGE`."""
-    usual = gc.get_threshold()
-    gc.set_threshold(*GARBAGE)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 async def _ask_all(

@@ -11,10 +11,12 @@ from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
 from ragemo.llm.pace import Limits, Pacing, check_least, pace_of
+from ragemo.llm.posting import Posting
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
     from tenacity import RetryCallState
 
@@ -69,6 +71,7 @@ class Connection:
         self._attempts = attempts
         self._backoff = backoff
         self._client: openai.AsyncOpenAI | None = None
+        self._completions: Posting | None = None
         self._refusal: EndpointError | None = None
 
     @property
@@ -114,7 +117,7 @@ class Connection:
                 if self._refusal is not None:  # while this call waited for its turn
                     raise self._refusal
                 completion: dict[str, Any] = await self.call(
-                    lambda client: self._post(client, request), constrained=is_constrained(request)
+                    lambda client: self._post(request), constrained=is_constrained(request)
                 )
                 seconds = _now() - began
                 return completion
@@ -169,7 +172,8 @@ class Connection:
         import openai
 
         if self._client is None:
-            self._client = self._open()
+            self._client, http = self._open()
+            self._completions = Posting(self._client, http, "/chat/completions")
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
@@ -192,35 +196,36 @@ class Connection:
         self.pace.reset()
         self._refusal = None
         if self._client is not None:
-            client, self._client = self._client, None
+            client, self._client, self._completions = self._client, None, None
             await client.close()
 
-    def _open(self) -> openai.AsyncOpenAI:
+    def _open(self) -> tuple[openai.AsyncOpenAI, httpx2.AsyncClient]:
+        """The client, and what it sends with."""
         import httpx2
         import openai
 
-        return openai.AsyncOpenAI(
+        # By aiohttp, a call takes half as much time of the processor as by httpx2 alone.
+        http = openai.DefaultAioHttpClient(
+            auth=self._endpoint.login,
+            limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
+        )
+        client = openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
             base_url=self._endpoint.address,
             max_retries=0,
             timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
-            # By aiohttp, a call takes half as much time of the processor as by httpx2 alone.
-            http_client=openai.DefaultAioHttpClient(
-                auth=self._endpoint.login,
-                limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
-            ),
+            http_client=http,
         )
+        return client, http
 
-    async def _post(self, client: openai.AsyncOpenAI, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request for a chat completion.
 
-        The client sends it; the JSON is written and read here, since turning every message and
-        answer into the client's own types takes longer than all else that is done for a call.
+        The JSON is written and read here, since turning every message and answer into the
+        client's own types takes longer than all else that is done for a call.
         """
-        import httpx2
-
-        body = _encode(request).encode()
-        response = await client.post("/chat/completions", cast_to=httpx2.Response, content=body)
+        assert self._completions is not None  # `call` opens it
+        response = await self._completions.post(_encode(request).encode())
         self.pace.leave_alone(seconds_until_reset(response.headers))
         try:
             completion = json.loads(response.content)

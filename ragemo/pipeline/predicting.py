@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ragemo.errors import EndpointError
+from ragemo.garbage import seldom_collected
 from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.batch import BatchOptions
 from ragemo.llm.budget import Budget, MeteredModel
@@ -155,7 +156,7 @@ def carry_out(
         else Run.create(out, manifest, plan.utterances, plan.asked)
     )
     try:
-        with run:
+        with run, seldom_collected():
             ask = (
                 by_call(models, run)
                 if batch is None

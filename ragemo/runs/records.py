@@ -83,8 +83,16 @@ def ballot_line(ballot: Ballot) -> str:
     return line(plain_ballot(ballot))
 
 
-def each_ballot(folder: Path, labels: LabelSet) -> Iterator[Ballot]:
+def read_ballots(folder: Path, labels: LabelSet) -> list[Ballot]:
     """What ballots.jsonl holds; where a failed call was made again, the last one counts."""
+    found: dict[Hashable, Ballot] = {}  # a later one takes the place of the first
+    for ballot in each_line(folder, "ballots.jsonl", _ballot_reader(labels)):
+        found[ballot.key] = ballot
+    return list(found.values())
+
+
+def each_ballot(folder: Path, labels: LabelSet) -> Iterator[Ballot]:
+    """The same one after the other, of a run that may not fit into memory."""
 
     def raw_key(record: dict[str, Any]) -> Hashable:
         sample, purpose = record.get("sample", 0), record.get("purpose", "verdict")
@@ -93,10 +101,14 @@ def each_ballot(folder: Path, labels: LabelSet) -> Iterator[Ballot]:
     return each_last(
         folder,
         "ballots.jsonl",
-        lambda record: check_ballot(read_ballot(record), labels),
+        _ballot_reader(labels),
         key=lambda ballot: ballot.key,
         raw_key=raw_key,
     )
+
+
+def _ballot_reader(labels: LabelSet) -> Callable[[dict[str, Any]], Ballot]:
+    return lambda record: check_ballot(read_ballot(record), labels)
 
 
 def utterance_line(utterance: RunUtterance) -> str:

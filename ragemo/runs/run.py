@@ -42,6 +42,7 @@ from ragemo.runs.records import (
     each_line,
     example_lines,
     prompt_line,
+    read_ballots,
     read_part,
     read_prompt,
     read_utterance,
@@ -238,7 +239,7 @@ class Run:
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        return list(self.each_ballot())
+        return read_ballots(self.path, self.labels)
 
     def each_ballot(self) -> Iterator[Ballot]:
         """The same one after the other; a damaged line is told when it is met."""

@@ -135,14 +135,12 @@ def _item(one: Evidence, labels: LabelSet, disagreement: float) -> ReviewItem:
 
 
 def _runner_up(verdict: Verdict, labels: LabelSet) -> str | None:
-    others = [
-        (share, name)
-        for name, share in zip(labels.names, verdict.distribution or (), strict=False)
-        if name != verdict.label
-    ]
-    # The first of the set among equals.
-    share, name = max(others, key=lambda other: round(other[0], PRECISION), default=(0.0, ""))
-    return name if share > 0 else None
+    """The first of the set among equals."""
+    found, most, share = None, -1.0, 0.0
+    for name, other in zip(labels.names, verdict.distribution or (), strict=False):
+        if name != verdict.label and (rounded := round(other, PRECISION)) > most:
+            found, most, share = name, rounded, other
+    return found if share > 0 else None
 
 
 def review_csv(items: Sequence[ReviewItem], turns: Mapping[str, Turn]) -> str:

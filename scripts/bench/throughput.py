@@ -10,7 +10,8 @@ asked the same prompts, in turn, by
                   cache, the verdicts, all files; planning (prompts) is apart and shown
     official      the official client in a plain asyncio loop, `chat.completions.create`
     posting       the official client's `post`, with the JSON read here
-    over aiohttp  the same, by the official client's other transport, which is how ragemo asks
+    over aiohttp  requests that are put together here, sent by the official client's other
+                  transport, which is how ragemo asks
     bare          httpx2 alone
 
 The loops keep nothing and check nothing. Each is warmed up first; medians over the rounds. CPU is
@@ -165,31 +166,40 @@ async def loop_official(url: str, prompts: list[Messages], in_flight: int) -> To
 
 async def loop_posting(url: str, prompts: list[Messages], in_flight: int) -> Took:
     """The official client without its types."""
-    return await posted(openai.DefaultAsyncHttpxClient(), url, prompts, in_flight)
+    async with openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+
+        async def post(messages: Messages) -> None:
+            response = await client.post(
+                "/chat/completions", cast_to=httpx2.Response, content=body_of(messages)
+            )
+            check(response)
+
+        return await run_loop(post, prompts, in_flight)
 
 
 async def loop_over_aiohttp(url: str, prompts: list[Messages], in_flight: int) -> Took:
-    """The same, by aiohttp."""
-    return await posted(openai.DefaultAioHttpClient(), url, prompts, in_flight)
-
-
-async def posted(
-    transport: httpx2.AsyncClient, url: str, prompts: list[Messages], in_flight: int
-) -> Took:
-    """Post all prompts with the official client."""
-    async with openai.AsyncOpenAI(
-        api_key="none", base_url=url, max_retries=0, http_client=transport
-    ) as client:
+    """What the official client sends with, by aiohttp."""
+    headers = {"authorization": "Bearer none", "content-type": "application/json"}
+    async with openai.DefaultAioHttpClient(limits=httpx2.Limits(max_connections=0)) as http:
+        address = httpx2.URL(f"{url}/chat/completions")
 
         async def post(messages: Messages) -> None:
-            body = json.dumps({"model": "instant", "messages": messages, "max_tokens": 16})
-            response = await client.post(
-                "/chat/completions", cast_to=httpx2.Response, content=body.encode()
+            content = body_of(messages)
+            check(
+                await http.send(httpx2.Request("POST", address, headers=headers, content=content))
             )
-            answer = json.loads(response.content)
-            assert answer["choices"][0]["message"]["content"] == "neutral"
 
         return await run_loop(post, prompts, in_flight)
+
+
+def body_of(messages: Messages) -> bytes:
+    """A request's JSON."""
+    return json.dumps({"model": "instant", "messages": messages, "max_tokens": 16}).encode()
+
+
+def check(response: httpx2.Response) -> None:
+    """Read the answer."""
+    assert json.loads(response.content)["choices"][0]["message"]["content"] == "neutral"
 
 
 async def loop_bare(url: str, prompts: list[Messages], in_flight: int) -> Took:
@@ -202,7 +212,7 @@ async def loop_bare(url: str, prompts: list[Messages], in_flight: int) -> Took:
                 f"{url}/chat/completions",
                 json={"model": "instant", "messages": messages, "max_tokens": 16},
             )
-            assert json.loads(response.content)["choices"][0]["message"]["content"] == "neutral"
+            check(response)
 
         return await run_loop(post, prompts, in_flight)
 
