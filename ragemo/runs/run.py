@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +63,7 @@ class Run:
         self.path = path
         self.manifest = manifest
         self._ballots: BallotFile | None = None
+        self._told: dict[Hashable, Ballot] | None = None  # what is in the file, if that is known
         self._decided: list[Verdict] | None = None
 
     # -- opening -----------------------------------------------------------------------------
@@ -94,6 +95,7 @@ class Run:
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
         if utterances:  # what was written need not be read again
             vars(run)["utterances"] = utterances
+        run._told = {}
         return run
 
     @classmethod
@@ -155,6 +157,8 @@ class Run:
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
         self._written().append(ballots)
+        if self._told is not None:
+            self._told.update((ballot.key, ballot) for ballot in ballots)
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.
@@ -162,6 +166,7 @@ class Run:
         Raises:
             RunFolderError: if they cannot be written.
         """
+        self._told = None
         self._written().replace(lines)
 
     def _written(self) -> BallotFile:
@@ -239,7 +244,12 @@ class Run:
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        return read_ballots(self.path, self.labels)
+        if self._told is not None:
+            return list(self._told.values())
+        told = read_ballots(self.path, self.labels)
+        if self._ballots is not None:  # nobody else writes it
+            self._told = {ballot.key: ballot for ballot in told}
+        return told
 
     def each_ballot(self) -> Iterator[Ballot]:
         """The same one after the other; a damaged line is told when it is met."""

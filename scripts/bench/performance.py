@@ -21,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -42,13 +43,16 @@ which runs every script of speed. Figures are kept in [performance.json](perform
 
 Ours and the reference are measured in one run, in turn, on the same data: seconds differ from
 machine to machine, trust the ratios. They, too, depend on the processor: one with VNNI multiplies
-int8 numbers several times as fast.
+int8 numbers several times as fast. The figures of another kind of processor stay as they were when
+they were last measured, by the scripts as they were then.
 {sections}
 What is measured, and against what, is told at the head of each script in `scripts/bench/`.
 """
 
 SECTION = """
 ## On {machine}
+
+Measured {when}.
 
 {table}
 
@@ -67,6 +71,7 @@ class Figure:
         ratio: how we stand to the reference, as the target counts it.
         target: "at least" or "at most", and a ratio; None: it is only to be known.
         limited_by: what keeps it from being better now.
+        measured: the day.
     """
 
     script: str
@@ -77,6 +82,7 @@ class Figure:
     unit: str
     target: str | None
     limited_by: str
+    measured: str
 
     @property
     def bound(self) -> float | None:
@@ -115,7 +121,7 @@ def main() -> None:
     by_machine[machine()] = figures
     write_figures(by_machine, kept)
     sections = [
-        SECTION.format(machine=name, table=table(own), plot=plot_name(name))
+        SECTION.format(machine=name, when=when(own), table=table(own), plot=plot_name(name))
         for name, own in by_machine.items()
     ]
     page = PAGE.format(sections="".join(sections))
@@ -135,7 +141,7 @@ def measured(script: str, arguments: Sequence[str], data: Path, index: Path) -> 
         print(f"{script} failed: {reason}", file=sys.stderr)
         return None
     return [
-        Figure(script, **json.loads(line))
+        Figure(script, **json.loads(line), measured=date.today().isoformat())
         for line in done.stdout.splitlines()
         if line.startswith("{")
     ]
@@ -167,6 +173,12 @@ def machine() -> str:
     kinds = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
     kind = next((words for flag, words in kinds.items() if flag in has), "no AVX2")
     return f"{cores} cores ({kind})"
+
+
+def when(figures: Sequence[Figure]) -> str:
+    """The day, or the first and the last."""
+    days = sorted({one.measured for one in figures})
+    return f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
 
 
 def table(figures: Sequence[Figure]) -> str:

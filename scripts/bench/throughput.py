@@ -1,6 +1,6 @@
 """Predictions a second, from prompts to a finished run folder, against loops that only post them.
 
-    python scripts/bench/throughput.py [--utterances 2000] [--latency 0.05] [--in-flight 64]
+    python scripts/bench/throughput.py [--utterances 8000] [--latency 0.05] [--in-flight 64]
                                        [--rounds 3] [--out FILE.json]
 
 One server process (scripts/bench/servers/instant.py) answers every request after the latency. It is
@@ -265,7 +265,7 @@ def lines(took: dict[str, list[Took]], utterances: int, bound: float) -> list[di
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--utterances", type=int, default=2_000)
+    parser.add_argument("--utterances", type=int, default=8_000)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds")
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
