@@ -80,7 +80,7 @@ class PromptError(RagemoError):
 
 
 class ModelError(RagemoError):
-    """A local model cannot be fetched, verified or loaded."""
+    """A model cannot be fetched, verified or loaded, or its answer is none that can be kept."""
 
 
 class EndpointError(RagemoError):

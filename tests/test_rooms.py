@@ -126,6 +126,12 @@ def test_data_flows_downward(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=module_id)
+def test_faiss_is_loaded_in_one_place_which_tells_it_of_the_processor(module: Path) -> None:
+    loads = any(name == "faiss" for name, _ in imports(ast.parse(module.read_text("utf-8"))))
+    assert loads == (module_id(module) == "retrieval/faiss_library.py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=module_id)
 def test_heavy_libraries_are_loaded_where_they_are_used(module: Path) -> None:
     allowed = BASES.get(module_id(module), set())
     found = heavy_imports(ast.parse(module.read_text(encoding="utf-8")))

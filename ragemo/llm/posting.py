@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ class Posting:
             openai.APIConnectionError: if none came.
             aiohttp.ClientError: likewise.
         """
+        import anyio
         import httpx2
         import openai
 
@@ -48,16 +50,22 @@ class Posting:
             if not response.history:  # else the request was another one in the end
                 self._like = response.request
                 self._headers = response.request.headers.copy()
-                del self._headers["content-length"]
+                for own in ("content-length", "cookie"):
+                    self._headers.pop(own, None)
             return response
         request = httpx2.Request(
-            like.method, like.url, headers=self._headers, content=body, extensions=like.extensions
+            like.method,
+            like.url,
+            headers=self._headers,
+            cookies=self._http.cookies if self._http.cookies.jar else None,
+            content=body,
+            extensions=like.extensions,
         )
         try:
             response = await self._http.send(request)
         except httpx2.TimeoutException as error:
             raise openai.APITimeoutError(request=request) from error
-        except httpx2.RequestError as error:
+        except (httpx2.RequestError, ssl.SSLError, anyio.EndOfStream) as error:
             raise openai.APIConnectionError(request=request) from error
         if not response.is_success:
             raise _status_error(response)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ragemo.corpus.checked import MOST
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import without_thinking
 from ragemo.llm.label_probabilities import Token
@@ -215,7 +216,7 @@ def _probability(entry: Any) -> float | None:
 
 def _count(holder: Any, field: str, otherwise: int) -> int:
     value = field_of(holder, field)
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
     return value if is_count else otherwise
 
 

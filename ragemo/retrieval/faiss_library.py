@@ -39,6 +39,9 @@ class Kernels:
     needs: frozenset[str]
 
 
+TOO_NEW = 26
+"""The family of AMD's Zen 5, in Linux's count: the first that is not known."""
+
 KERNELS = (
     Kernels("SkylakeX", frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})),
     Kernels("Zen", frozenset({"avx2", "fma"})),
@@ -57,14 +60,15 @@ def load_faiss() -> Any:
 
 
 def kernels_for(processors: str) -> Kernels | None:
-    """The best for a processor of AMD's, by what Linux says of it; None: OpenBLAS may choose.
+    """The best for a processor of AMD's that is too new for OpenBLAS; None: it may choose.
 
     Args:
         processors: of the form of /proc/cpuinfo; the first one counts.
     """
     lines = (line.partition(":") for line in processors.partition("\n\n")[0].splitlines())
     said = {name.strip(): value.split() for name, _, value in lines}
-    if said.get("vendor_id") != ["AuthenticAMD"]:
+    family = "".join(said.get("cpu family", ()))
+    if said.get("vendor_id") != ["AuthenticAMD"] or not family.isdecimal() or int(family) < TOO_NEW:
         return None
     return next((own for own in KERNELS if own.needs <= set(said.get("flags", ()))), None)
 

@@ -57,7 +57,6 @@ class FaissStore:
 
     def __init__(self, index: Any) -> None:
         faiss = load_faiss()
-
         self.index = index
         inverted = _inverted(index)
         if inverted is not None:
@@ -80,7 +79,6 @@ class FaissStore:
             SettingsError: if FAISS does not know the factory string, or cannot make such an index.
         """
         faiss = load_faiss()
-
         try:
             if re.search(r"HNSW[01](\D|$)", factory):
                 raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
@@ -123,7 +121,6 @@ class FaissStore:
             OSError, RuntimeError: if it cannot be written.
         """
         faiss = load_faiss()
-
         with self._in_memory() as index:
             faiss.write_index(index, str(path))
 
@@ -139,7 +136,6 @@ class FaissStore:
             RuntimeError, MemoryError: of FAISS's, if it is no index.
         """
         faiss = load_faiss()
-
         with _room_for(path):
             if _is_whole_graph(path, count, dimension):
                 flags = faiss.IO_FLAG_MMAP_IFC
@@ -159,21 +155,18 @@ class FaissStore:
     def __getstate__(self) -> dict[str, Any]:
         """A copy elsewhere has all of it in memory."""
         faiss = load_faiss()
-
         with self._in_memory() as index:
             return {"index": faiss.serialize_index(index)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See `__getstate__`."""
         faiss = load_faiss()
-
         self.index = faiss.deserialize_index(state["index"])
 
     @contextmanager
     def _in_memory(self) -> Iterator[Any]:
         """The index; until the block ends its lists are in memory, from where FAISS can write."""
         faiss = load_faiss()
-
         inverted, mapped = _inverted(self.index), _mapped_lists(self.index)
         if inverted is None or mapped is None:
             yield self.index
@@ -191,7 +184,6 @@ class FaissStore:
 def _inverted(index: Any) -> Any | None:
     """The inverted file that an index of FAISS's is or has in it, if any."""
     faiss = load_faiss()
-
     try:
         return faiss.downcast_index(faiss.extract_index_ivf(index))
     except RuntimeError:
@@ -201,7 +193,6 @@ def _inverted(index: Any) -> Any | None:
 def _mapped_lists(index: Any) -> Any | None:
     """The lists of its inverted file, if there is one and they are in a file."""
     faiss = load_faiss()
-
     inverted = _inverted(index)
     if inverted is None:
         return None
@@ -213,7 +204,6 @@ def _mapped_lists(index: Any) -> Any | None:
 def _room_for(path: Path) -> Iterator[None]:
     """FAISS makes no more room than such a file can need, whatever it says of itself."""
     faiss = load_faiss()
-
     size = faiss.get_deserialization_vector_byte_limit()
     loops = faiss.get_deserialization_loop_limit()
     own = path.stat().st_size
@@ -238,7 +228,6 @@ def _is_whole_graph(path: Path, count: int, dimension: int) -> bool:
         RuntimeError, MemoryError: of FAISS's, if it cannot read the links.
     """
     faiss = load_faiss()
-
     numbers = count * dimension
     about = struct.pack("<iqqq?i", dimension, count, *UNUSED, True, faiss.METRIC_INNER_PRODUCT)
     begin = b"IHNf" + about
@@ -262,7 +251,6 @@ def _is_whole_graph(path: Path, count: int, dimension: int) -> bool:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     faiss = load_faiss()
-
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

@@ -108,11 +108,11 @@ class GuardedRows:
 
     def asked_by(self, queries: Sequence[Turn], guard: Guard) -> GuardedQueries:
         """Some queries, ready to be checked against the examples."""
-        asked = [
-            _Asked(self._column(kind), self._column(kind).codes_of(own))
+        properties = [
+            _Property(self._column(kind), self._column(kind).codes_of(own))
             for kind, own in _shut_out(queries, guard).items()
         ]
-        return GuardedQueries(self, queries, guard, asked)
+        return GuardedQueries(self, queries, guard, properties)
 
     def repeats(self, query: Turn, exclude: str) -> bool:
         """Whether an example that the query may see has its very words; without any it has not."""
@@ -150,13 +150,13 @@ class GuardedQueries:
         examples: of the index.
         turns: the queries' target turns.
         guard: what is shut out beside a query's own dialogue.
-        asked: the properties that an example may not share with a query.
+        properties: those that an example may not share with a query.
     """
 
     examples: GuardedRows
     turns: Sequence[Turn]
     guard: Guard
-    asked: Sequence[_Asked]
+    properties: Sequence[_Property]
 
     def allowed(self, rows: Integers, queries: Integers) -> Mask:
         """Which rows may be shown to their query.
@@ -169,7 +169,7 @@ class GuardedQueries:
             Shape (n, m); False where there is no row.
         """
         mask: Mask = rows >= 0
-        for one in self.asked:
+        for one in self.properties:
             mask &= one.column.codes[rows] != one.codes[queries, None]
         if self.guard.near is not None:
             for place, query in enumerate(queries.tolist()):
@@ -181,12 +181,12 @@ class GuardedQueries:
     @property
     def largest_share(self) -> float:
         """The share of the examples that is shut out of any one query, at most; in [0, 1]."""
-        shares = sum((one.column.shares(one.codes) for one in self.asked), np.zeros(1))
+        shares = sum((one.column.shares(one.codes) for one in self.properties), np.zeros(1))
         return min(1.0, float(shares.max(initial=0)))
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Property:
     """A property of the examples, and each query's own, as numbers."""
 
     column: _Column

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedQueries, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
@@ -27,9 +28,9 @@ from ragemo.types import Turn
 FETCH_MARGIN = 1e-5
 """More than FAISS's single precision and the rounding to six digits can change a similarity."""
 
-KEPT_SEARCHES, KEPT_BYTES = 4, 2**27
-"""So many searches are kept, each of at most so many bytes: several who ask the same in turn, such
-as a voter and a strategy, or the cells of a sweep, search once."""
+KEPT_SEARCHES, KEPT_NEIGHBOURS = 4, 4_000_000
+"""So many searches are kept, each of at most so many neighbours (64 MB) in all: several who ask
+the same in turn, such as a voter and a strategy, or the cells of a sweep, search once."""
 
 PROPOSED = 2_000_000
 """So many candidates, of all queries together, are looked at at a time (24 MB)."""
@@ -102,26 +103,6 @@ class _Proposed:
     whole: bool
 
 
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """A search that was made, and what was found."""
-
-    asked: _Asked
-    found: Neighbours
-
-    @property
-    def bytes(self) -> int:
-        """What it takes in memory, all but the turns, which others have, too."""
-        arrays = (self.asked.vectors, self.found.rows, self.found.similarities)
-        return sum(array.nbytes for array in arrays)
-
-    def answers(self, queries: Vectors, targets: tuple[Turn, ...], guard: Guard) -> bool:
-        """Whether the same was asked; the same turns are sooner compared than the vectors."""
-        own = self.asked.guarded
-        same = own.guard == guard and own.turns == targets
-        return same and np.array_equal(self.asked.vectors, queries)
-
-
 class Searcher:
     """Finds the most similar of some labelled windows that a query may see.
 
@@ -156,7 +137,7 @@ class Searcher:
         self.store = store or (
             make_store(vectors, examples, factory) if isinstance(vectors, np.ndarray) else vectors
         )
-        self._kept: list[_Kept] = []  # the one that was asked for last is the last
+        self._kept: dict[tuple[str, Guard], tuple[tuple[Turn, ...], Neighbours]] = {}
 
     def search(self, queries: Vectors, targets: Sequence[Turn], k: int, guard: Guard) -> Neighbours:
         """The k most similar examples that each query may see.
@@ -175,17 +156,19 @@ class Searcher:
         tell that; there, what it proposes is fetched amply and judged by exact similarity, and
         a query for which it proposes fewer than k allowed examples is searched exactly.
         """
-        turns = tuple(targets)
-        kept = next((one for one in self._kept if one.answers(queries, turns, guard)), None)
-        others = [one for one in self._kept if one is not kept]
+        key, turns = (sha256_bytes(np.ascontiguousarray(queries).data), guard), tuple(targets)
+        # Turns are compared, which for the same ones takes far less than to hash them.
+        before, known = self._kept.pop(key, ((), None))
+        if before != turns:
+            known = None
         # What an approximate store finds first depends on how many are asked for.
-        if kept is None or kept.asked.k < k or (kept.asked.k > k and not self.exact):
-            asked = _Asked(queries.copy(), self.guarded.asked_by(turns, guard), k)
-            kept = _Kept(asked, self._search(asked))
-        if kept.bytes <= KEPT_BYTES:
-            self._kept = [*others, kept][-KEPT_SEARCHES:]
-        found = kept.found
-        return Neighbours(found.rows[:, :k].copy(), found.similarities[:, :k].copy())
+        if known is None or known.rows.shape[1] < k or not (self.exact or known.rows.shape[1] == k):
+            known = self._search(_Asked(queries, self.guarded.asked_by(turns, guard), k))
+        if known.rows.size <= KEPT_NEIGHBOURS:
+            self._kept[key] = turns, known
+            while len(self._kept) > KEPT_SEARCHES:
+                del self._kept[next(iter(self._kept))]
+        return Neighbours(known.rows[:, :k].copy(), known.similarities[:, :k].copy())
 
     def _search(self, asked: _Asked) -> Neighbours:
         """See `search`."""
@@ -217,13 +200,7 @@ class Searcher:
         return similarities_of_each(self._vectors, rows, queries)
 
     def _fill(
-        self,
-        found: Neighbours,
-        pending: Rows,
-        store: VectorStore,
-        asked: _Asked,
-        *,
-        exact: bool,
+        self, found: Neighbours, pending: Rows, store: VectorStore, asked: _Asked, *, exact: bool
     ) -> Rows:
         """Fill in the neighbours of the pending queries that a store has enough for.
 
@@ -231,9 +208,8 @@ class Searcher:
             Those for which it proposes too few that are allowed; none if it is exact.
         """
         # As many more as are shut out on average, if they stand no closer than others.
-        fetch = int((asked.k + SPARE) / max(1 - asked.guarded.largest_share, 0.1)) * (
-            1 if exact else APPROXIMATE_FETCH
-        )
+        fetch = int((asked.k + SPARE) / max(1 - asked.guarded.largest_share, 0.1))
+        fetch *= 1 if exact else APPROXIMATE_FETCH
         most = len(self.examples) if exact else min(len(self.examples), MOST_PROPOSED)
         while len(pending) and (exact or fetch < most):
             fetch = min(fetch, most)
@@ -249,12 +225,7 @@ class Searcher:
         return pending
 
     def _judge(
-        self,
-        found: Neighbours,
-        proposed: _Proposed,
-        asked: _Asked,
-        *,
-        exact: bool,
+        self, found: Neighbours, proposed: _Proposed, asked: _Asked, *, exact: bool
     ) -> list[Rows]:
         """Fill in the neighbours of some queries from what a store proposes for each.
 

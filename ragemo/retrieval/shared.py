@@ -96,7 +96,6 @@ def middles_of(vectors: Vectors, count: int, seed: int) -> Rows:
         At most `count`, none twice.
     """
     faiss = load_faiss()
-
     count = min(count, len(vectors))
     clusters: Any = faiss.Kmeans(
         vectors.shape[1],

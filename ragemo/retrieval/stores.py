@@ -154,7 +154,6 @@ def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]
         # FAISS would take one core for it, and twice the time.
         return _nearest_to(queries[0], vectors, k)
     faiss = load_faiss()
-
     # By default FAISS multiplies matrices from 128,000 numbers of queries on; below, it compares
     # pair by pair, which for a few dozen queries takes ten times as long.
     faiss.cvar.distance_compute_blas_threshold = 2 * vectors.shape[1]

@@ -70,7 +70,7 @@ class AskedPrompt:
     shown: tuple[str, ...] = ()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def line(data: Mapping[str, Any]) -> str:
@@ -83,7 +83,7 @@ def ballot_line(ballot: Ballot) -> str:
     return line(plain_ballot(ballot))
 
 
-def read_ballots(folder: Path, labels: LabelSet) -> list[Ballot]:
+def all_ballots(folder: Path, labels: LabelSet) -> list[Ballot]:
     """What ballots.jsonl holds; where a failed call was made again, the last one counts."""
     found: dict[Hashable, Ballot] = {}  # a later one takes the place of the first
     for ballot in each_line(folder, "ballots.jsonl", _ballot_reader(labels)):

@@ -20,15 +20,16 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ragemo.errors import RunFolderError
+from ragemo.errors import ModelError, RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
+from ragemo.llm.ballots import check_ballot
 from ragemo.runs.ballot_file import BallotFile
 from ragemo.runs.checks import check_part, check_verdict
 from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
@@ -36,13 +37,14 @@ from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
+    all_ballots,
+    ballot_line,
     count_lines,
     each_ballot,
     each_found,
     each_line,
     example_lines,
     prompt_line,
-    read_ballots,
     read_part,
     read_prompt,
     read_utterance,
@@ -63,7 +65,6 @@ class Run:
         self.path = path
         self.manifest = manifest
         self._ballots: BallotFile | None = None
-        self._told: dict[Hashable, Ballot] | None = None  # what is in the file, if that is known
         self._decided: list[Verdict] | None = None
 
     # -- opening -----------------------------------------------------------------------------
@@ -95,7 +96,6 @@ class Run:
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
         if utterances:  # what was written need not be read again
             vars(run)["utterances"] = utterances
-        run._told = {}
         return run
 
     @classmethod
@@ -154,11 +154,21 @@ class Run:
         """Add ballots; they are on disk when this returns.
 
         Raises:
+            ModelError: if one cannot be read back: it does not fit the labels, or holds a number
+                that is not finite; none of them is written.
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
-        self._written().append(ballots)
-        if self._told is not None:
-            self._told.update((ballot.key, ballot) for ballot in ballots)
+        lines = []
+        for ballot in ballots:
+            try:
+                lines.append(ballot_line(check_ballot(ballot, self.labels)).encode())
+            except ValueError as error:
+                raise ModelError(
+                    f"{ballot.voter} gave a ballot on {ballot.utterance_id!r} that no run can keep "
+                    f"({error}); a language model of one's own has to give what "
+                    "ragemo.llm.protocol describes"
+                ) from None
+        self._written().append(b"".join(lines))
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.
@@ -166,7 +176,6 @@ class Run:
         Raises:
             RunFolderError: if they cannot be written.
         """
-        self._told = None
         self._written().replace(lines)
 
     def _written(self) -> BallotFile:
@@ -244,12 +253,7 @@ class Run:
 
     def ballots(self) -> list[Ballot]:
         """All ballots on disk; where a failed call was made again, the last one counts."""
-        if self._told is not None:
-            return list(self._told.values())
-        told = read_ballots(self.path, self.labels)
-        if self._ballots is not None:  # nobody else writes it
-            self._told = {ballot.key: ballot for ballot in told}
-        return told
+        return all_ballots(self.path, self.labels)
 
     def each_ballot(self) -> Iterator[Ballot]:
         """The same one after the other; a damaged line is told when it is met."""

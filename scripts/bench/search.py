@@ -22,6 +22,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -63,12 +64,13 @@ def main() -> None:
             folder = Path(temporary)
             np.save(folder / "windows.npy", vectors)
             np.save(folder / "queries.npy", index.window_vectors)
-            raw = RawFaiss(folder, likewise=False), RawFaiss(folder, likewise=True)
-            for batch in BATCHES:
-                for one in compared(searcher, *raw, index, batch):
-                    print(json.dumps(one), flush=True)
-            for process in raw:
-                process.close()
+            with (
+                closing(RawFaiss(folder, likewise=False)) as as_it_comes,
+                closing(RawFaiss(folder, likewise=True)) as likewise,
+            ):
+                for batch in BATCHES:
+                    for one in compared(searcher, as_it_comes, likewise, index, batch):
+                        print(json.dumps(one), flush=True)
 
 
 def enlarged(index: Index, size: int) -> tuple[Vectors, list[Turn]]:
@@ -103,6 +105,7 @@ class RawFaiss:
             target=serve, args=(far, folder, likewise), daemon=True
         )
         self._process.start()
+        far.close()  # else the end of the process would not be the end of what it says
         self.products: str = self._connection.recv()
 
     def rate(self, batch: int) -> float:

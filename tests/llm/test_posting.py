@@ -51,8 +51,13 @@ def question(text):
 
 
 @contextmanager
-def recording(*, moved=False):
-    """A server's URL, and the requests that it has met: path, headers, body."""
+def recording(*, moved=False, bakes=False):
+    """A server's URL, and the requests that it has met: path, headers, body.
+
+    Args:
+        moved: whether it sends who asks elsewhere.
+        bakes: whether each answer brings a cookie.
+    """
     met = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -68,6 +73,8 @@ def recording(*, moved=False):
             data = b"" if away else json.dumps(ANSWER).encode()
             self.send_response(307 if away else 200)
             self.send_header("content-length", str(len(data)))
+            if bakes:
+                self.send_header("set-cookie", f"number={len(met)}")
             if away:
                 self.send_header("location", f"/elsewhere{self.path}")
             self.end_headers()
@@ -95,6 +102,16 @@ def test_they_differ_in_their_body_alone(login):
     assert first["authorization"].startswith("Basic " if login else f"Bearer {KEY}")
     for headers in others:
         assert {**headers, "content-length": ""} == {**first, "content-length": ""}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_cookies_are_those_of_the_answer_before(host):
+    """Balancers of load may know by them whom to ask again."""
+    with recording(bakes=True) as (place, met):
+        place = place.replace("127.0.0.1", host)
+        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    sent = [{name.lower(): value for name, value in headers.items()} for _, headers, _ in met]
+    assert [headers.get("cookie") for headers in sent] == [None, "number=1", "number=2"]
 
 
 def test_an_endpoint_that_has_moved_is_followed_each_time():

@@ -38,7 +38,9 @@ class TestTokens:
         assert sum(ballot.usage.prompt_tokens for ballot in ballots) == PROMPT.tokens
         assert all(ballot.usage.answer_tokens > 0 for ballot in ballots)
 
-    @pytest.mark.parametrize("usage", [{"prompt_tokens": None}, {"prompt_tokens": -3}, {}])
+    @pytest.mark.parametrize(
+        "usage", [{"prompt_tokens": None}, {"prompt_tokens": -3}, {"prompt_tokens": 10**12}, {}]
+    )
     def test_a_broken_count(self, scenario, usage):
         choice = {"finish_reason": "stop", "message": {"content": "joy"}}
         scenario.script({"status": 200, "body": {"choices": [choice], "usage": usage}})

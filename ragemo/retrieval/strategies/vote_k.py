@@ -74,7 +74,6 @@ def vote_k(vectors: Vectors, count: int) -> Rows:
         Shape (min(count, n),).
     """
     faiss = load_faiss()
-
     total = len(vectors)
     if not total:
         return np.zeros(0, dtype=np.int64)
