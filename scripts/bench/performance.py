@@ -222,7 +222,7 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
             axes.plot([one.bound] * 2, [place - 0.4, place + 0.4], color="black", linewidth=2)
     names = [f"{one.name} ({one.target})" if one.target else one.name for one in figures]
     axes.set_yticks(places, names, fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(figures) - 0.4, -0.6)  # the first on top
     axes.set_xscale("log")
     axes.set_xlabel("ratio to the reference; black: target; blue: met, orange: missed, grey: none")
     axes.spines[["top", "right"]].set_visible(False)
