@@ -24,7 +24,8 @@ from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.material import embedded, take_in
 from ragemo.retrieval.neighbours import Floats, Integers
-from ragemo.retrieval.searcher import Neighbours, Searcher, similarities_of_each
+from ragemo.retrieval.searcher import Neighbours, Searcher
+from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import EXACT, FarVectors, Rows, VectorStore
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT

@@ -14,7 +14,7 @@ import numpy as np
 
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.searcher import similarities_of_each
+from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import ExactStore, Rows
 
 

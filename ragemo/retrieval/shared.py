@@ -26,7 +26,8 @@ from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.searcher import Neighbours, similarities_of_each
+from ragemo.retrieval.searcher import Neighbours
+from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, Strategy, choose
 

@@ -47,7 +47,7 @@ class FarVectors(VectorStore, Protocol):
     """Window vectors that do not lie in this process; their search is exact."""
 
     def similarities(self, rows: Rows, queries: Vectors) -> npt.NDArray[np.float64]:
-        """See `ragemo.retrieval.searcher.similarities_of_each`; rows are the index's."""
+        """See `ragemo.retrieval.similarities.similarities_of_each`; rows are the index's."""
         ...
 
 
