@@ -155,20 +155,22 @@ class Run:
 
         Raises:
             ModelError: if one cannot be read back: it does not fit the labels, or holds a number
-                that is not finite; none of them is written.
+                that is not finite. The others are on disk all the same.
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
-        lines = []
+        lines, refused = [], None
         for ballot in ballots:
             try:
                 lines.append(ballot_line(check_ballot(ballot, self.labels)).encode())
             except ValueError as error:
-                raise ModelError(
+                refused = refused or ModelError(
                     f"{ballot.voter} gave a ballot on {ballot.utterance_id!r} that no run can keep "
                     f"({error}); a language model of one's own has to give what "
                     "ragemo.llm.protocol describes"
-                ) from None
+                )
         self._written().append(b"".join(lines))
+        if refused is not None:
+            raise refused
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.

@@ -2,11 +2,12 @@
 
 import asyncio
 import csv
+from dataclasses import replace
 
 import pytest
 
 from ragemo.corpus import read_corpus
-from ragemo.errors import DataError, EndpointError, RunFolderError
+from ragemo.errors import DataError, EndpointError, ModelError, RunFolderError
 from ragemo.runs.run import Run
 from ragemo.runs.scores import INDEX_ALONE, score_run
 from ragemo.settings import Settings, resolve_settings
@@ -250,6 +251,30 @@ def test_what_was_answered_before_a_refusal_is_kept(tmp_path, corpus):
 def test_any_other_fault_of_a_call_comes_through_as_it_is(tmp_path, corpus):
     with pytest.raises(ZeroDivisionError):
         ask_all(corpus, tmp_path / "r", llm=FakeLLM(fate=(3, ZeroDivisionError())))
+
+
+class BrokenLLM(FakeLLM):
+    """A model of somebody's own: one utterance gets shares that do not add up to 1."""
+
+    async def ask(self, prompt, labels, samples):
+        ballots = await super().ask(prompt, labels, samples)
+        if prompt.utterance_id != "b_3":
+            return ballots
+        return [replace(ballot, distribution=(0.5, 0.5, 0.5)) for ballot in ballots]
+
+
+def test_a_model_of_one_s_own_that_gives_no_distribution_is_told_so_and_costs_no_answer(
+    tmp_path, corpus
+):
+    with pytest.raises(ModelError, match="fake gave a ballot on 'b_3' that no run can keep"):
+        ask_all(corpus, tmp_path / "r", llm=BrokenLLM(varied))
+    kept = set(asked_of(Run.open(tmp_path / "r")))
+    assert ("b_3", 0) not in kept
+    mended = FakeLLM(varied)
+    run = ask_all(corpus, tmp_path / "r", llm=mended, resume=True)
+    assert kept
+    assert kept | set(mended.asked) == {(v.utterance_id, 0) for v in run.verdicts()}
+    assert not kept & set(mended.asked)
 
 
 def test_a_notebook_s_event_loop_is_no_obstacle(tmp_path, corpus, index):

@@ -71,14 +71,13 @@ def test_where_a_call_was_made_again_the_last_answer_counts(folder):
     ],
     ids=str,
 )
-def test_a_ballot_that_could_not_be_read_again_is_refused_and_none_beside_it_is_written(
+def test_a_ballot_that_could_not_be_read_again_is_refused_and_those_beside_it_are_kept(
     folder, broken
 ):
     with Run.resume(folder, MANIFEST) as run:
         with pytest.raises(ModelError, match=f"^llm gave a ballot on '{BALLOT.utterance_id}' that"):
-            run.append([OTHERS[0], replace(BALLOT, **broken)])
-        assert run.ballots() == [BALLOT]
-        run.append([OTHERS[0]])
+            run.append([replace(BALLOT, **broken), OTHERS[0]])
+        assert run.ballots() == [BALLOT, OTHERS[0]]
     assert Run.open(folder).ballots() == [BALLOT, OTHERS[0]]
 
 
