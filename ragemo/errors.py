@@ -6,7 +6,7 @@
     ├── IndexFolderError        an index is missing, damaged or does not fit the query
     ├── RunFolderError          a run folder is missing, damaged or in use
     ├── PromptError             a template cannot be used, or no prompt fits the budget
-    ├── ModelError              a local model cannot be fetched, verified or loaded
+    ├── ModelError              a model cannot be fetched or loaded, or gives what cannot be kept
     ├── EndpointError           an LLM endpoint refused or failed (`retryable` says which)
     └── PendingError            nothing is wrong: answers that were asked for by file are to come
 
@@ -80,7 +80,7 @@ class PromptError(RagemoError):
 
 
 class ModelError(RagemoError):
-    """A model cannot be fetched, verified or loaded, or its answer is none that can be kept."""
+    """A model cannot be fetched, verified or loaded, or gives a ballot that cannot be kept."""
 
 
 class EndpointError(RagemoError):

@@ -17,7 +17,7 @@ class Posting:
 
     The client puts each request together anew: it reads the address, merges headers and copies its
     options, which takes as much time of the processor as all else that is done for a call. So it
-    makes the first one, and those that follow are like that but for what they say.
+    makes the first one, and those that follow are like that but for what they say and for cookies.
 
     Args:
         client: the official client.

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ragemo.corpus.checked import MOST
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import without_thinking
 from ragemo.llm.label_probabilities import Token
@@ -17,6 +16,8 @@ from ragemo.types import Usage
 
 ROUNDING = 1e-3
 """How far above 0 a log-probability may be."""
+MOST_TOKENS = 10**9
+"""No call takes so many; who says so says nothing."""
 LEAST_LOGPROB = -1e3
 """Less is a probability of 0; OpenAI and vLLM write -9999 for it."""
 
@@ -216,7 +217,7 @@ def _probability(entry: Any) -> float | None:
 
 def _count(holder: Any, field: str, otherwise: int) -> int:
     value = field_of(holder, field)
-    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST_TOKENS
     return value if is_count else otherwise
 
 

@@ -12,6 +12,7 @@ from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.batch import BatchOptions
 from ragemo.llm.budget import Budget, MeteredModel
 from ragemo.llm.cached_model import CachedModel
+from ragemo.llm.checked_model import CheckedModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.asking import Ask, by_call, by_file, check_by_file, is_away
 from ragemo.pipeline.asking_order import together
@@ -141,6 +142,7 @@ def carry_out(
         given = adapted(given, how)
     models: list[LanguageModel] = [model for model in (llm, *others) if model is not None]
     if batch is None:
+        models = [CheckedModel(model) for model in models]
         if budget is not None:
             models = [MeteredModel(model, budget) for model in models]
         if cache is not None:

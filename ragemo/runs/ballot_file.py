@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in
 from ragemo.runs.locking import lock
+from ragemo.runs.records import ballot_line
+from ragemo.types import Ballot
 
 
 class BallotFile:
@@ -42,12 +44,13 @@ class BallotFile:
         path = self._run / "ballots.jsonl"
         os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
-    def append(self, data: bytes) -> None:
-        """Add whole lines; they are on disk when this returns.
+    def append(self, ballots: Sequence[Ballot]) -> None:
+        """Add ballots; they are on disk when this returns.
 
         Raises:
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
+        data = "".join(ballot_line(ballot) for ballot in ballots).encode()
         end = self._file.seek(0, os.SEEK_END)
         try:
             while data:

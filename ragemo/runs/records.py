@@ -70,7 +70,7 @@ class AskedPrompt:
     shown: tuple[str, ...] = ()
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def line(data: Mapping[str, Any]) -> str:

@@ -26,10 +26,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ragemo.errors import ModelError, RunFolderError
+from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import check_ballot
 from ragemo.runs.ballot_file import BallotFile
 from ragemo.runs.checks import check_part, check_verdict
 from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
@@ -38,7 +37,6 @@ from ragemo.runs.records import (
     AskedPrompt,
     RunUtterance,
     all_ballots,
-    ballot_line,
     count_lines,
     each_ballot,
     each_found,
@@ -154,23 +152,9 @@ class Run:
         """Add ballots; they are on disk when this returns.
 
         Raises:
-            ModelError: if one cannot be read back: it does not fit the labels, or holds a number
-                that is not finite. The others are on disk all the same.
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
-        lines, refused = [], None
-        for ballot in ballots:
-            try:
-                lines.append(ballot_line(check_ballot(ballot, self.labels)).encode())
-            except ValueError as error:
-                refused = refused or ModelError(
-                    f"{ballot.voter} gave a ballot on {ballot.utterance_id!r} that no run can keep "
-                    f"({error}); a language model of one's own has to give what "
-                    "ragemo.llm.protocol describes"
-                )
-        self._written().append(b"".join(lines))
-        if refused is not None:
-            raise refused
+        self._written().append(ballots)
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.

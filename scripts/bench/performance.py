@@ -46,11 +46,11 @@ machine to machine, trust the ratios. They, too, depend on the processor: one wi
 int8 numbers several times as fast. The figures of another kind of processor stay as they were when
 they were last measured, by the scripts as they were then.
 
-Two lines without a target stand beside ones that have it. `ragemo index build` fits the index's
-voters as well, in which the forward pass has no part: its target is that of the index of windows.
-FAISS is the reference as its wheels come: where they do not know the processor and ragemo does, one
-line more tells what FAISS does with the products that ragemo gives it, for which exactness and
-guards cost 20 to 30 % among a few thousand windows.
+Two kinds of lines are there to be known beside ones with a target. `ragemo index build` fits the
+index's voters, too, in which the forward pass has no part: against the forward pass, the index of
+windows has the target (until 2026-11-28 the whole build had it). Raw FAISS is the reference as its
+wheels come; where they do not know the processor and ragemo does, one line more for each search
+tells what FAISS does with the products that ragemo gives it.
 {sections}
 What is measured, and against what, is told at the head of each script in `scripts/bench/`.
 """

@@ -3,15 +3,20 @@
 import asyncio
 import json
 import re
+import ssl
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+import anyio
+import httpx2
+import openai
 import pytest
 
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.pace import Limits
+from ragemo.llm.posting import Posting
 from tests.llm.asking import KEY
 
 pytestmark = pytest.mark.usefixtures("api_environment")
@@ -168,3 +173,35 @@ def test_a_fault_means_the_same_for_the_first_and_for_a_later_one(scenario, faul
     assert KEY not in str(later)
     # An endpoint that refuses every call is asked no more.
     assert isinstance(last, dict) or last is later
+
+
+@pytest.mark.parametrize(
+    ("cause", "meant"),
+    [
+        (ssl.SSLError("bad record"), openai.APIConnectionError),
+        (anyio.EndOfStream(), openai.APIConnectionError),
+        (httpx2.ReadError("gone"), openai.APIConnectionError),
+        (httpx2.ReadTimeout("late"), openai.APITimeoutError),
+    ],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_a_connection_that_breaks_is_one_of_the_clients_errors(cause, meant):
+    class Client:
+        async def post(self, path, *, cast_to, content):
+            request = httpx2.Request("POST", f"http://127.0.0.1{path}", content=content)
+            return httpx2.Response(200, request=request)
+
+    class Http:
+        cookies = httpx2.Cookies()
+
+        async def send(self, request):
+            raise cause
+
+    async def twice():
+        posting = Posting(Client(), Http(), "/chat/completions")
+        assert (await posting.post(b"{}")).is_success
+        await posting.post(b"{}")
+
+    with pytest.raises(meant) as caught:
+        asyncio.run(twice())
+    assert caught.value.__cause__ is cause

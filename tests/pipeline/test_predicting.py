@@ -8,6 +8,7 @@ import pytest
 
 from ragemo.corpus import read_corpus
 from ragemo.errors import DataError, EndpointError, ModelError, RunFolderError
+from ragemo.llm.answer_cache import AnswerCache
 from ragemo.runs.run import Run
 from ragemo.runs.scores import INDEX_ALONE, score_run
 from ragemo.settings import Settings, resolve_settings
@@ -263,15 +264,17 @@ class BrokenLLM(FakeLLM):
         return [replace(ballot, distribution=(0.5, 0.5, 0.5)) for ballot in ballots]
 
 
+@pytest.mark.parametrize("cached", [False, True])
 def test_a_model_of_one_s_own_that_gives_no_distribution_is_told_so_and_costs_no_answer(
-    tmp_path, corpus
+    tmp_path, corpus, cached
 ):
-    with pytest.raises(ModelError, match="fake gave a ballot on 'b_3' that no run can keep"):
-        ask_all(corpus, tmp_path / "r", llm=BrokenLLM(varied))
+    cache = AnswerCache(tmp_path / "answers.sqlite") if cached else None
+    with pytest.raises(ModelError, match="fake gave a ballot on 'b_3' that cannot be kept"):
+        ask_all(corpus, tmp_path / "r", llm=BrokenLLM(varied), cache=cache)
     kept = set(asked_of(Run.open(tmp_path / "r")))
     assert ("b_3", 0) not in kept
     mended = FakeLLM(varied)
-    run = ask_all(corpus, tmp_path / "r", llm=mended, resume=True)
+    run = ask_all(corpus, tmp_path / "r", llm=mended, cache=cache, resume=True)
     assert kept
     assert kept | set(mended.asked) == {(v.utterance_id, 0) for v in run.verdicts()}
     assert not kept & set(mended.asked)

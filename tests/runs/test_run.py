@@ -1,7 +1,6 @@
 """A run's folder, written, stopped and gone on with."""
 
 import json
-import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.errors import ModelError, RunFolderError
+from ragemo.errors import RunFolderError
 from ragemo.runs.manifest import FREE_TO_CHANGE
 from ragemo.runs.run import Run
-from ragemo.types import Usage
 from tests.conftest import LABELS
 from tests.runs.inputs import (
     BALLOT,
@@ -54,31 +52,6 @@ def test_where_a_call_was_made_again_the_last_answer_counts(folder):
         run.append([failed])
         run.append([OTHERS[0], again])
     assert Run.open(folder).ballots() == [BALLOT, again, OTHERS[0]]
-
-
-@pytest.mark.parametrize(
-    "broken",
-    [
-        {"distribution": (0.5, 0.5, 0.5)},
-        {"distribution": (0.5, 0.5)},
-        {"distribution": (math.nan, 0.5, 0.5)},
-        {"log_likelihoods": (-math.inf, -0.5, -1.0)},
-        {"log_likelihoods": (-0.5, -1.0)},
-        {"purpose": "fun"},
-        {"sample": -1},
-        {"usage": Usage(prompt_tokens=10**13)},
-        {"answer": "half \ud83d a character"},
-    ],
-    ids=str,
-)
-def test_a_ballot_that_could_not_be_read_again_is_refused_and_those_beside_it_are_kept(
-    folder, broken
-):
-    with Run.resume(folder, MANIFEST) as run:
-        with pytest.raises(ModelError, match=f"^llm gave a ballot on '{BALLOT.utterance_id}' that"):
-            run.append([replace(BALLOT, **broken), OTHERS[0]])
-        assert run.ballots() == [BALLOT, OTHERS[0]]
-    assert Run.open(folder).ballots() == [BALLOT, OTHERS[0]]
 
 
 def test_decisions_are_read_again_and_predictions_have_these_bytes(folder):

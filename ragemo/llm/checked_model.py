@@ -1,0 +1,46 @@
+"""Whatever a language model gives, looked at before anything is kept of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ragemo.errors import ModelError
+from ragemo.files import parse_json
+from ragemo.labels import LabelSet
+from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
+from ragemo.llm.wrapped import WrappedModel
+from ragemo.types import Ballot, Prompt
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+REFUSED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
+"""What a ballot that is none can make of its writing and reading."""
+
+
+class CheckedModel(WrappedModel):
+    """A language model, which may be somebody's own, that gives what can be kept or nothing.
+
+    A ballot that no file gives back would make a run unreadable, and a cache that others use, too.
+    Each is therefore what it would be if it were read again, from the first time on.
+    """
+
+    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
+        """See `LanguageModel`.
+
+        Raises:
+            ModelError: if a ballot is none that can be kept.
+        """
+        ballots = await self.model.ask(prompt, labels, samples)
+        try:
+            return [_as_kept(ballot, labels) for ballot in ballots]
+        except REFUSED as error:
+            raise ModelError(
+                f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "
+                f"({error}); what a ballot holds is told in ragemo.types.Ballot"
+            ) from None
+
+
+def _as_kept(ballot: Ballot, labels: LabelSet) -> Ballot:
+    """As it is read again."""
+    return check_ballot(read_ballot(parse_json(_encode(plain_ballot(ballot)).encode())), labels)

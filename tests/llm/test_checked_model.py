@@ -1,0 +1,107 @@
+"""What a model gives is what would be read again, or is refused."""
+
+import asyncio
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ragemo.errors import ModelError
+from ragemo.llm.checked_model import CheckedModel
+from ragemo.types import Ballot, Message, Prompt, Usage, Window
+from tests.conftest import LABELS, make_turn
+from tests.fake_llm import FakeLLM
+
+PROMPT = Prompt("u1", (Message("user", "hello"),), 0, form="label", window=Window((make_turn(),)))
+SOUND = Ballot(
+    "u1",
+    "fake",
+    distribution=(0.1, 0.7, 0.2),
+    log_likelihoods=(-3.25, -0.5, -1e-9),
+    answer="h\u00e9llo\n\u2028 \U0001f600",
+    usage=Usage(100, 40, 3, 0.00125, 0.5),
+    details={"evidence": ["a", "b"], "intensity": 3},
+)
+
+
+def nested(depth):
+    inner = "x"
+    for _ in range(depth):
+        inner = [inner]
+    return {"evidence": inner}
+
+
+class OwnLLM(FakeLLM):
+    """Gives one ballot, whatever is asked."""
+
+    def __init__(self, ballot):
+        super().__init__()
+        self.ballot = ballot
+
+    async def ask(self, prompt, labels, samples):
+        return [self.ballot]
+
+
+def given(ballot):
+    (came,) = asyncio.run(CheckedModel(OwnLLM(ballot)).ask(PROMPT, LABELS, [0]))
+    return came
+
+
+def test_a_sound_ballot_comes_through_as_it_is():
+    assert given(SOUND) == SOUND
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ({"distribution": [0.25, 0.5, 0.25]}, {"distribution": (0.25, 0.5, 0.25)}),
+        ({"distribution": (0, 1, 0)}, {"distribution": (0.0, 1.0, 0.0)}),
+        (
+            {"distribution": tuple(np.array([0.25, 0.5, 0.25]))},
+            {"distribution": (0.25, 0.5, 0.25)},
+        ),
+        ({"details": {"evidence": ("a", "b")}}, {"details": {"evidence": ["a", "b"]}}),
+    ],
+)
+def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(own, kept):
+    came = given(replace(SOUND, **own))
+    assert came == replace(SOUND, **kept)
+    assert all(type(share) is float for share in came.distribution)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"distribution": (0.5, 0.5, 0.5)},
+        {"distribution": (0.5, 0.5)},
+        {"distribution": (math.nan, 0.5, 0.5)},
+        {"distribution": ("a", "b", "c")},
+        {"distribution": np.array([0.25, 0.5, 0.25])},
+        {"distribution": tuple(np.array([0.25, 0.5, 0.25], dtype=np.float32))},
+        {"log_likelihoods": (-math.inf, -0.5, -1.0)},
+        {"log_likelihoods": (-0.5, -1.0)},
+        {"purpose": "fun"},
+        {"sample": -1},
+        {"sample": 1.5},
+        {"sample": None},
+        {"utterance_id": 5},
+        {"usage": Usage(prompt_tokens=10**13)},
+        {"usage": Usage(prompt_tokens=5.5)},
+        {"usage": Usage(prompt_tokens=np.int64(5))},
+        {"usage": Usage(seconds=None)},
+        {"usage": None},
+        {"answer": None},
+        {"answer": "half \ud83d a character"},
+        {"error": 5},
+        {"details": None},
+        {"details": {"evidence": {1, 2}}},
+        {"details": {"intensity": math.nan}},
+        {"details": nested(300)},
+        {"details": nested(30_000)},
+    ],
+    ids=lambda broken: next(iter(broken)),
+)
+def test_a_ballot_that_could_not_be_read_again_is_refused(broken):
+    with pytest.raises(ModelError, match=r"^fake gave a ballot on 'u1' that cannot be kept"):
+        given(replace(SOUND, **broken))
