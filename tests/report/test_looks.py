@@ -37,23 +37,24 @@ def test_no_page_is_wider_than_the_screen(width, page_file, visit):
 
 def test_a_phone_shows_one_thing_at_a_time_with_a_way_back(page_file, visit):
     page = visit(page_file, "#conversations", viewport={"width": 390, "height": 844})
-    places = [page.locator(name) for name in (".finder", ".talk", ".panel")]
 
-    def shown():
-        return [place.is_visible() for place in places]
+    def shows(only):
+        """The page turns a moment after the click."""
+        for name in (".finder", ".talk", ".panel"):
+            page.locator(name).wait_for(state="visible" if name == only else "hidden")
 
-    assert shown() == [True, False, False]
+    shows(".finder")
     page.locator(".list a").nth(1).click()
-    assert shown() == [False, True, False]
+    shows(".talk")
     page.evaluate("scrollTo(0, 60)")
     page.locator(".turns a").nth(2).click()
     page.locator(".panel .opening").wait_for()
-    assert shown() == [False, False, True]
-    assert page.evaluate("scrollY") == 0
+    shows(".panel")
+    page.wait_for_function("scrollY === 0")
     page.get_by_role("link", name="← The dialogue").click()
-    assert shown() == [False, True, False]
+    shows(".talk")
     page.get_by_role("link", name="← All dialogues").click()
-    assert shown() == [True, False, False]
+    shows(".finder")
 
 
 def test_on_paper_are_the_scores_and_the_dialogue(page_file, visit):
@@ -87,9 +88,9 @@ def test_everything_can_be_reached_by_keys_and_has_a_name(page_file, visit):
     page.keyboard.press("Enter")
     page.locator(".panel .opening").wait_for()
     page.keyboard.press("ArrowRight")
-    assert page.evaluate("document.activeElement.className") == "panel"
+    page.wait_for_function("document.activeElement.className === 'panel'")
     page.keyboard.press("ArrowLeft")
-    assert page.evaluate("document.activeElement.closest('.turns') !== null")
+    page.wait_for_function("document.activeElement.closest('.turns') !== null")
     headings = page.locator("#conversations").get_by_role("heading").all_text_contents()
     assert "Why" in headings
     assert page.locator("main, nav, header, aside, article").count() >= 5
