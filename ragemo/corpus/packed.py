@@ -204,6 +204,10 @@ def open_packed(path: Path, file: BinaryIO) -> Iterator[BinaryIO]:
         raise (error if error.errno else _damaged(path, error)) from None
 
 
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, MemoryError, NotImplementedError)
+"""What comes of a table that is damaged; pyarrow's own errors are such, too."""
+
+
 def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file as objects of ragemo's own format, without what is null.
 
@@ -219,7 +223,7 @@ def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
         for batch in table.iter_batches(batch_size=ROWS):
             for cells in zip(*map(_cells, batch.columns), strict=True):
                 yield _values(dict(zip(batch.schema.names, cells, strict=True)))
-    except (OSError, ValueError, MemoryError, NotImplementedError) as error:  # pyarrow's own too
+    except UNREADABLE as error:
         raise _damaged(path, error) from None
 
 

@@ -88,7 +88,7 @@ class AnswerCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._open()
             self._reader = self._open()
-        except (sqlite3.Error, OSError) as error:
+        except (*UNREADABLE, OSError) as error:
             raise self._unusable(error) from None
 
     def read(self, keys: Collection[str], labels: LabelSet) -> dict[str, Ballot]:
@@ -138,7 +138,7 @@ class AnswerCache:
         try:
             with self._writing, _transaction(self._writer):
                 self._writer.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?)", rows)
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise self._unusable(error) from None
 
     def kept(self) -> list[KeptAnswers]:
@@ -201,7 +201,7 @@ class AnswerCache:
                             values,
                         )
                     self._writer.execute("VACUUM")
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise self._unusable(error) from None
         return int(count)
 
@@ -245,7 +245,7 @@ class AnswerCache:
         try:
             with self._reading:
                 return self._reader.execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except UNREADABLE as error:
             raise self._unusable(error) from None
 
     def _unusable(self, error: Exception) -> RunFolderError:
@@ -266,6 +266,9 @@ class AnswerCache:
             "it is. Move it away, or name another file with --cache or RAGEMO_ANSWERS"
         )
 
+
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What comes of a file that is damaged; the second where SQLite says why in the words it holds."""
 
 NO_ANSWER = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, OSError)
 """What comes of a row that ragemo did not write; OSError of a time that is none."""

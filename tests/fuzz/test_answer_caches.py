@@ -79,6 +79,14 @@ def test_files(place, sound):
     try_one()
 
 
+def test_a_file_whose_own_words_are_no_text(place, sound):
+    """SQLite repeats them when it says what is wrong."""
+    damaged = sound[0].replace(b"TABLE answers (", b"TABLE answers \xa8")
+    assert damaged != sound[0]
+    with pytest.raises(RunFolderError, match="cannot be used"):
+        use(victim(place, damaged))
+
+
 def test_ballots(place, sound):
     @fuzz(40)
     @given(damaged_data(sound[1]))

@@ -71,6 +71,20 @@ def test_tables(place, nested):
     try_one()
 
 
+def test_a_table_whose_texts_lie_beyond_those_that_are_there(place, monkeypatch):
+    """As pyarrow says of a damaged dictionary."""
+
+    def beyond(column):
+        raise pyarrow.lib.ArrowIndexError("Index 9 out of bounds")
+
+    path = place / "a.parquet"
+    packed(TEXT.decode(), path)
+    monkeypatch.setattr("ragemo.corpus.packed._cells", beyond)
+    for read in (read_whole, read_streamed):
+        with pytest.raises(DataError, match=r"a\.parquet"):
+            read(path)
+
+
 # -- files that stand for more than they are -------------------------------------------------------
 
 
