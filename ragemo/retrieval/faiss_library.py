@@ -1,10 +1,12 @@
 """FAISS, loaded with the matrix products that suit this processor.
 
-FAISS's wheels bring an OpenBLAS of 2021. It does not know AMD's processors that came later (Zen 5
-and on: https://github.com/OpenMathLib/OpenBLAS/pull/6033) and gives them products that take four
-times as long as need be. Which to take it can be told by an environment variable, which it reads
-once, as it is loaded. What exact search finds does not depend on it, see
-`ragemo.retrieval.searcher`; clusters and approximate stores may, as they do on another processor.
+FAISS's wheels bring an OpenBLAS of 2021. It does not know processors that came later (Intel's from
+Ice Lake, Alder Lake and Sapphire Rapids on: https://github.com/OpenMathLib/OpenBLAS/pull/3442 and
+https://github.com/OpenMathLib/OpenBLAS/pull/4268; AMD's from Zen 5 on:
+https://github.com/OpenMathLib/OpenBLAS/pull/6033) and gives them products that take four times as
+long as need be. Which to take it can be told by an environment variable, which it reads once, as it
+is loaded. What exact search finds does not depend on it, see `ragemo.retrieval.searcher`; clusters
+and approximate stores may, as they do on another processor.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ class Kernels:
     needs: frozenset[str]
 
 
-TOO_NEW = 26
-"""The family of AMD's Zen 5, in Linux's count: the first that is not known."""
-
 KERNELS = (
     Kernels("SkylakeX", frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})),
-    Kernels("Zen", frozenset({"avx2", "fma"})),
+    Kernels("Haswell", frozenset({"avx2", "fma"})),
 )
-"""The best first. Processors of Intel's are known well enough."""
+"""The best first."""
+
+FAMILIES = {"GenuineIntel": 6, "AuthenticAMD": 26}
+"""From which family on (in Linux's count) a vendor's processors are told of. Intel's known ones, of
+the same family as its new ones, take the same products by themselves; AMD's family 26 is Zen 5.
+"""
 
 
 def load_faiss() -> Any:
@@ -60,7 +64,7 @@ def load_faiss() -> Any:
 
 
 def kernels_for(processors: str) -> Kernels | None:
-    """The best for a processor of AMD's that is too new for OpenBLAS; None: it may choose.
+    """The best for a processor that may be too new for OpenBLAS; None: it may choose.
 
     Args:
         processors: of the form of /proc/cpuinfo; the first one counts.
@@ -68,7 +72,8 @@ def kernels_for(processors: str) -> Kernels | None:
     lines = (line.partition(":") for line in processors.partition("\n\n")[0].splitlines())
     said = {name.strip(): value.split() for name, _, value in lines}
     family = "".join(said.get("cpu family", ()))
-    if said.get("vendor_id") != ["AuthenticAMD"] or not family.isdecimal() or int(family) < TOO_NEW:
+    first = FAMILIES.get("".join(said.get("vendor_id", ())))
+    if first is None or not family.isdecimal() or int(family) < first:
         return None
     return next((own for own in KERNELS if own.needs <= set(said.get("flags", ()))), None)
 

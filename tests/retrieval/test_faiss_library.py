@@ -29,15 +29,20 @@ def processors(vendor: str, family: object, flags: str, *, second: str | None = 
     [
         ("AuthenticAMD", 26, WIDE, "SkylakeX"),
         ("AuthenticAMD", 27, WIDE, "SkylakeX"),
-        ("AuthenticAMD", 26, WIDE.replace(" avx512vl", ""), "Zen"),
-        ("AuthenticAMD", 26, "fpu sse2 avx2 fma", "Zen"),
+        ("AuthenticAMD", 26, WIDE.replace(" avx512vl", ""), "Haswell"),
+        ("AuthenticAMD", 26, "fpu sse2 avx2 fma", "Haswell"),
         ("AuthenticAMD", 26, "fpu sse2 avx", None),
         ("AuthenticAMD", 25, WIDE, None),
         ("AuthenticAMD", "?", WIDE, None),
-        ("GenuineIntel", 26, WIDE, None),
+        ("GenuineIntel", 6, WIDE, "SkylakeX"),
+        ("GenuineIntel", 19, WIDE, "SkylakeX"),
+        ("GenuineIntel", 6, "fpu sse2 avx2 fma", "Haswell"),
+        ("GenuineIntel", 6, "fpu sse2 avx", None),
+        ("GenuineIntel", 5, WIDE, None),
+        ("CentaurHauls", 26, WIDE, None),
     ],
 )
-def test_a_new_processor_of_amds_gets_the_best_that_it_can_do(vendor, family, flags, expected):
+def test_a_processor_that_may_be_new_gets_the_best_that_it_can_do(vendor, family, flags, expected):
     chosen = kernels_for(processors(vendor, family, flags))
     assert (chosen and chosen.name) == expected
 
@@ -89,16 +94,16 @@ NEW = processors("AuthenticAMD", 26, "fpu sse2 avx2 fma")
 
 
 def test_it_is_told_so_as_it_is_loaded_and_nobody_afterwards(tmp_path):
-    assert told(tmp_path, NEW) == ["Zen", "None"]
+    assert told(tmp_path, NEW) == ["Haswell", "None"]
 
 
 def test_one_that_is_known_needs_no_telling(tmp_path):
-    assert told(tmp_path, processors("GenuineIntel", 6, WIDE)) == ["None", "None"]
+    assert told(tmp_path, processors("AuthenticAMD", 25, WIDE)) == ["None", "None"]
     assert told(tmp_path, "") == ["None", "None"]
 
 
 def test_the_users_own_word_stands(tmp_path):
-    assert told(tmp_path, NEW, OPENBLAS_CORETYPE="Haswell") == ["Haswell", "Haswell"]
+    assert told(tmp_path, NEW, OPENBLAS_CORETYPE="Zen") == ["Zen", "Zen"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="FAISS brings OpenBLAS on Linux alone")
