@@ -120,7 +120,7 @@ MINILM = EmbeddedModel(
     weights="model.safetensors",
     weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     prepare=write_graphs,
-    form=2,
+    form=3,
 )
 SMOLLM2 = EmbeddedModel(
     name="smollm2",

@@ -35,6 +35,9 @@ BATCH_TOKENS = 256
 FIRST_BLOCK, BLOCK = 1024, 8192
 """So many texts are cut into tokens at a time: fewer at first, since nothing is embedded before."""
 
+SLOW_FUSION = "SkipLayerNormFusion"
+"""What ONNX Runtime may not make of the graph: see `ragemo.minilm`."""
+
 PRECISIONS = ("int8", "fp32")
 
 
@@ -88,7 +91,10 @@ class OnnxEmbedder:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         try:
             session = onnxruntime.InferenceSession(
-                str(folder / f"model-{precision}.onnx"), options, providers=["CPUExecutionProvider"]
+                str(folder / f"model-{precision}.onnx"),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=[SLOW_FUSION],
             )
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:

@@ -169,7 +169,7 @@ def test_an_identity_names_what_determines_a_vector(embedder, fp32, sentence_tra
     assert embedder.identity == {
         "name": "minilm",
         "weights_sha256": MINILM.weights_sha256,
-        "graph": 2,
+        "graph": 3,
         "precision": "int8",
         "max_tokens": 256,
     }
