@@ -66,16 +66,16 @@ def convert(
     if source.exists() and target.exists() and target.samefile(source):
         raise SettingsError(f"{target}: DST is SRC itself, which would be lost; name another file")
     corpus = read_corpus(source, format=source_format, labels=labels)
-    choose = None
+    texts: dict[str, str] = {}
     if transcript is not None:
         from ragemo.corpus.transcripts import REFERENCE, choose_transcripts
 
         utterances = corpus.utterances
         chosen = choose_transcripts(utterances, transcript)
         texts = {u.id: choice.text for u, choice in zip(utterances, chosen, strict=True)}
-        choose = lambda utterance: texts[utterance.id]  # noqa: E731
         if any(choice.source == REFERENCE for choice in chosen):
             note("note: the text written is the human transcript; no recogniser heard it so")
+    choose = None if transcript is None else lambda utterance: texts[utterance.id]
     for line in convert_corpus(corpus, target, to, transcript=choose):
         note(f"note: {line}")
     tell(f"{target}: {len(corpus.utterances)} utterances as {to}")

@@ -91,7 +91,7 @@ class CorpusReport:
 def check_corpus(
     path: Path | str,
     *,
-    format: str = "auto",  # noqa: A002
+    format: str = "auto",
     labels: LabelSet | str | None = None,
 ) -> CorpusReport:
     """Report what a corpus file holds and what is wrong with it.

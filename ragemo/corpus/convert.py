@@ -22,7 +22,7 @@ EXAMPLES = 3
 def convert_corpus(
     corpus: Corpus,
     path: Path | str,
-    format: str,  # noqa: A002
+    format: str,
     *,
     transcript: Callable[[Utterance], str] | None = None,
 ) -> list[str]:

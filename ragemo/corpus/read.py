@@ -41,7 +41,7 @@ class Reading:
 def read_corpus(
     path: Path | str,
     *,
-    format: str = "auto",  # noqa: A002
+    format: str = "auto",
     labels: LabelSet | str | None = None,
     segmentation: str = "dialogue",
 ) -> Corpus:
@@ -82,7 +82,7 @@ def read_corpus(
 def read_with_problems(
     path: Path,
     *,
-    format: str = "auto",  # noqa: A002
+    format: str = "auto",
     labels: LabelSet | str | None = None,
     segmentation: str = "dialogue",
 ) -> Reading:

@@ -14,6 +14,9 @@ from ragemo.types import Ballot, Usage
 
 PURPOSES = ("verdict", "check", "contentless")
 
+NO_BALLOT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
+"""What comes of writing or reading a ballot that is none."""
+
 ROUNDING = 1e-3
 """How far the shares of a distribution may be from a sum of 1."""
 

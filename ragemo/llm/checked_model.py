@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from ragemo.errors import ModelError
 from ragemo.files import parse_json
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
+from ragemo.llm.ballots import NO_BALLOT, check_ballot, plain_ballot, read_ballot
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-REFUSED = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError)
-"""What a ballot that is none can make of its writing and reading."""
 
 
 class CheckedModel(WrappedModel):
@@ -34,7 +31,7 @@ class CheckedModel(WrappedModel):
         ballots = await self.model.ask(prompt, labels, samples)
         try:
             return [_as_kept(ballot, labels) for ballot in ballots]
-        except REFUSED as error:
+        except (*NO_BALLOT, RecursionError) as error:
             raise ModelError(
                 f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "
                 f"({error}); what a ballot holds is told in ragemo.types.Ballot"

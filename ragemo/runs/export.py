@@ -82,7 +82,7 @@ class Table:
 def export_predictions(
     run: Run,
     path: Path | str,
-    format: str | None = None,  # noqa: A002
+    format: str | None = None,
     *,
     overwrite: bool = False,
 ) -> int:

@@ -46,7 +46,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="MELD's folder")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=8)
     parser.add_argument("--f1", action="store_true", help="weighted F1 on the dev split, too")
     options = parser.parse_args()
     train = read_corpus(options.data / "train_sent_emo.csv")

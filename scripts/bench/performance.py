@@ -176,7 +176,12 @@ def machine() -> str:
     cores = os.cpu_count() or 1
     flags = Path("/proc/cpuinfo")
     has = flags.read_text(encoding="utf-8") if flags.is_file() else ""
-    kinds = {"avx512_vnni": "AVX-512 VNNI", "avx_vnni": "AVX-VNNI", "avx2": "AVX2"}
+    kinds = {
+        "amx_int8": "AMX",
+        "avx512_vnni": "AVX-512 VNNI",
+        "avx_vnni": "AVX-VNNI",
+        "avx2": "AVX2",
+    }
     kind = next((words for flag, words in kinds.items() if flag in has), "no AVX2")
     return f"{cores} cores ({kind})"
 

@@ -39,19 +39,19 @@ class Format(Protocol):
     """What a format's module holds."""
 
     @property
-    def LABELS(self) -> str | None:  # noqa: N802
+    def LABELS(self) -> str | None:
         """Its default label set; None: inferred from the file."""
 
     @property
-    def EMOTION(self) -> str:  # noqa: N802
+    def EMOTION(self) -> str:
         """The field that holds the emotion."""
 
     @property
-    def EXPECTS(self) -> str:  # noqa: N802
+    def EXPECTS(self) -> str:
         """What its files look like, in a few words for an error message."""
 
     @property
-    def ONE_TEXT(self) -> bool:  # noqa: N802
+    def ONE_TEXT(self) -> bool:
         """Whether it holds one text per utterance, not several hypotheses."""
 
     def recognises(self, source: Source) -> bool:
