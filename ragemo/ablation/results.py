@@ -10,7 +10,7 @@ from typing import Any
 
 from ragemo.ablation.costs import read_costs
 from ragemo.ablation.design import Axis
-from ragemo.corpus.checked import MOST, require, typed
+from ragemo.corpus.checked import MOST, NO_RECORD, require, typed
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json
 from ragemo.scoring.metrics import METRICS
@@ -208,7 +208,7 @@ class AblationResult:
                 f"{path}: no result of an ablation here; `ragemo ablate FILE --out {path}` makes "
                 "one, with --resume if one was begun there"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*NO_RECORD, OSError) as error:
             raise RunFolderError(
                 f"{file}: not a result that ragemo wrote ({error!r}); run the ablation again with "
                 "--resume"

@@ -17,6 +17,9 @@ from ragemo.types import Ballot, Message, Turn, Usage, Verdict
 
 Record = TypeVar("Record")
 
+NO_RECORD = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What comes of looking at plain data that ragemo did not write."""
+
 MOST = 10**12
 """No count, and no sum of counts, is larger."""
 

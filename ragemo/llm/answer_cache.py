@@ -20,11 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ragemo.corpus.checked import MOST, require, typed
+from ragemo.corpus.checked import MOST, NO_RECORD, require, typed
 from ragemo.errors import RunFolderError
 from ragemo.files import canonical_json, parse_json, sha256_bytes, write_ahead
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import NO_BALLOT, check_ballot, plain_ballot, read_ballot
+from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.llm.protocol import LanguageModel
 from ragemo.models import cache_folder
 from ragemo.types import Ballot, Prompt
@@ -270,7 +270,7 @@ class AnswerCache:
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 """What comes of a file that is damaged; the second where SQLite says why in the words it holds."""
 
-NO_ANSWER = (*NO_BALLOT, OSError)
+NO_ANSWER = (*NO_RECORD, OSError)
 """What comes of a row that ragemo did not write; OSError of a time that is none."""
 
 

@@ -1,6 +1,6 @@
 """A ballot that was kept in a file, which may be anybody's: whether it is one, on these labels.
 
-All raise ValueError, TypeError or KeyError with one line of words.
+What is none raises one of `ragemo.corpus.checked.NO_RECORD`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Usage
 
 PURPOSES = ("verdict", "check", "contentless")
-
-NO_BALLOT = (ValueError, TypeError, KeyError, AttributeError, ArithmeticError)
-"""What comes of writing or reading a ballot that is none."""
 
 ROUNDING = 1e-3
 """How far the shares of a distribution may be from a sum of 1."""

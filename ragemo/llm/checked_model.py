@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import ModelError
 from ragemo.files import parse_json
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import NO_BALLOT, check_ballot, plain_ballot, read_ballot
+from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
@@ -31,7 +32,7 @@ class CheckedModel(WrappedModel):
         ballots = await self.model.ask(prompt, labels, samples)
         try:
             return [_as_kept(ballot, labels) for ballot in ballots]
-        except (*NO_BALLOT, RecursionError) as error:
+        except (*NO_RECORD, RecursionError) as error:
             raise ModelError(
                 f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "
                 f"({error}); what a ballot holds is told in ragemo.types.Ballot"

@@ -9,6 +9,7 @@ from typing import Any
 from ragemo.ablation.costs import read_costs
 from ragemo.ablation.folder import own_place
 from ragemo.ablation.results import NOT_RUN, AblationResult, CellResult
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json
 from ragemo.report.figures import settings_data
@@ -50,7 +51,7 @@ def ablation_data(folder: Path) -> dict[str, Any]:
     try:
         manifest = parse_json(file_in(folder, MANIFEST).read_bytes())
         version, digest = str(manifest["ragemo"]), str(manifest["corpus"]["sha256"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*NO_RECORD, OSError) as error:
         raise RunFolderError(
             f"{folder}: {MANIFEST} is not what ragemo wrote ({error!r}); run the ablation again "
             "with --resume"

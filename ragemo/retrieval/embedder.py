@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ragemo.errors import ModelError, SettingsError
+from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
 
 Vectors = npt.NDArray[np.float32]
@@ -34,9 +35,6 @@ BATCH_TOKENS = 256
 
 FIRST_BLOCK, BLOCK = 1024, 8192
 """So many texts are cut into tokens at a time: fewer at first, since nothing is embedded before."""
-
-SLOW_FUSION = "SkipLayerNormFusion"
-"""What ONNX Runtime may not make of the graph: see `ragemo.minilm`."""
 
 PRECISIONS = ("int8", "fp32")
 

@@ -1,12 +1,11 @@
 """FAISS, loaded with the matrix products that suit this processor.
 
-FAISS's wheels bring an OpenBLAS of 2021. It does not know processors that came later (Intel's from
-Ice Lake, Alder Lake and Sapphire Rapids on: https://github.com/OpenMathLib/OpenBLAS/pull/3442 and
-https://github.com/OpenMathLib/OpenBLAS/pull/4268; AMD's from Zen 5 on:
-https://github.com/OpenMathLib/OpenBLAS/pull/6033) and gives them products that take four times as
-long as need be. Which to take it can be told by an environment variable, which it reads once, as it
-is loaded. What exact search finds does not depend on it, see `ragemo.retrieval.searcher`; clusters
-and approximate stores may, as they do on another processor.
+FAISS's wheels bring an OpenBLAS of 2021. It does not know most processors that came later (Intel's
+servers from Ice Lake on and mobile ones from Alder Lake on, AMD's from Zen 5 on; in OpenBLAS's
+repository: issue 3823, pull requests 3442, 4268 and 6033) and gives them products that take four
+times as long as need be. Which to take it can be told by an environment variable, which it reads
+once, as it is loaded. What exact search finds does not depend on it, see
+`ragemo.retrieval.searcher`; clusters and approximate stores may, as they do on another processor.
 """
 
 from __future__ import annotations
@@ -48,9 +47,9 @@ KERNELS = (
 """The best first."""
 
 FAMILIES = {"GenuineIntel": 6, "AuthenticAMD": 26}
-"""From which family on (in Linux's count) a vendor's processors are told of. Intel's known ones, of
-the same family as its new ones, take the same products by themselves; AMD's family 26 is Zen 5.
-"""
+"""From which family on (in Linux's count) a vendor's processors are told of. Intel's known ones are
+of the same family as its new ones; most take the same products by themselves, Cooper Lake takes
+some that differ for other types of numbers alone. AMD's family 26 is Zen 5."""
 
 
 def load_faiss() -> Any:

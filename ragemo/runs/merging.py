@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import RunFolderError
 from ragemo.files import parse_json, whole_folder, write_json, write_text
-from ragemo.runs.parts import UNREADABLE, joined_files, part_folder, write_lines
+from ragemo.runs.parts import joined_files, part_folder, write_lines
 from ragemo.runs.run import Run
 from ragemo.runs.shards import RUN, RunShard, ShardManifest, as_link
 from ragemo.shards import ShardFolder, check_shards
@@ -107,7 +108,7 @@ class _Proof:
                     self._hear(parse_json(text))
                 elif name == "verdicts.jsonl":
                     self._decided.update(as_link(parse_json(text)["utterance_id"]))
-            except UNREADABLE as error:
+            except NO_RECORD as error:
                 raise RunFolderError(
                     f"{name} of all shards, line {number}: not what ragemo wrote ({error!r}); make "
                     "the shards again"

@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import RunFolderError
 from ragemo.files import (
     file_in,
@@ -152,7 +153,7 @@ class JoinedParts:
             for text in _lines(file):
                 try:
                     name = str(parse_json(text)["turns"][-1]["utterance_id"])
-                except UNREADABLE as error:
+                except NO_RECORD as error:
                     raise _damaged(file, error) from None
                 if name not in seen:
                     seen.add(name)
@@ -168,7 +169,7 @@ class JoinedParts:
                 try:
                     record = parse_json(text)
                     yield line({**record, "part": own[record["part"]]}).encode()
-                except UNREADABLE as error:
+                except NO_RECORD as error:
                     raise _damaged(file, error) from None
 
     def _review(self) -> Iterator[bytes]:
@@ -190,12 +191,8 @@ class JoinedParts:
         try:
             panels = parse_json(_safe(file).read_bytes())["parts"]
             return [{**panel, "left_out": [*map(index, panel["left_out"])]} for panel in panels]
-        except (OSError, *UNREADABLE) as error:
+        except (*NO_RECORD, OSError) as error:
             raise _damaged(file, error) from None
-
-
-UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError)
-"""What comes of data that ragemo did not write."""
 
 
 def _safe(file: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ragemo.corpus.checked import MOST, plain, require, typed, typed_turn
+from ragemo.corpus.checked import MOST, NO_RECORD, plain, require, typed, typed_turn
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json
 from ragemo.labels import LabelSet
@@ -256,7 +256,7 @@ def each_line(folder: Path, name: str, read: Callable[[dict[str, Any]], Value]) 
                     return  # torn
                 try:
                     value = read(parse_json(text))
-                except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
+                except NO_RECORD as error:
                     raise RunFolderError(
                         f"{folder / name}:{number}: not a line that ragemo wrote ({error!r}); the "
                         "run is damaged"

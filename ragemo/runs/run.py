@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, whole_folder, write_json, write_text
 from ragemo.labels import LabelSet
@@ -356,7 +357,7 @@ class Run:
             for part in parts:
                 check_part(part, self.labels)
             return parts
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        except (*NO_RECORD, OSError) as error:
             raise RunFolderError(f"{file}: cannot be read ({error}); predict again") from None
 
     def _check_once(self, ids: Sequence[str]) -> None:

@@ -15,9 +15,10 @@ On the texts of MELD's training split, after all models are loaded and have embe
     again      `ragemo index build --overwrite` of the same corpus: the vectors are kept from the
                build before, and the voters those of the index in the folder
 
-encode is measured once, the others as often as `--turns` says, in turn, and the quickest counts.
-Prints a line of JSON each. With `--f1` the index's voters are asked about the development split,
-too, in int8 and fp32.
+encode is measured first and last, the others as often as `--turns` says, each turn in the other
+direction. A ratio is the median of those of single turns, whose stages share what else the machine
+does; utterances a second are medians, too. Prints a line of JSON each. With `--f1` the index's
+voters are asked about the development split, too, in int8 and fp32.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -70,14 +72,18 @@ def main() -> None:
                 assert take_voters(index, folder / "index")
             index.save(folder / "index", overwrite=True)
 
-        voters = Index.build(train, kept).fitted
+        first_index = Index.build(train, kept)
+        voters = first_index.fitted
+        first_index.save(folder / "index")
 
         def build_windows() -> None:
             index = Index.build(train, ours)
             index.fitted = voters
             index.save(folder / "windows", overwrite=True)
 
-        seconds = {"encode": timed(lambda: plain.encode(texts, show_progress_bar=False))}
+        def encode() -> None:
+            plain.encode(texts, show_progress_bar=False)
+
         stages: dict[str, Callable[[], object]] = {
             "forward": forward,
             "embed": lambda: ours.embed(texts),
@@ -86,9 +92,13 @@ def main() -> None:
             "again": lambda: build(kept, again=True),
             "embed again": lambda: kept.embed(texts),
         }
-        for _ in range(options.turns):
-            for name, stage in stages.items():
-                seconds[name] = min(seconds.get(name, float("inf")), timed(stage))
+        seconds: dict[str, list[float]] = {name: [] for name in stages}
+        first = timed(encode)
+        for turn in range(options.turns):
+            order = list(stages.items())
+            for name, stage in order if turn % 2 else reversed(order):
+                seconds[name].append(timed(stage))
+        seconds["encode"] = [(first + timed(encode)) / 2] * options.turns
         for line in lines(seconds, len(texts)):
             print(json.dumps(line))
         if options.f1:
@@ -116,7 +126,7 @@ def timed(stage: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def lines(seconds: dict[str, float], count: int) -> list[dict[str, Any]]:
+def lines(seconds: dict[str, list[float]], count: int) -> list[dict[str, Any]]:
     """The table's lines, in utterances a second."""
     forward, fit = "the forward pass", "fitting the index's voters"
     compared = [
@@ -144,9 +154,15 @@ def lines(seconds: dict[str, float], count: int) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "ours": round(count / seconds[own], 1),
-            "reference": round(count / seconds[reference], 1),
-            "ratio": round(seconds[reference] / seconds[own], 3),
+            "ours": round(count / statistics.median(seconds[own]), 1),
+            "reference": round(count / statistics.median(seconds[reference]), 1),
+            "ratio": round(
+                statistics.median(
+                    theirs / ours
+                    for theirs, ours in zip(seconds[reference], seconds[own], strict=True)
+                ),
+                3,
+            ),
             "unit": "utterances/s",
             "target": target,
             "limited_by": limit,

@@ -1,5 +1,6 @@
 import random
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from ragemo.errors import ModelError, SettingsError
 from ragemo.models import MINILM, model_folder
 from ragemo.retrieval.embedder import (
     MAX_TOKENS,
+    PRECISIONS,
     OnnxEmbedder,
     SentenceTransformerEmbedder,
     load_embedder,
@@ -205,3 +207,20 @@ def test_a_damaged_cache_says_how_to_mend_it(tmp_path, monkeypatch, minilm_folde
     shutil.copy(minilm_folder / "ragemo.json", folder)
     with pytest.raises(ModelError, match="ragemo models pull minilm --again"):
         load_embedder()
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_run_holds_no_operator_that_takes_longer_than_its_parts(
+    precision, tmp_path, monkeypatch
+):
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    options.log_severity_level = 3  # it warns that such a file is for this processor alone
+    monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
+    OnnxEmbedder.load(precision)
+    kinds = Counter(node.op_type for node in onnx.load(tmp_path / "run.onnx").graph.node)
+    assert kinds["LayerNormalization"] == 13
+    assert not [kind for kind in kinds if "SkipLayer" in kind]

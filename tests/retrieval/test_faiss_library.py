@@ -97,6 +97,10 @@ def test_it_is_told_so_as_it_is_loaded_and_nobody_afterwards(tmp_path):
     assert told(tmp_path, NEW) == ["Haswell", "None"]
 
 
+def test_so_is_it_of_an_intel_s(tmp_path):
+    assert told(tmp_path, processors("GenuineIntel", 6, WIDE)) == ["SkylakeX", "None"]
+
+
 def test_one_that_is_known_needs_no_telling(tmp_path):
     assert told(tmp_path, processors("AuthenticAMD", 25, WIDE)) == ["None", "None"]
     assert told(tmp_path, "") == ["None", "None"]

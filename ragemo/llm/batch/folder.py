@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ragemo.corpus.checked import typed
+from ragemo.corpus.checked import NO_RECORD, typed
 from ragemo.errors import RunFolderError
 from ragemo.files import file_in, parse_json, sha256_bytes, write_bytes, write_json
 from ragemo.llm.batch.lines import Outcome, read_outcome
@@ -189,7 +189,7 @@ class BatchFolder:
             return str(record["run"]), shipments
         except FileNotFoundError:
             return uuid.uuid4().hex, []
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (*NO_RECORD, OSError) as error:
             raise self._unusable(error) from None
 
     def _safe(self, path: Path) -> Path:
