@@ -5,12 +5,14 @@ Indexes of the same turns and labels under other compositions share one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ragemo.retrieval.folds import Folds
-from ragemo.retrieval.material import hashed
+from ragemo.retrieval.material import hashed, lines_of
 from ragemo.types import Turn, Window
 
 KEPT_WINDOWS = 65_536
@@ -56,6 +58,16 @@ class Cuts:
     def lines_hash(self) -> Any:
         """The hash of turns and labels, to be copied and gone on with."""
         return hashed(self._turns, self._gold)
+
+    def write_lines(self, path: Path) -> None:
+        """Write turns and labels, one a line; their hash is known then.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        lines = lines_of(self._turns, self._gold)
+        path.write_bytes(lines)
+        self.lines_hash = hashlib.sha256(lines)
 
     def __getstate__(self) -> dict[str, Any]:
         # A hash that may be gone on with cannot be pickled.

@@ -16,7 +16,6 @@ Context utterances that are no examples themselves are kept, since windows need 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any, cast
 import numpy as np
 
 from ragemo import __version__
-from ragemo.corpus.checked import plain, require, typed_turn
+from ragemo.corpus.checked import require, typed_turn
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
     canonical_json,
@@ -186,7 +185,7 @@ def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write(index: Index, folder: Path) -> None:
-    write_utterances(folder / "utterances.jsonl", index.turns, index.gold)
+    index.cuts.write_lines(folder / "utterances.jsonl")
     np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
     np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
     store = store_name(index.factory)
@@ -233,16 +232,28 @@ def take_voters(index: Index, path: Path) -> bool:
     Returns:
         Whether it is: its utterances, labels, vectors and settings, and the ragemo that made it.
     """
+    expected = {
+        "ragemo": __version__,
+        "composition": index.composition.to_dict(),
+        "factory": index.factory,
+        "labels": index.labels.to_dict(),
+    }
     try:
-        earlier, version = read_index(path), read_manifest(path)["ragemo"]
-    except IndexFolderError:
+        manifest = read_manifest(path)
+        same = (
+            (index.exclude, index.neighbours) == ("dialogue", None)  # what a folder's voters are of
+            and all(manifest[name] == value for name, value in expected.items())
+            and manifest["files"]["utterances.jsonl"] == index.cuts.lines_hash.hexdigest()
+            and not verify_index(path, remembered=True)
+            and np.array_equal(index.vectors, map_array(path / "vectors.npy"))
+        )
+        if same:
+            fitted = _read_voters(path / "voters.npz", manifest["voters"])
+            same = _belong_together(index, fitted)
+    except Exception:  # whatever a file makes its parser raise that ragemo did not write
         return False
-    names = ("turns", "gold", "labels", "composition", "factory", "exclude", "neighbours")
-    same = version == __version__ and all(
-        getattr(index, name) == getattr(earlier, name) for name in names
-    )
-    if same := same and np.array_equal(index.vectors, earlier.vectors):
-        index.fitted = earlier.fitted
+    if same:
+        index.fitted = fitted
     return same
 
 
@@ -279,7 +290,7 @@ def read_index(path: Path) -> Index:
             window_vectors=windows,
             fitted=_read_voters(path / "voters.npz", manifest["voters"]),
         )
-        if not _belong_together(index):
+        if not _belong_together(index, index.fitted):
             raise _StrangersError
         index.fingerprint = str(manifest["fingerprint"])
     except _StrangersError:
@@ -330,9 +341,9 @@ def _are_of(
     return np.array_equal(compose(vectors[first:], ids, composition), windows[first:])
 
 
-def _belong_together(index: Index) -> bool:
-    """Whether the voters are of such examples, labels and vectors."""
-    fitted, labels = index.fitted, len(index.labels)
+def _belong_together(index: Index, fitted: FittedVoters) -> bool:
+    """Whether voters are of such examples, labels and vectors."""
+    labels = len(index.labels)
     if (
         fitted.held_out.dtype != np.int64
         or fitted.held_out.ndim != 1
@@ -372,16 +383,8 @@ def _similarity(array: np.ndarray[Any, Any]) -> float:
     return value
 
 
-def write_utterances(path: Path, turns: Sequence[Turn], gold: Sequence[str | None]) -> None:
-    """Write utterances and their labels, one a line."""
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    with path.open("w", encoding="utf-8") as file:
-        for turn, label in zip(turns, gold, strict=True):
-            file.write(encode({**plain(turn), "label": label}) + "\n")
-
-
 def read_utterances(path: Path, labels: LabelSet) -> tuple[list[Turn], list[str | None]]:
-    """What `write_utterances` wrote.
+    """What `ragemo.retrieval.material.lines_of` makes.
 
     Raises:
         ValueError: if it did not.

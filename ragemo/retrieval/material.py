@@ -93,8 +93,13 @@ def embedded(
 
 def hashed(turns: Sequence[Turn], gold: Sequence[str | None]) -> Any:
     """A SHA-256, open for more, over all that is said, by whom, and its labels."""
+    return hashlib.sha256(lines_of(turns, gold))
+
+
+def lines_of(turns: Sequence[Turn], gold: Sequence[str | None]) -> bytes:
+    """Turns and their labels as JSON, one a line: the same for the same ones."""
     lines = [
         canonical_json({**plain(turn), "label": label}) + "\n"
         for turn, label in zip(turns, gold, strict=True)
     ]
-    return hashlib.sha256("".join(lines).encode())
+    return "".join(lines).encode()

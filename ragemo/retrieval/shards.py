@@ -26,9 +26,9 @@ from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval.arrays import map_array
 from ragemo.retrieval.embedder import Embedder
-from ragemo.retrieval.folder import SHARD, read_utterances, write_utterances
+from ragemo.retrieval.folder import SHARD, read_utterances
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.material import Material, embedded, hashed
+from ragemo.retrieval.material import Material, embedded, hashed, lines_of
 from ragemo.retrieval.vectors import Composition
 from ragemo.shards import ShardFolder, Whole, check_shards, read_shard_manifest
 from ragemo.types import Shard, Turn
@@ -116,7 +116,7 @@ def write_index_shard(
         vectors = embedded(turns, embedder, progress)
     try:
         with whole_folder(path) as folder:
-            write_utterances(folder / "utterances.jsonl", turns, gold)
+            (folder / "utterances.jsonl").write_bytes(lines_of(turns, gold))
             np.save(folder / "vectors.npy", vectors, allow_pickle=False)
             manifest = IndexShardManifest(
                 number=shard.number,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ragemo.errors import IndexFolderError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, write_json
 from ragemo.retrieval.fitting import questions_of
-from ragemo.retrieval.folder import read_manifest, verify_index
+from ragemo.retrieval.folder import read_manifest, take_voters, verify_index
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.voters import INDEX_VOTERS
@@ -377,3 +377,23 @@ def test_a_place_that_cannot_be_written_is_named(index, tmp_path):
     (tmp_path / "file").write_text("text")
     with pytest.raises(IndexFolderError, match=r"file/index: the index cannot be written"):
         index.save(tmp_path / "file" / "index")
+
+
+# -- building again --------------------------------------------------------------------------------
+
+
+def test_an_index_takes_the_voters_of_the_same_one_alone(saved, tmp_path):
+    rows = [{"dialogue": f"d{n}", "text": f"{n}"} for n in range(20)]
+    other = build(make_corpus(rows))
+    assert take_voters(build(), saved)
+    assert not take_voters(other, saved)
+    assert not take_voters(build(), tmp_path / "nothing there")
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "utterances.jsonl", "voters.npz"])
+def test_nor_does_it_take_them_from_a_folder_of_two_indexes(saved, tmp_path, name):
+    rows = [{"dialogue": f"d{n}", "text": f"{n}"} for n in range(20)]
+    build(make_corpus(rows)).save(tmp_path / "other")
+    shutil.copy(tmp_path / "other" / name, saved / name)
+    sign(saved)
+    assert not take_voters(build(), saved)
