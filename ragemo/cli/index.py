@@ -204,7 +204,7 @@ def _tell_index(index: "Index", folder: Path) -> None:
 @app.command()
 def info(folder: IndexFolder) -> None:
     """Print an index's manifest."""
-    from ragemo.retrieval.folder import read_manifest
+    from ragemo.retrieval.manifest import read_manifest
 
     tell(json.dumps(read_manifest(folder), indent=2, ensure_ascii=False))
 
@@ -221,8 +221,8 @@ def verify(
 ) -> None:
     """Check every byte of an index against its manifest."""
     from ragemo.errors import IndexFolderError, SettingsError
-    from ragemo.retrieval.folder import verify_index
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.manifest import verify_index
     from ragemo.retrieval.recall import measure_recall
 
     if format_ not in ("table", "json"):

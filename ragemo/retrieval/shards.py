@@ -26,8 +26,9 @@ from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval.arrays import map_array
 from ragemo.retrieval.embedder import Embedder
-from ragemo.retrieval.folder import SHARD, read_utterances
+from ragemo.retrieval.folder import read_utterances
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.manifest import SHARD
 from ragemo.retrieval.material import Material, embedded, hashed, lines_of
 from ragemo.retrieval.vectors import Composition
 from ragemo.shards import ShardFolder, Whole, check_shards, read_shard_manifest

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.errors import IndexFolderError
-from ragemo.retrieval.folder import verify_index
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.manifest import verify_index
 from tests.fuzz.damage import (
     damaged_bytes,
     damaged_data,

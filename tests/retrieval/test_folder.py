@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ragemo.errors import IndexFolderError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, write_json
 from ragemo.retrieval.fitting import questions_of
-from ragemo.retrieval.folder import read_manifest, take_voters, verify_index
+from ragemo.retrieval.folder import take_voters
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.manifest import read_manifest, verify_index
 from ragemo.retrieval.voters import INDEX_VOTERS
 from tests.conftest import FakeEmbedder, make_corpus, make_turn
 from tests.retrieval.worlds import build

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.retrieval import lance_store
-from ragemo.retrieval.folder import verify_index
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.manifest import verify_index
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.stores import ExactStore, make_store
 from tests.conftest import LABELS, make_turn

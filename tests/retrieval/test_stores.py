@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from ragemo.retrieval import checksums, faiss_store
 from ragemo.retrieval.checksums import remembered_sha256
-from ragemo.retrieval.folder import verify_index
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.manifest import verify_index
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.stores import ExactStore, make_store, read_store
 from tests.conftest import make_turn
