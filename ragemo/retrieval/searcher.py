@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.guards import Guard, GuardedQueries, GuardedRows, Mask
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.similarities import similarities_of_each
@@ -146,9 +147,9 @@ class Searcher:
             k: how many neighbours; fewer come only if fewer are allowed.
             guard: what is shut out beside the query's own dialogue.
 
-        Ties are broken by the examples' order in the corpus. Similarities are computed again in
-        double precision and rounded to six digits, so that a query's neighbours do not depend
-        on which other queries it was searched with. More are fetched than asked for until the
+        Ties are broken by the examples' order in the corpus. Similarities are computed again, pair
+        by pair, and rounded to six digits, so that a query's neighbours do not depend on which
+        other queries it was searched with. More are fetched than asked for until the
         last one fetched is clearly less similar than the last one kept: which of many equal
         examples (a corpus's every "Yeah.") it returns is chance. An approximate store cannot
         tell that; there, what it proposes is fetched amply and judged by exact similarity, and
@@ -262,7 +263,9 @@ class Searcher:
         starts = range(0, len(proposed.queries), size)
         if len(starts) == 1:
             return [judge(0)]
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        # Threads of threads would wait for one another.
+        alone = partial(load_faiss().omp_set_num_threads, 1)
+        with ThreadPoolExecutor(os.cpu_count() or 1, initializer=alone) as pool:
             return list(pool.map(judge, starts))
 
     def _closest(self, queries: Vectors, candidates: Rows, k: int) -> Neighbours:

@@ -5,30 +5,39 @@ from __future__ import annotations
 import numpy as np
 
 from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.faiss_library import load_faiss
 from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.stores import Rows
 
-PAIRS = 128
-"""So many windows are compared in double precision at a time: more do not fit a core's cache."""
+FEW = 10_000
+"""So many pairs take one core a millisecond, and are not parted among threads: these would go on
+waiting for more, and take the cores from whatever comes next."""
 
 
 def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floats:
-    """Exact similarities of n queries to k windows each, to six digits, shape (n, k).
+    """Similarities of n queries to k windows each, to six digits, shape (n, k).
+
+    FAISS computes them pair by pair, so that none depends on which others there are, as those of
+    a product of matrices do. It does so in single precision, which is exact to about seven digits.
 
     Args:
         vectors: of all windows, shape (all, 2 d).
         rows: shape (n, k); -1 where there is no window, whose similarity is -inf.
         queries: composed window vectors, shape (n, 2 d).
+
+    Raises:
+        IndexError: if a row is none of the windows'.
     """
-    similarities = np.full(rows.shape, -np.inf)
-    vectors, there, exact = np.asarray(vectors), rows >= 0, queries.astype(np.float64)
-    widths = np.where(there, np.arange(1, rows.shape[1] + 1), 0).max(axis=1, initial=0)
-    order, first = np.argsort(-widths, kind="stable"), 0
-    while first < len(order) and (width := int(widths[order[first]])):
-        group = order[first : first + max(1, PAIRS // width)]
-        windows = vectors[rows[group, :width]].astype(np.float64)
-        # Pair by pair, so that none depends on which others there are.
-        similarities[group, :width] = np.vecdot(windows, exact[group, None])
-        first += len(group)
-    similarities[~there] = -np.inf
-    return similarities.round(6)
+    faiss = load_faiss()
+    vectors, queries = (np.ascontiguousarray(those, np.float32) for those in (vectors, queries))
+    rows = np.ascontiguousarray(rows, np.int64)
+    if rows.max(initial=-1) >= len(vectors):
+        raise IndexError(f"row {rows.max()} of {len(vectors)} windows")
+    found = np.empty(rows.shape, dtype=np.float32)
+    own, theirs, places, out = map(faiss.swig_ptr, (queries, vectors, rows, found))
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(threads if rows.size > FEW else 1)
+    faiss.fvec_inner_products_by_idx(out, own, theirs, places, vectors.shape[1], *rows.shape)
+    faiss.omp_set_num_threads(threads)
+    similarities: Floats = found.astype(np.float64).round(6)
+    return similarities

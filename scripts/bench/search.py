@@ -188,7 +188,7 @@ def line(name: str, own: float, reference: float, target: str | None) -> dict[st
         "target": target,
         "limited_by": "FAISS itself"
         if own > 0.9 * reference
-        else "exact similarities in double precision; equal windows, which are asked for again",
+        else "similarities pair by pair; equal windows, which are asked for again",
     }
 
 
