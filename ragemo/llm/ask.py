@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol
 
 from ragemo.garbage import seldom_collected
 from ragemo.labels import LabelSet
 from ragemo.llm.group_commit import GroupCommit
+from ragemo.llm.pace import stop_paces
 from ragemo.llm.protocol import LanguageModel
 from ragemo.types import Ballot, Prompt
 
 LAST_CALLS = 10.0
-"""Seconds that calls under way have left once something failed: their answers may be paid for."""
+"""Seconds that calls under way have left once something failed or the user interrupted: their
+answers are paid for."""
+
+SETTLING = 0.1
+"""Seconds for what has landed to be read and handed over to the disk."""
 
 
 class Inquiry(Protocol):
@@ -36,6 +41,8 @@ def ask_all(
     labels: LabelSet,
     store: Callable[[Sequence[Ballot]], None],
     advance: Callable[[int], None] = lambda done: None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Go on with as many utterances at once as the models take.
 
@@ -46,14 +53,15 @@ def ask_all(
         store: puts ballots on disk, in another thread. The next step of an inquiry waits for it,
             and it is given at once the ballots of all steps that are waiting.
         advance: told how many more inquiries are through.
+        say: told in words what an interrupted user waits for.
 
     Raises:
         Exception: what a model or `store` raised, such as an EndpointError if no call can
             succeed. What was answered is stored, calls under way included.
-        KeyboardInterrupt: what was answered is stored.
+        KeyboardInterrupt: likewise; at the second one what was answered until then is.
     """
     with seldom_collected():
-        run_through(_ask_all(inquiries, models, labels, store, advance))
+        run_through(_ask_all(inquiries, models, labels, store, advance, say=say))
 
 
 def run_through(work: Coroutine[Any, Any, None]) -> None:
@@ -63,9 +71,21 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
     except RuntimeError:
         asyncio.run(work)
         return
-    # In a notebook this thread already has an event loop.
+    # In a notebook this thread already has an event loop, and another one does not hear Ctrl-C.
+    begun: Future[Callable[[], object]] = Future()
+
+    async def there() -> None:
+        task, loop = asyncio.create_task(work), asyncio.get_running_loop()
+        begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+        await task
+
     with ThreadPoolExecutor(1) as other_thread:
-        other_thread.submit(asyncio.run, work).result()
+        done = other_thread.submit(asyncio.run, there())
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            begun.result()()
+            raise
 
 
 async def _ask_all(
@@ -74,12 +94,15 @@ async def _ask_all(
     labels: LabelSet,
     store: Callable[[Sequence[Ballot]], None],
     advance: Callable[[int], None],
+    *,
+    say: Callable[[str], None],
 ) -> None:
     waiting: Iterator[Inquiry] = iter(inquiries)
     # One model may take fewer prompts at once than another.
     places = {id(model): asyncio.Semaphore(model.concurrency) for model in models}
     commit = GroupCommit(store)
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
+    workers: list[asyncio.Task[None]] = []
 
     async def work() -> None:
         for inquiry in waiting:
@@ -89,7 +112,11 @@ async def _ask_all(
                     if failures:
                         return
                     ballots = await llm.ask(prompt, labels, samples)
-                await commit.add(inquiry.hear(ballots))
+                try:
+                    await commit.add(inquiry.hear(ballots))
+                except Exception:
+                    stop_paces()  # no more is paid for that cannot be kept
+                    raise
                 if failures:
                     return
             advance(1)
@@ -105,15 +132,43 @@ async def _ask_all(
         for worker in workers:
             worker.cancel()
 
+    async def all_work() -> None:
+        async with asyncio.TaskGroup() as group:
+            # Twice as many as may ask, so that all of those ask while others wait for the disk.
+            workers.extend(
+                group.create_task(work_until_something_fails())
+                for _ in range(2 * max((model.concurrency for model in models), default=0))
+            )
+
     async with AsyncExitStack() as afterwards:
         for model in models:
             afterwards.push_async_callback(model.close)
         afterwards.push_async_callback(commit.finish)
-        async with asyncio.TaskGroup() as group:
-            # Twice as many as may ask, so that all of those ask while others wait for the disk.
-            workers = [
-                group.create_task(work_until_something_fails())
-                for _ in range(2 * max((model.concurrency for model in models), default=0))
-            ]
+        everything = asyncio.create_task(all_work())
+        try:
+            await asyncio.shield(everything)
+        except asyncio.CancelledError as interrupt:
+            failures.append(interrupt)
+            await _let_land(say)
+            raise
+        finally:
+            everything.cancel()
+            await asyncio.wait([everything])
         if failures:
             raise failures[0]
+
+
+async def _let_land(say: Callable[[str], None]) -> None:
+    """Begin no more calls, and give those under way the time to end."""
+    if not (paces := stop_paces()):
+        return
+    flying = sum(pace.concurrency.flying for pace in paces)
+    say(
+        f"interrupted; calls under way: {flying}. Their answers are paid for, so they are waited "
+        f"for, {LAST_CALLS:g} s at most (Ctrl-C again: not at all)"
+    )
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAST_CALLS):
+            for pace in paces:
+                await pace.landed()
+            await asyncio.sleep(SETTLING)  # so that whoever asked hears the answer

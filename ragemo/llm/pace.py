@@ -9,7 +9,8 @@ A call waits until
 Of those that wait, the one that was begun first goes first, a second try before a new call. Time
 is that of the event loop, which no change of the clock moves.
 
-After a number of failed calls in a row nothing more is sent: see `Pace.count_failure`.
+After a number of failed calls in a row nothing more is sent: see `Pace.count_failure`. Nor is
+anything once the whole work is stopped: see `stop_paces`.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ class Pace:
         self._left_alone_until = 0.0
         self._failures = 0
         self._last_failure: str | None = None  # why nothing more is sent
+        self._stopped = False
         self._all_landed = asyncio.Event()
 
     def number(self) -> int:
@@ -135,6 +137,7 @@ class Pace:
 
         Raises:
             EndpointError: if too many calls have failed; see `count_failure`.
+            asyncio.CancelledError: if the work was stopped; see `stop`.
         """
         await self._door.enter(number)
         try:
@@ -183,25 +186,39 @@ class Pace:
         most = self._limits.give_up_after
         if most is not None and self._failures >= most and not self.is_over:
             self._last_failure = reason
-            self._news.set()
-            if not self.concurrency.flying:
-                self._all_landed.set()
+            self._send_nothing_more()
         if self.is_over:
             await self._give_up()
+
+    def stop(self) -> None:
+        """Send nothing more. Who waits for a turn is cancelled; calls in flight end as they do."""
+        self._stopped = True
+        self._send_nothing_more()
+
+    def _send_nothing_more(self) -> None:
+        self._news.set()
+        if not self.concurrency.flying:
+            self._all_landed.set()
+
+    async def landed(self) -> None:
+        """Come back when no call is in flight any more, after `stop`."""
+        await self._all_landed.wait()
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more is sent."""
-        return self._last_failure is not None
+        return self._stopped or self._last_failure is not None
 
     def reset(self) -> None:
         """Forget the failures, so that it can be asked again."""
-        self._failures, self._last_failure = 0, None
+        self._failures, self._last_failure, self._stopped = 0, None, False
         self._all_landed.clear()
 
     async def _give_up(self) -> NoReturn:
         reason = self._last_failure
         await self._all_landed.wait()
+        if reason is None:
+            raise asyncio.CancelledError
         raise EndpointError(
             f"{self._limits.give_up_after} calls in a row have failed at {self._place}, and no "
             f"more are made (llm.give_up_after). The last one: {reason}. All that was answered is "
@@ -276,6 +293,14 @@ def pace_of(endpoint: Endpoint, limits: Limits) -> Pace:
     if key not in paces:
         paces[key] = Pace(limits, endpoint.url)
     return paces[key]
+
+
+def stop_paces() -> list[Pace]:
+    """Let no call begin any more in the running event loop; the paces that still have some."""
+    paces = [*_PACES.get(asyncio.get_running_loop(), {}).values()]
+    for pace in paces:
+        pace.stop()
+    return [pace for pace in paces if pace.concurrency.flying]
 
 
 def _now() -> float:

@@ -31,7 +31,7 @@ FOLDER = "batch"
 """Of a run, for what is asked by file."""
 
 
-def by_call(models: Sequence[LanguageModel], run: Run) -> Ask:
+def by_call(models: Sequence[LanguageModel], run: Run, progress: Progress) -> Ask:
     """Ask the models one call after the other.
 
     Raises:
@@ -44,7 +44,7 @@ def by_call(models: Sequence[LanguageModel], run: Run) -> Ask:
         )
 
     def ask(inquiries: Sequence[SettlingInquiry], advance: Advance) -> None:
-        ask_all(inquiries, models, run.labels, run.append, advance)
+        ask_all(inquiries, models, run.labels, run.append, advance, say=progress.say)
 
     return ask
 

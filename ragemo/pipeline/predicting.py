@@ -160,7 +160,7 @@ def carry_out(
     try:
         with run, seldom_collected():
             ask = (
-                by_call(models, run)
+                by_call(models, run, progress)
                 if batch is None
                 else by_file(
                     models, run, settings, batch, cache=cache, budget=budget, progress=progress

@@ -1,6 +1,8 @@
 """Many inquiries at once: as many prompts in flight as a model takes, and no answer lost."""
 
 import asyncio
+import signal
+import threading
 import time
 
 import pytest
@@ -157,6 +159,32 @@ def test_inside_another_event_loop_it_has_one_of_its_own():
     assert len(stored) == 2
 
 
+def test_so_it_has_its_own_interrupt():
+    """As in a notebook: another thread asks, and Ctrl-C comes to this one."""
+    here = threading.main_thread().ident
+
+    class Interrupting(Model):
+        async def ask(self, prompt, labels, samples):
+            if len(self.asked) == 20:
+                signal.pthread_kill(here, signal.SIGINT)
+            return await super().ask(prompt, labels, samples)
+
+    async def cell():
+        ask_all([Steps(f"u{n}", [model]) for n in range(20_000)], [model], LABELS, list)
+
+    model = Interrupting("m", 2)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    loop = asyncio.new_event_loop()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        signal.signal(signal.SIGINT, before)
+        loop.close()
+    assert 20 < len(model.asked) < 20_000
+    assert model.closed == 1
+
+
 def test_a_model_that_never_waits_can_be_interrupted():
     class Local(Model):
         async def ask(self, prompt, labels, samples):
@@ -168,7 +196,7 @@ def test_a_model_that_never_waits_can_be_interrupted():
     async def main():
         nonlocal task
         inquiries = [Steps(f"u{n}", [model]) for n in range(20)]
-        task = asyncio.create_task(_ask_all(inquiries, [model], LABELS, list, print))
+        task = asyncio.create_task(_ask_all(inquiries, [model], LABELS, list, print, say=print))
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -179,3 +179,36 @@ def test_two_models_at_an_endpoint_share_its_pace_and_each_event_loop_has_its_ow
         return pace_of(ENDPOINT, Limits())
 
     assert asyncio.run(work()) is not asyncio.run(work())
+
+
+def test_once_it_is_stopped_whoever_waits_is_cancelled_and_who_is_in_flight_lands():
+    async def test(pace):
+        events = []
+        flying = [await pace.begin(pace.number(), 1) for _ in range(2)]
+        waiting = starts(pace, [7, 8], events)
+        await settle()
+        pace.stop()
+        landed = asyncio.create_task(pace.landed())
+        for flight in flying:
+            await settle()
+            assert not landed.done()
+            pace.end(flight)
+        await landed
+        await asyncio.wait(waiting)
+        assert [task.cancelled() for task in waiting] == [True, True]
+        assert events == []
+        pace.reset()
+        await asyncio.gather(*starts(pace, [9], events))
+        assert events == [9]
+
+    run(test, concurrency=2)
+
+
+def test_a_call_that_fails_after_the_stop_is_no_failure():
+    async def test(pace):
+        pace.stop()
+        failing = asyncio.create_task(pace.count_failure("too busy"))
+        await asyncio.wait([failing])
+        assert failing.cancelled()
+
+    run(test)

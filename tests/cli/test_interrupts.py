@@ -1,0 +1,70 @@
+"""Ctrl-C while an endpoint is asked: what is paid for is kept, and is not paid for again."""
+
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.cli.conftest import asking
+from tests.test_resume import answered
+
+COUNT, AT_ONCE = 18, 6
+LATE = {"sleep": 1.5}
+
+
+def flags(url):
+    return ["--base-url", url, "--set", f"llm.concurrency={AT_ONCE}", "--no-cache"]
+
+
+def wait_for(scenario, calls):
+    end = time.monotonic() + 60
+    while len(scenario.seen) < calls:
+        assert time.monotonic() < end, "no calls came"
+        time.sleep(0.01)
+
+
+def test_calls_under_way_are_waited_for_and_not_made_again(command, start, test_file, scenario):
+    scenario.script(*[{"ok": True}] * 4, *[LATE] * COUNT, answers=["happy"])
+    arguments = asking(test_file, *flags(scenario.url), limit=COUNT)
+    process = start(*arguments)
+    wait_for(scenario, 4 + AT_ONCE)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"calls under way: {AT_ONCE}." in said
+    assert said.endswith("interrupted; go on with the same command and --resume\n")
+    assert "Traceback" not in said
+    assert len(answered(Path("run"))) == len(scenario.seen) == 4 + AT_ONCE
+
+    scenario.script(answers=["happy"])
+    assert command(*arguments, "--resume").code == 0
+    assert len(scenario.seen) == COUNT - 4 - AT_ONCE
+    assert max(Counter(answered(Path("run"))).values()) == 1
+
+
+def test_calls_that_wait_for_their_next_try_or_their_turn_are_not_waited_for(
+    start, test_file, scenario
+):
+    scenario.script({"status": 429, "headers": {"retry-after": "50"}, "body": {}})
+    process = start(*asking(test_file, "--base-url", scenario.url, "--no-cache"))
+    wait_for(scenario, 1)
+    time.sleep(0.5)  # until the refusal is there
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, "under way" in said) == (130, False)
+    assert time.monotonic() - began < 5
+    assert len(scenario.seen) == 1
+
+
+def test_who_interrupts_twice_waits_for_nothing(start, test_file, scenario):
+    scenario.script(*[{"sleep": 20}] * AT_ONCE)
+    process = start(*asking(test_file, *flags(scenario.url), limit=COUNT))
+    wait_for(scenario, AT_ONCE)
+    began = time.monotonic()
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, said = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in said) == (130, False)
+    assert time.monotonic() - began < 8
