@@ -16,7 +16,10 @@ Context utterances that are no examples themselves are kept, since windows need 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -82,12 +85,6 @@ def write_index(index: Index, path: Path, *, overwrite: bool = False) -> None:
 
 
 def _write(index: Index, folder: Path) -> None:
-    index.cuts.write_lines(folder / "utterances.jsonl")
-    np.save(folder / "vectors.npy", index.vectors, allow_pickle=False)
-    np.save(folder / "windows.npy", index.window_vectors, allow_pickle=False)
-    store = store_name(index.factory)
-    if store is not None:
-        cast("WrittenStore", index.searcher.store).write(folder / store)
     arrays: dict[str, Any] = {
         "held_out": index.fitted.held_out,
         "close": np.float64(index.fitted.close),
@@ -95,7 +92,25 @@ def _write(index: Index, folder: Path) -> None:
     for name, voter in index.voters.items():
         arrays[f"{name}.votes"] = index.fitted.votes[name]
         arrays |= {f"{name}.{part}": array for part, array in voter.arrays().items()}
-    np.savez(folder / "voters.npz", allow_pickle=False, **arrays)
+    parts: dict[str, Callable[[Path], object]] = {
+        "utterances.jsonl": index.cuts.write_lines,
+        "windows.npy": partial(np.save, arr=index.window_vectors, allow_pickle=False),
+        "vectors.npy": partial(np.save, arr=index.vectors, allow_pickle=False),
+        "voters.npz": partial(np.savez, allow_pickle=False, **arrays),
+    }
+    store = store_name(index.factory)
+    if store is not None:
+        parts[store] = cast("WrittenStore", index.searcher.store).write
+
+    def write(name: str) -> dict[str, str]:
+        """One of the parts. The hash of each of its files."""
+        parts[name](folder / name)
+        files = files_below(folder / name) if (folder / name).is_dir() else [folder / name]
+        return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
+
+    # While one core turns utterances into JSON, others write and hash the vectors.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        hashes = [one for own in pool.map(write, parts) for one in own.items()]
     manifest = {
         "kind": "index",
         "format": FORMAT,
@@ -112,10 +127,7 @@ def _write(index: Index, folder: Path) -> None:
         "examples": len(index.examples),
         "voters": {name: voter.to_dict() for name, voter in index.voters.items()},
         "fingerprint": index.fingerprint,
-        "files": {
-            entry.relative_to(folder).as_posix(): sha256_file(entry)
-            for entry in files_below(folder)
-        },
+        "files": dict(sorted(hashes)),
     }
     manifest["checksum"] = sha256_bytes(canonical_json(manifest).encode())
     write_json(folder / "manifest.json", manifest)

@@ -348,11 +348,11 @@ def test_anything_else_is_never_replaced(index, tmp_path):
     assert verify_index(tmp_path / "empty") == []
 
 
-def full_disk(path, array, **options):
+def full_disk(path, arr, **options):
     raise OSError(f"could not open {path} for writing: No space left on device")
 
 
-def interrupt(path, array, **options):
+def interrupt(path, arr, **options):
     raise KeyboardInterrupt
 
 
