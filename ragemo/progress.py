@@ -31,3 +31,14 @@ class Silent:
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         """Ignore it."""
         yield lambda steps: None
+
+
+class Words(Silent):
+    """Passes on what is said, and shows no stages."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def say(self, line: str) -> None:
+        """Pass it on."""
+        self._say(line)

@@ -37,7 +37,7 @@ from ragemo.files import canonical_json, write_json, write_text
 from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.budget import Budget, BudgetError, MeteredModel
 from ragemo.llm.protocol import LanguageModel
-from ragemo.progress import Progress, Silent
+from ragemo.progress import Progress, Silent, Words
 from ragemo.retrieval.embedder import Embedder, Vectors
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
@@ -312,7 +312,8 @@ def _run(sweep: Sweep, budget: Budget, processes: int, samples: int, seed: int) 
                     continue
             llm, *others = loaded[1]
             work = works[cell.name]
-            how = {"llm": llm, "others": others, "cache": cache}
+            progress = Words(sweep.progress.say)
+            how = {"llm": llm, "others": others, "cache": cache, "progress": progress}
             yield run_cell(work, sweep.corpus, sweep.index, memory, **how)
     finally:
         cache.close()

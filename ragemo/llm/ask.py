@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol
 
 from ragemo.garbage import seldom_collected
 from ragemo.labels import LabelSet
+from ragemo.llm.budget import BudgetError
 from ragemo.llm.group_commit import GroupCommit
 from ragemo.llm.pace import stop_paces
 from ragemo.llm.protocol import LanguageModel
@@ -19,8 +20,8 @@ LAST_CALLS = 10.0
 """Seconds that calls under way have left once something failed or the user interrupted: their
 answers are paid for."""
 
-SETTLING = 0.1
-"""Seconds for what has landed to be read and handed over to the disk."""
+SETTLING = 1.0
+"""Seconds in which what has landed is read and stored, and what runs here may end."""
 
 
 class Inquiry(Protocol):
@@ -46,6 +47,9 @@ def ask_all(
 ) -> None:
     """Go on with as many utterances at once as the models take.
 
+    Once something failed or the user interrupted, no call is begun. Calls under way at an endpoint
+    are waited for, and their answers stored.
+
     Args:
         inquiries: begun in this order; the steps of one wait for each other.
         models: who is asked; their connections are closed at the end.
@@ -57,8 +61,8 @@ def ask_all(
 
     Raises:
         Exception: what a model or `store` raised, such as an EndpointError if no call can
-            succeed. What was answered is stored, calls under way included.
-        KeyboardInterrupt: likewise; at the second one what was answered until then is.
+            succeed.
+        KeyboardInterrupt: at the first one; a second one waits for nothing.
     """
     with seldom_collected():
         run_through(_ask_all(inquiries, models, labels, store, advance, say=say))
@@ -84,8 +88,17 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
         try:
             done.result()
         except KeyboardInterrupt:
-            begun.result()()
+            _cancel(begun)
+            try:
+                wait([done])
+            except KeyboardInterrupt:
+                _cancel(begun)
             raise
+
+
+def _cancel(begun: Future[Callable[[], object]]) -> None:
+    with suppress(RuntimeError):  # it has ended by itself
+        begun.result()()
 
 
 async def _ask_all(
@@ -102,7 +115,6 @@ async def _ask_all(
     places = {id(model): asyncio.Semaphore(model.concurrency) for model in models}
     commit = GroupCommit(store)
     failures: list[BaseException] = []
-    workers: list[asyncio.Task[None]] = []
 
     async def work() -> None:
         for inquiry in waiting:
@@ -112,11 +124,7 @@ async def _ask_all(
                     if failures:
                         return
                     ballots = await llm.ask(prompt, labels, samples)
-                try:
-                    await commit.add(inquiry.hear(ballots))
-                except Exception:
-                    stop_paces()  # no more is paid for that cannot be kept
-                    raise
+                await commit.add(inquiry.hear(ballots))
                 if failures:
                     return
             advance(1)
@@ -126,49 +134,57 @@ async def _ask_all(
             await work()
         except Exception as error:
             failures.append(error)
+            # What waits for its turn is within the budget. Else no more is paid for: a disk may be
+            # full, which then keeps nothing.
+            if not isinstance(error, BudgetError):
+                stop_paces()
             asyncio.get_running_loop().call_later(LAST_CALLS, give_up)
 
     def give_up() -> None:
         for worker in workers:
             worker.cancel()
 
-    async def all_work() -> None:
-        async with asyncio.TaskGroup() as group:
-            # Twice as many as may ask, so that all of those ask while others wait for the disk.
-            workers.extend(
-                group.create_task(work_until_something_fails())
-                for _ in range(2 * max((model.concurrency for model in models), default=0))
-            )
-
     async with AsyncExitStack() as afterwards:
         for model in models:
             afterwards.push_async_callback(model.close)
         afterwards.push_async_callback(commit.finish)
-        everything = asyncio.create_task(all_work())
+        # Twice as many as may ask, so that all of those ask while others wait for the disk.
+        workers = [
+            asyncio.create_task(work_until_something_fails())
+            for _ in range(2 * max((model.concurrency for model in models), default=0))
+        ]
         try:
-            await asyncio.shield(everything)
+            await _all_done(workers)
         except asyncio.CancelledError as interrupt:
             failures.append(interrupt)
-            await _let_land(say)
+            await _let_land(workers, say)
             raise
         finally:
-            everything.cancel()
-            await asyncio.wait([everything])
+            give_up()
+            await _all_done(workers)
         if failures:
             raise failures[0]
 
 
-async def _let_land(say: Callable[[str], None]) -> None:
-    """Begin no more calls, and give those under way the time to end."""
-    if not (paces := stop_paces()):
-        return
-    flying = sum(pace.concurrency.flying for pace in paces)
-    say(
-        f"interrupted; calls under way: {flying}. Their answers are paid for, so they are waited "
-        f"for, {LAST_CALLS:g} s at most (Ctrl-C again: not at all)"
-    )
+async def _all_done(workers: Collection[asyncio.Task[None]], timeout: float | None = None) -> None:
+    """Come back when all have ended, however they did, or after so many seconds."""
+    if workers:
+        done, _ = await asyncio.wait(workers, timeout=timeout)
+        for worker in done:
+            worker.cancelled() or worker.exception()  # which is in `failures`, or an interrupt
+
+
+async def _let_land(workers: Collection[asyncio.Task[None]], say: Callable[[str], None]) -> None:
+    """Begin no more calls, and give those under way the time to end and to be stored."""
+    paces = stop_paces()
+    if flying := sum(pace.concurrency.flying for pace in paces):
+        with suppress(OSError):  # whoever listened may be interrupted, too
+            say(
+                f"interrupted; calls under way: {flying}. Their answers are paid for, so they are "
+                f"waited for, {LAST_CALLS:g} s at most (Ctrl-C again: not at all)"
+            )
     with suppress(TimeoutError):
         async with asyncio.timeout(LAST_CALLS):
             for pace in paces:
                 await pace.landed()
-            await asyncio.sleep(SETTLING)  # so that whoever asked hears the answer
+    await _all_done(workers, SETTLING)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
+from ragemo.llm.pace import NotSentError
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
@@ -189,6 +190,9 @@ class MeteredModel(WrappedModel):
                 tokens = sum(usage.prompt_tokens + usage.answer_tokens for usage in usages)
                 dollars = sum(usage.cost or 0.0 for usage in usages)
                 cost = Amount(len(ballots), tokens, dollars)
+        except NotSentError:
+            cost = Amount()
+            raise
         finally:
             self._budget.end(token, cost)
         return ballots

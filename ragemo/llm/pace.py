@@ -64,6 +64,10 @@ class Limits:
             check_least(setting, getattr(self, setting))
 
 
+class NotSentError(asyncio.CancelledError):
+    """Of a call that waited for its turn when all was stopped."""
+
+
 class Pacing(Protocol):
     """What a connection asks when its calls may begin; see `Pace`."""
 
@@ -137,7 +141,7 @@ class Pace:
 
         Raises:
             EndpointError: if too many calls have failed; see `count_failure`.
-            asyncio.CancelledError: if the work was stopped; see `stop`.
+            NotSentError: if the work was stopped; see `stop`.
         """
         await self._door.enter(number)
         try:
@@ -218,7 +222,7 @@ class Pace:
         reason = self._last_failure
         await self._all_landed.wait()
         if reason is None:
-            raise asyncio.CancelledError
+            raise NotSentError
         raise EndpointError(
             f"{self._limits.give_up_after} calls in a row have failed at {self._place}, and no "
             f"more are made (llm.give_up_after). The last one: {reason}. All that was answered is "

@@ -30,7 +30,7 @@ Vectors = npt.NDArray[np.float32]
 MAX_TOKENS = 256
 """Longer texts are cut here, as the embedder was trained."""
 
-BATCH_TOKENS = 256
+BATCH_TOKENS = 384
 """Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
 
 FIRST_BLOCK, BLOCK = 1024, 8192

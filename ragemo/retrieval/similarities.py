@@ -27,17 +27,22 @@ def similarities_of_each(vectors: Vectors, rows: Rows, queries: Vectors) -> Floa
 
     Raises:
         IndexError: if a row is none of the windows'.
+        ValueError: if shapes do not fit.
     """
     faiss = load_faiss()
     vectors, queries = (np.ascontiguousarray(those, np.float32) for those in (vectors, queries))
     rows = np.ascontiguousarray(rows, np.int64)
     if rows.max(initial=-1) >= len(vectors):
         raise IndexError(f"row {rows.max()} of {len(vectors)} windows")
-    found = np.empty(rows.shape, dtype=np.float32)
+    if queries.shape != (len(rows), vectors.shape[1]):
+        raise ValueError(f"queries of shape {queries.shape} for {len(rows)} rows of neighbours")
+    found = np.full(rows.shape, -np.inf, dtype=np.float32)
     own, theirs, places, out = map(faiss.swig_ptr, (queries, vectors, rows, found))
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads if rows.size > FEW else 1)
-    faiss.fvec_inner_products_by_idx(out, own, theirs, places, vectors.shape[1], *rows.shape)
-    faiss.omp_set_num_threads(threads)
+    try:
+        faiss.fvec_inner_products_by_idx(out, own, theirs, places, vectors.shape[1], *rows.shape)
+    finally:
+        faiss.omp_set_num_threads(threads)
     similarities: Floats = found.astype(np.float64).round(6)
     return similarities

@@ -1,7 +1,6 @@
 """Bad input: exit code 2, one line that says what is wrong, and nothing left behind."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -133,7 +132,7 @@ def test_nothing_is_ever_written_over(command, train, test_file, index):
         for more in ([], ["--overwrite"]):
             assert out in fails(command("index", "build", train, "--out", out, *more))
     assert Path("file").read_text() == Path("folder/mine").read_text() == "mine"
-    assert os.listdir("folder") == ["mine"]  # noqa: PTH208
+    assert [entry.name for entry in Path("folder").iterdir()] == ["mine"]
 
 
 def test_an_index_is_replaced_only_if_told_so(command, train, index):

@@ -9,8 +9,13 @@ import pytest
 
 from ragemo.errors import EndpointError
 from ragemo.llm.ask import _ask_all, ask_all
+from ragemo.llm.budget import BudgetError
+from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.pace import Limits, pace_of
 from ragemo.types import Ballot, Prompt
 from tests.conftest import LABELS
+
+ENDPOINT = Endpoint("m", "http://localhost:1/v1", "")
 
 
 class Steps:
@@ -138,6 +143,72 @@ def test_an_answer_that_cannot_be_stored_stops_everything():
     with pytest.raises(OSError, match="no room"):
         ask_all([Steps(f"u{n}", [model]) for n in range(50)], [model], LABELS, full)
     assert len(model.asked) <= 8  # as many wait for the disk as ask
+    assert model.closed == 1
+
+
+class AtAnEndpoint(Model):
+    """Its calls wait for their turn at an endpoint that takes two at once, for so long."""
+
+    seconds = 0.05
+
+    async def ask(self, prompt, labels, samples):
+        pace = pace_of(ENDPOINT, Limits(concurrency=2))
+        flight = await pace.begin(pace.number(), 1)
+        self.asked.append(prompt.utterance_id)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            pace.end(flight)
+        return [Ballot(prompt.utterance_id, self.name, sample) for sample in samples]
+
+
+def test_an_answer_that_cannot_be_stored_lets_no_call_begin_that_waits_for_its_turn():
+    model = AtAnEndpoint("m", 8)
+
+    def full(ballots):
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        ask_all([Steps(f"u{n}", [model]) for n in range(50)], [model], LABELS, full)
+    assert len(model.asked) <= 6  # the next ones begin while the disk is tried
+
+
+def test_what_waits_for_its_turn_when_a_budget_is_reached_is_within_it():
+    class Metered(AtAnEndpoint):
+        begun = 0
+
+        async def ask(self, prompt, labels, samples):
+            self.begun += 1
+            if self.begun > 6:
+                raise BudgetError("reached")
+            return await super().ask(prompt, labels, samples)
+
+    model, stored = Metered("m", 8), []
+    with pytest.raises(BudgetError):
+        ask_all([Steps(f"u{n}", [model]) for n in range(50)], [model], LABELS, stored.extend)
+    assert len(model.asked) == len(stored) == 6
+
+
+@pytest.mark.parametrize(("last_calls", "kept"), [(10, 2), (0.02, 0)])
+def test_when_it_is_interrupted_calls_under_way_land(monkeypatch, last_calls, kept):
+    monkeypatch.setattr("ragemo.llm.ask.LAST_CALLS", last_calls)
+    monkeypatch.setattr("ragemo.llm.ask.SETTLING", 0.1)
+    model, stored, said = AtAnEndpoint("m", 8), [], []
+    model.seconds = 0.4
+
+    async def main():
+        inquiries = [Steps(f"u{n}", [model]) for n in range(20)]
+        task = asyncio.create_task(
+            _ask_all(inquiries, [model], LABELS, stored.extend, print, say=said.append)
+        )
+        asyncio.get_running_loop().call_later(0.2, task.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(model.asked) == 2
+    assert len(stored) == kept
+    assert "calls under way: 2" in said[0]
     assert model.closed == 1
 
 

@@ -11,6 +11,7 @@ from ragemo.errors import SettingsError
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import JUDGED, Searcher
+from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.vectors import Composition
 from tests.conftest import LABELS, make_turn
 from tests.retrieval.worlds import kin, scattered, vector_index
@@ -240,3 +241,14 @@ def test_what_was_asked_before_changes_no_answer(factory):
             assert found.similarities.tolist() == expected.similarities.tolist()
             queries[:] = 0
             found.rows[:] = found.similarities[:] = 0
+
+
+def test_similarities_of_other_windows_than_there_are_are_refused():
+    rows = np.array([[0, -1, 3]])
+    found = similarities_of_each(VECTORS, rows, VECTORS[:1])
+    assert found[0, 1] == -np.inf
+    with pytest.raises(IndexError, match="row 320 of 320 windows"):
+        similarities_of_each(VECTORS, np.array([[COUNT]]), VECTORS[:1])
+    for queries in (VECTORS[:2], VECTORS[:1, :5]):
+        with pytest.raises(ValueError, match="queries of shape"):
+            similarities_of_each(VECTORS, rows, queries)
