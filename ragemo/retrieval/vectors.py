@@ -13,7 +13,9 @@ embedded. Text glued together drowns the target in its context; its own vector d
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +77,8 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
     before: npt.NDArray[np.int64] = np.arange(count) - starts
     deepest = min(how.length, int(before.max(initial=0)))
     composed = np.empty((count, 2 * dimension), dtype=np.float32)
-    for start in range(0, count, COMPOSED_AT_ONCE):
+
+    def fill(start: int) -> None:
         part = slice(start, start + COMPOSED_AT_ONCE)
         context = np.zeros_like(vectors[part])
         for back in range(1, deepest + 1):
@@ -85,4 +88,10 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
         np.divide(context, norms, out=context, where=norms > 0)
         composed[part, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors[part]
         composed[part, dimension:] = np.float32(np.sqrt(how.weight)) * context
+
+    if count <= COMPOSED_AT_ONCE:  # threads would take longer to begin
+        fill(0)
+        return composed
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(fill, range(0, count, COMPOSED_AT_ONCE)))  # raises what a part raised
     return composed
