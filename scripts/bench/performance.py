@@ -229,7 +229,7 @@ def draw(figures: Sequence[Figure], file: Path) -> None:
     axes.set_yticks(places, names, fontsize=8)
     axes.set_ylim(len(figures) - 0.4, -0.6)  # the first on top
     axes.set_xscale("log")
-    axes.set_xlabel("ratio to the reference; black: target; blue: met, orange: missed, grey: none")
+    axes.set_xlabel("ratio to the reference\nblack: target; blue: met, orange: missed, grey: none")
     axes.spines[["top", "right"]].set_visible(False)
     file.parent.mkdir(parents=True, exist_ok=True)
     drawing.savefig(file, metadata={"Date": None})
