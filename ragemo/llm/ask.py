@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 from ragemo.garbage import seldom_collected
 from ragemo.labels import LabelSet
 from ragemo.llm.budget import BudgetError
+from ragemo.llm.event_loop import run_through
 from ragemo.llm.group_commit import GroupCommit
 from ragemo.llm.pace import stop_paces
 from ragemo.llm.protocol import LanguageModel
@@ -66,39 +66,6 @@ def ask_all(
     """
     with seldom_collected():
         run_through(_ask_all(inquiries, models, labels, store, advance, say=say))
-
-
-def run_through(work: Coroutine[Any, Any, None]) -> None:
-    """Come back when some asynchronous work is done, from wherever this is called."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work)
-        return
-    # In a notebook this thread already has an event loop, and another one does not hear Ctrl-C.
-    begun: Future[Callable[[], object]] = Future()
-
-    async def there() -> None:
-        task, loop = asyncio.create_task(work), asyncio.get_running_loop()
-        begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
-        await task
-
-    with ThreadPoolExecutor(1) as other_thread:
-        done = other_thread.submit(asyncio.run, there())
-        try:
-            done.result()
-        except KeyboardInterrupt:
-            _cancel(begun)
-            try:
-                wait([done])
-            except KeyboardInterrupt:
-                _cancel(begun)
-            raise
-
-
-def _cancel(begun: Future[Callable[[], object]]) -> None:
-    with suppress(RuntimeError):  # it has ended by itself
-        begun.result()()
 
 
 async def _ask_all(

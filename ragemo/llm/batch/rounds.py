@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ragemo.llm.ask import Inquiry, run_through
+from ragemo.llm.ask import Inquiry
 from ragemo.llm.batch.desk import Desk
+from ragemo.llm.event_loop import run_through
 from ragemo.llm.protocol import LanguageModel
 from ragemo.types import Ballot, Prompt
 

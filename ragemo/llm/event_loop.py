@@ -1,0 +1,42 @@
+"""Run asynchronous work to its end, from a script or from a notebook, and hear Ctrl-C in both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from typing import Any
+
+
+def run_through(work: Coroutine[Any, Any, None]) -> None:
+    """Come back when some asynchronous work is done, from wherever this is called."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    # In a notebook this thread already has an event loop, and another one does not hear Ctrl-C.
+    begun: Future[Callable[[], object]] = Future()
+
+    async def there() -> None:
+        task, loop = asyncio.create_task(work), asyncio.get_running_loop()
+        begun.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+        await task
+
+    with ThreadPoolExecutor(1) as other_thread:
+        done = other_thread.submit(asyncio.run, there())
+        try:
+            done.result()
+        except KeyboardInterrupt:
+            _cancel(begun)
+            try:
+                wait([done])
+            except KeyboardInterrupt:
+                _cancel(begun)
+            raise
+
+
+def _cancel(begun: Future[Callable[[], object]]) -> None:
+    with suppress(RuntimeError):  # it has ended by itself
+        begun.result()()
