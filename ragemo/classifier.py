@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm import load_llm
+from ragemo.llm.answer_cache import AnswerCache, answers_file
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.judge import judge
@@ -82,6 +84,9 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         template: a prompt template's name, or a file.
         llm: "none": the index's own voters decide alone; "smollm2": the embedded model; another
             model's name; or a `LanguageModel`.
+        cache: where its answers are kept, so that none is asked for again, by `predict_proba`
+            after `predict` or after an interrupt: True: in the user's own cache, as by
+            `ragemo predict`; or in a file; False: nowhere.
         embedder: "minilm", the name of a sentence-transformers model, or an `Embedder`.
         context_weight, context_decay, context_length: of earlier turns in a window's vector.
         exclude_duplicates: whether examples with an utterance's very words are shut out.
@@ -93,7 +98,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         classes_: the distinct labels of y, sorted, shape (L,).
         index_: the index that `fit` built.
 
-    Nothing is left on disk. Everything about a setting is in docs/settings.md.
+    Nothing but the cache is left on disk. Everything about a setting is in docs/settings.md.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         context: int | None = 4,
         template: str = "few-shot",
         llm: str | LanguageModel = "none",
+        cache: bool | str | Path = True,
         embedder: str | Embedder = "minilm",
         context_weight: float = 0.3,
         context_decay: float = 0.6,
@@ -118,6 +124,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         self.context = context
         self.template = template
         self.llm = llm
+        self.cache = cache
         self.embedder = embedder
         self.context_weight = context_weight
         self.context_decay = context_decay
@@ -201,8 +208,9 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         if llm is None:
             verdicts = list(judge(plan, plan.ballots, settings.voting).decision.verdicts)
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                verdicts = carry_out(plan, settings, Path(folder, "run"), llm=llm).verdicts()
+            with tempfile.TemporaryDirectory() as folder, self._answers() as cache:
+                run = carry_out(plan, settings, Path(folder, "run"), llm=llm, cache=cache)
+                verdicts = run.verdicts()
         by_id = {verdict.utterance_id: verdict for verdict in verdicts}
         return [by_id[f"predict {row}"] for row in range(len(rows))]
 
@@ -226,6 +234,11 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
             },
             source="RagEmoClassifier",
         )
+
+    def _answers(self) -> AbstractContextManager[AnswerCache | None]:
+        if self.cache is False:
+            return nullcontext()
+        return closing(AnswerCache(answers_file() if self.cache is True else self.cache))
 
     def _embedder(self) -> Embedder:
         return _load_embedder(self.embedder) if isinstance(self.embedder, str) else self.embedder

@@ -216,6 +216,20 @@ def test_a_language_model_is_asked_and_leaves_nothing_behind(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("cache", [True, "mine.sqlite", False])
+def test_what_was_answered_is_not_asked_again(tmp_path, monkeypatch, answers_file, cache):
+    monkeypatch.chdir(tmp_path)
+    llm = FakeLLM(lambda prompt, sample: "mad")
+    fitted = texts_only(llm=llm, cache=cache).fit(DATA, DATA.emotion)
+    labels = fitted.predict(DATA[:8])
+    asked = len(llm.asked)
+    shares = fitted.predict_proba(DATA[:8])
+    assert (fitted.classes_[shares.argmax(axis=1)] == labels).all()
+    assert len(llm.asked) == (asked if cache else 2 * asked)
+    assert answers_file.is_file() == (cache is True)
+    assert (tmp_path / "mine.sqlite").is_file() == (cache == "mine.sqlite")
+
+
 @pytest.mark.parametrize(
     "labels",
     [["\N{ANGRY FACE}", "\N{GRINNING FACE}"], ["sad", "Sad!"], [-1, 1], [False, True], ["7", "8"]],
