@@ -67,9 +67,9 @@ def describe_batch(
         return ""
     expected = estimate_batch(plan, settings, models)
     parts = [
-        f"by file: at most {expected.rounds:,} rounds of answers to wait for",
-        f"{expected.requests:,} requests in {expected.files:,} files "
-        f"({expected.bytes / 1e6:.1f} MB)",
+        f"by file: rounds of answers to wait for: {expected.rounds:,} at most",
+        f"requests: {expected.requests:,}",
+        f"files: {expected.files:,} ({expected.bytes / 1e6:.1f} MB)",
     ]
     if expected.cost is None:
         parts.append("price unknown")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
-from ragemo.llm.pace import Limits, Pacing, check_least, pace_of
+from ragemo.llm.pace import Limits, NotSentError, Pacing, check_least, pace_of
 from ragemo.llm.posting import Posting
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
@@ -107,7 +107,7 @@ class Connection:
 
         async def attempt() -> dict[str, Any]:
             nonlocal sent
-            flight = await pace.begin(number, tokens)
+            flight = await self._turn(number, tokens, first=not failures)
             began = _now()
             if clock.when() is None:
                 sent = began
@@ -151,6 +151,15 @@ class Connection:
             raise
         pace.count_success()
         return completion, _now() - sent
+
+    async def _turn(self, number: int, tokens: int, *, first: bool) -> Any:
+        """What the pace gives a call that may be sent, for the first time or again."""
+        try:
+            return await self.pace.begin(number, tokens)
+        except NotSentError:
+            if first:
+                raise
+            raise asyncio.CancelledError from None  # an earlier try may have cost something
 
     async def call(
         self,

@@ -65,7 +65,7 @@ class Limits:
 
 
 class NotSentError(asyncio.CancelledError):
-    """Of a call that waited for its turn when all was stopped."""
+    """Of a call that waited for its turn when all was stopped, and of which nothing was sent."""
 
 
 class Pacing(Protocol):
@@ -141,7 +141,8 @@ class Pace:
 
         Raises:
             EndpointError: if too many calls have failed; see `count_failure`.
-            NotSentError: if the work was stopped; see `stop`.
+            NotSentError: if the work was stopped; see `stop`. A further try of a call that was
+                sent before gets it as well: its connection tells the two apart.
         """
         await self._door.enter(number)
         try:
@@ -158,7 +159,7 @@ class Pace:
                         await self._news.wait()
         finally:
             self._door.leave()
-        return await self._give_up()
+        return await self._give_up(NotSentError)
 
     def end(self, flight: Flight, *, seconds: float | None = None, busy: bool = False) -> None:
         """A call that was sent is over; see `Concurrency.end`."""
@@ -185,6 +186,7 @@ class Pace:
 
         Raises:
             EndpointError: if these were too many.
+            CancelledError: if the work was stopped, which may be why it failed.
         """
         self._failures += 1
         most = self._limits.give_up_after
@@ -192,7 +194,7 @@ class Pace:
             self._last_failure = reason
             self._send_nothing_more()
         if self.is_over:
-            await self._give_up()
+            await self._give_up(asyncio.CancelledError)
 
     def stop(self) -> None:
         """Send nothing more. Who waits for a turn is cancelled; calls in flight end as they do."""
@@ -218,11 +220,11 @@ class Pace:
         self._failures, self._last_failure, self._stopped = 0, None, False
         self._all_landed.clear()
 
-    async def _give_up(self) -> NoReturn:
+    async def _give_up(self, stopped: type[asyncio.CancelledError]) -> NoReturn:
         reason = self._last_failure
         await self._all_landed.wait()
         if reason is None:
-            raise NotSentError
+            raise stopped
         raise EndpointError(
             f"{self._limits.give_up_after} calls in a row have failed at {self._place}, and no "
             f"more are made (llm.give_up_after). The last one: {reason}. All that was answered is "

@@ -290,7 +290,7 @@ class Index:
         return self.searcher.guarded.allowed(np.arange(len(self.examples)), target, guard)
 
     def similarities(self, rows: Rows, query: Vectors) -> Floats:
-        """Exact similarities of some windows to a query, to six digits."""
+        """Similarities of some windows to a query, to six digits; see `similarities_of_each`."""
         found: Floats = similarities_of_each(self.window_vectors, rows[None], query[None])[0]
         return found
 

@@ -1,4 +1,4 @@
-"""Search among labelled windows: a store proposes, guards and exact similarities dispose."""
+"""Search among labelled windows: a store proposes, guards and similarities decide."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Searcher:
         other queries it was searched with. More are fetched than asked for until the
         last one fetched is clearly less similar than the last one kept: which of many equal
         examples (a corpus's every "Yeah.") it returns is chance. An approximate store cannot
-        tell that; there, what it proposes is fetched amply and judged by exact similarity, and
+        tell that; there, what it proposes is fetched amply and judged by similarity, and
         a query for which it proposes fewer than k allowed examples is searched exactly.
         """
         key, turns = (sha256_bytes(np.ascontiguousarray(queries).data), guard), tuple(targets)
@@ -269,14 +269,14 @@ class Searcher:
             return list(pool.map(judge, starts))
 
     def _closest(self, queries: Vectors, candidates: Rows, k: int) -> Neighbours:
-        """Of the candidates of each query (-1: none) the k closest by exact similarity."""
+        """Of the candidates of each query (-1: none) the k closest by similarity, pair by pair."""
         examples = np.where(candidates >= 0, self.examples[candidates], -1)
-        exact = self.similarities(examples, queries)
-        order = np.lexsort((examples, -exact))[:, :k]
+        own = self.similarities(examples, queries)
+        order = np.lexsort((examples, -own))[:, :k]
         rows = np.full((len(queries), k), -1, dtype=np.int64)
         similarities = np.full((len(queries), k), -np.inf)
         rows[:, : order.shape[1]] = np.take_along_axis(examples, order, axis=1)
-        similarities[:, : order.shape[1]] = np.take_along_axis(exact, order, axis=1)
+        similarities[:, : order.shape[1]] = np.take_along_axis(own, order, axis=1)
         return Neighbours(rows, similarities)
 
 

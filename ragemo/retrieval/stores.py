@@ -1,6 +1,6 @@
 """Where window vectors are searched: by exact comparison, in one of FAISS's indexes, or outside.
 
-A store only proposes. Guards and exact similarities decide among what it finds, see
+A store only proposes. Guards and similarities computed pair by pair decide among what it finds, see
 `ragemo.retrieval.searcher`, so a store may be approximate and may live anywhere.
 """
 

@@ -5,7 +5,7 @@
 The vectors are real windows with seeded jitter, see `jittered.py`; questions are 500 windows of
 the development splits, as they are, and what is to be found is what an exact search finds.
 
-Every store is built, and searched with its guards and exact similarities, by ragemo's own code:
+Every store is built, and searched with its guards and its own similarities, by ragemo's own code:
 trained on a sample, filled in chunks from a mapped file. Each is built in a process of its own
 and searched in another. Prints a line of JSON for each size, factory and how far the search
 looks; what is in FOLDER already (vectors, stores) is not made again, and five million vectors take
@@ -297,7 +297,7 @@ Written by `python scripts/bench/recall.py --data data --work FOLDER --out docs`
 kept in [recall.json](recall.json). The vectors are real ones of MELD and EmoryNLP, repeated with
 seeded jitter, as is told at the head of `scripts/bench/jittered.py`; 500 windows of the development
 splits are asked about, on {cores} cores. It is ragemo's whole search that is measured:
-the store proposes, guards are heeded, and similarities are computed again exactly.
+the store proposes, guards are heeded, and similarities are computed again, pair by pair.
 
 `looked at` is how many inverted lists (of those in the factory's name) or nodes of a graph are
 visited; ragemo's own choice is in bold. `at once` is questions a second where all are asked in one

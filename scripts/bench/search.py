@@ -2,7 +2,8 @@
 
     python scripts/bench/search.py --data data/meld
 
-Ours is `Index.search`: eight neighbours, none of the query's own dialogue, exact similarities.
+Ours is `Index.search`: eight neighbours, none of the query's own dialogue, and similarities that
+are computed again pair by pair.
 The reference is `faiss.IndexFlatIP.search` for eight without any guard, in a process of its own,
 where FAISS is as it comes. Where ragemo gives FAISS other matrix products than it would take by
 itself (see `ragemo.retrieval.faiss_library`), a line more tells what raw FAISS does with these. If

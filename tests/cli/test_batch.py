@@ -59,7 +59,7 @@ def test_a_round_that_could_exceed_the_budget_is_not_submitted(by_batch, endpoin
 def test_a_dry_run_tells_rounds_files_and_requests(by_batch, endpoint):
     done = by_batch("--batch", "--dry-run")
     assert done.code == 0
-    assert "at most 1 rounds of answers to wait for, 4 requests in 1 files" in done.out
+    assert "rounds of answers to wait for: 1 at most, requests: 4, files: 1 (0.0 MB)" in done.out
     assert endpoint.uploads == []
 
 

@@ -1,5 +1,6 @@
 """Ctrl-C while an endpoint is asked: what is paid for is kept, and is not paid for again."""
 
+import json
 import signal
 import time
 from collections import Counter
@@ -40,6 +41,21 @@ def test_calls_under_way_are_waited_for_and_not_made_again(command, start, test_
     assert command(*arguments, "--resume").code == 0
     assert len(scenario.seen) == COUNT - 4 - AT_ONCE
     assert max(Counter(answered(Path("run"))).values()) == 1
+
+
+def test_an_ablation_says_what_it_waits_for(start, test_file, scenario):
+    scenario.script({"ok": True}, *[LATE] * COUNT, answers=["happy"])
+    axes = {"ablation": {"name": "mine", "axes": {"llm.samples": [1, 2]}}}
+    Path("ablation.yaml").write_text(json.dumps(axes))
+    settings = {"llm.model": "some-model", "llm.base_url": scenario.url, "llm.concurrency": AT_ONCE}
+    chosen = (part for name, value in settings.items() for part in ("--set", f"{name}={value}"))
+    where = ["--data", test_file, "--out", "out", "--limit", COUNT, "--no-plots"]
+    process = start("ablate", "ablation.yaml", *where, "--set", "retrieval.k=0", *chosen)
+    wait_for(scenario, 1 + AT_ONCE)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert f"calls under way: {AT_ONCE}." in said
 
 
 def test_calls_that_wait_for_their_next_try_or_their_turn_are_not_waited_for(

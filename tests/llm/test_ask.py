@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ragemo.errors import EndpointError
-from ragemo.llm.ask import _ask_all, ask_all
+from ragemo.llm.ask import LAST_CALLS, _ask_all, ask_all
 from ragemo.llm.budget import BudgetError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.pace import Limits, pace_of
@@ -253,6 +253,41 @@ def test_so_it_has_its_own_interrupt():
         signal.signal(signal.SIGINT, before)
         loop.close()
     assert 20 < len(model.asked) < 20_000
+    assert model.closed == 1
+
+
+def test_and_a_second_interrupt_waits_for_nothing():
+    """The call under way would take an hour; Ctrl-C comes twice to the thread that waits."""
+    here = threading.main_thread().ident
+
+    class Slow(AtAnEndpoint):
+        seconds = 3600
+
+    def interrupt():
+        while not model.asked:
+            time.sleep(0.01)
+        signal.pthread_kill(here, signal.SIGINT)
+        while not said:
+            time.sleep(0.01)
+        signal.pthread_kill(here, signal.SIGINT)
+
+    async def cell():
+        ask_all([Steps("u", [model])], [model], LABELS, list, say=said.append)
+
+    model, said = Slow("m", 1), []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    loop = asyncio.new_event_loop()
+    began = time.monotonic()
+    other = threading.Thread(target=interrupt)
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(cell())
+    finally:
+        other.join()
+        signal.signal(signal.SIGINT, before)
+        loop.close()
+    assert time.monotonic() - began < LAST_CALLS / 2
     assert model.closed == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from ragemo.errors import SettingsError
 from ragemo.llm.budget import Amount, Budget, BudgetError, MeteredModel, read_budget
+from ragemo.llm.pace import NotSentError
 from ragemo.types import Message, Prompt, Window
 from tests.conftest import LABELS, make_turn
 from tests.fake_llm import FakeLLM, ShortLLM
@@ -43,6 +44,18 @@ def test_answers_that_did_not_come_are_not_counted():
     assert asked(model, 0, 1, 2) == [0]
     assert budget.spent == Amount(1, 3 * 16, 3 * 0.032)
     assert asked(model, 1, 2) == [1]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "spent"),
+    [(NotSentError, Amount()), (asyncio.CancelledError, Amount(1, 16, 0.032))],
+)
+def test_a_call_that_was_stopped_counts_unless_nothing_of_it_was_sent(stopped, spent):
+    budget = Budget(calls=1)
+    model = MeteredModel(FakeLLM(fate=(0, stopped())), budget)
+    with pytest.raises(asyncio.CancelledError):
+        asked(model, 0)
+    assert budget.spent == spent
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ragemo.errors import EndpointError
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
-from ragemo.llm.pace import Limits
+from ragemo.llm.pace import Limits, NotSentError
 from tests.llm.asking import JOY, KEY, ask
 
 OPENAI_429 = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
@@ -106,6 +106,45 @@ class TestPassingFaults:
         assert ballot.failed
         assert "3600 s" in ballot.error
         assert len(scenario.seen) == 1
+
+
+def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scenario):
+    """One at a time: the first fails in passing, and waits with the third until the second ends."""
+    scenario.script({"status": 500}, {"sleep": 0.5})
+
+    async def calls():
+        connection = Connection(
+            Endpoint("some-model", scenario.url, KEY),
+            limits=Limits(concurrency=1),
+            timeout=10.0,
+            deadline=10.0,
+            attempts=3,
+            backoff=0.01,
+        )
+        messages = [{"role": "user", "content": "hello"}]
+        request = {"model": "some-model", "messages": messages, "max_tokens": 1}
+
+        async def outcome():
+            try:
+                return await connection.complete(request, tokens=1)
+            except asyncio.CancelledError as stopped:  # a task would forget which one it was
+                return stopped
+
+        many = asyncio.gather(*(outcome() for _ in range(3)))
+        while len(scenario.seen) < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        connection.pace.stop()
+        try:
+            return await many
+        finally:
+            await connection.close()
+
+    again, answered, waiting = asyncio.run(calls())
+    assert type(again) is asyncio.CancelledError
+    assert answered[0]["choices"]
+    assert type(waiting) is NotSentError
+    assert len(scenario.seen) == 2
 
 
 class Raw:

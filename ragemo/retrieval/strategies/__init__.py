@@ -121,7 +121,7 @@ _GIVEN = ("index", "seed")
 
 
 def choose(strategies: Sequence[Strategy], index: Index, queries: Queries, k: int) -> Neighbours:
-    """What the strategies choose, by turns, with exact similarities.
+    """What the strategies choose, by turns, with their similarities to each query.
 
     Raises:
         SettingsError: if a strategy chose what a query may not see.
