@@ -24,6 +24,7 @@ import numpy.typing as npt
 from ragemo.errors import ModelError, SettingsError
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
+from ragemo.retrieval.word_tokens import WordTokens
 
 Vectors = npt.NDArray[np.float32]
 
@@ -74,7 +75,7 @@ class OnnxEmbedder:
 
     precision: str
     session: Any
-    tokenizer: Any
+    tokens: WordTokens
 
     @classmethod
     def load(
@@ -95,14 +96,15 @@ class OnnxEmbedder:
                 disabled_optimizers=[SLOW_FUSION],
             )
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            tokenizer.no_padding()
+            tokenizer.enable_truncation(MAX_TOKENS)
+            tokens = WordTokens(tokenizer, MAX_TOKENS)
         except Exception as error:
             raise ModelError(
                 f"cannot load the embedder from {folder}: {error}; "
                 f"`ragemo models pull {MINILM.name} --again` makes the folder anew"
             ) from None
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(MAX_TOKENS)
-        return cls(precision, session, tokenizer)
+        return cls(precision, session, tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy elsewhere is loaded there."""
@@ -140,8 +142,7 @@ class OnnxEmbedder:
                 running: list[Future[None]] = []
                 starts = [0, *range(FIRST_BLOCK, len(distinct), BLOCK), len(distinct)]
                 for start, end in pairwise(starts):
-                    block = distinct[start:end]
-                    tokens = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(block)]
+                    tokens = self.tokens.encode(distinct[start:end])
                     # The next block is cut into tokens while this one is embedded.
                     started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
                     _finish(running)

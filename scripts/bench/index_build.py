@@ -8,6 +8,8 @@ On the texts of MELD's training split, after all models are loaded and have embe
                the texts, as it takes so long; its seconds count four times
     forward    the int8 graph alone, on the distinct texts, cut into tokens and put into batches
                beforehand, one thread a core
+    tokens     ragemo's cutting of the distinct texts into tokens, each word once, from none known
+    cut        the same by the tokeniser itself, all texts at once
     embed      ragemo's embedder: texts in, vectors out
     index      the index of windows: transcripts, embedding, composition, FAISS, and the folder on
                disk, but for its voters, which are given
@@ -33,15 +35,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings, score_run
 from ragemo.models import ensure_model
-from ragemo.retrieval.embedder import Embedder, OnnxEmbedder, token_batches
+from ragemo.retrieval.embedder import MAX_TOKENS, Embedder, OnnxEmbedder, token_batches
 from ragemo.retrieval.folder import take_voters
 from ragemo.retrieval.vector_cache import CachedEmbedder
+from ragemo.retrieval.word_tokens import WordTokens
 from ragemo.types import Corpus
 
 WARM_UP = 64
@@ -64,7 +68,12 @@ def main() -> None:
     ours = OnnxEmbedder.load()
     plain.encode(texts[:WARM_UP], show_progress_bar=False)
     ours.embed(texts[:WARM_UP])
-    forward = forward_pass(ours, texts)
+    distinct = list(dict.fromkeys(text for text in texts if text.strip()))
+    tokenizer = ours.tokens.tokenizer
+
+    def new() -> OnnxEmbedder:
+        """The embedder as another process has it: it knows the tokens of no word."""
+        return replace(ours, tokens=WordTokens(tokenizer, MAX_TOKENS))
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -81,17 +90,19 @@ def main() -> None:
         first_index.save(folder / "index")
 
         def build_windows() -> None:
-            index = Index.build(train, ours)
+            index = Index.build(train, new())
             index.fitted = voters
             index.save(folder / "windows", overwrite=True)
 
         shares = cycle(texts[first::SHARES] for first in range(SHARES))
         stages: dict[str, Callable[[], object]] = {
             "encode": lambda: plain.encode(next(shares), show_progress_bar=False),
-            "forward": forward,
-            "embed": lambda: ours.embed(texts),
+            "forward": forward_pass(ours, distinct),
+            "tokens": lambda: new().tokens.encode(distinct),
+            "cut": lambda: [encoding.ids for encoding in tokenizer.encode_batch_fast(distinct)],
+            "embed": lambda: new().embed(texts),
             "index": build_windows,
-            "build": lambda: build(ours),
+            "build": lambda: build(new()),
             "again": lambda: build(kept, again=True),
             "embed again": lambda: kept.embed(texts),
         }
@@ -111,11 +122,9 @@ def main() -> None:
             print(json.dumps(accuracy_line(train, dev, folder)))
 
 
-def forward_pass(embedder: OnnxEmbedder, texts: list[str]) -> Callable[[], None]:
-    """The graph alone on the distinct texts."""
-    distinct = list(dict.fromkeys(text for text in texts if text.strip()))
-    tokens = [encoding.ids for encoding in embedder.tokenizer.encode_batch(distinct)]
-    batches = [batch.tokens for batch in token_batches(tokens)]
+def forward_pass(embedder: OnnxEmbedder, distinct: list[str]) -> Callable[[], None]:
+    """The graph alone."""
+    batches = [batch.tokens for batch in token_batches(embedder.tokens.encode(distinct))]
 
     def run() -> None:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -147,6 +156,7 @@ def lines(seconds: dict[str, list[float]], count: int) -> list[dict[str, Any]]:
             "the forward pass, and writing",
         ),
         ("embedding against the raw forward pass", "embed", "forward", "at least 0.90", forward),
+        ("tokens against the tokeniser's own", "tokens", "cut", None, "the dictionary of words"),
         ("unchanged index build against the first", "again", "build", "at least 10.00", "reading"),
         (
             "unchanged embedding against the first",
