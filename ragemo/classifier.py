@@ -84,9 +84,10 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         template: a prompt template's name, or a file.
         llm: "none": the index's own voters decide alone; "smollm2": the embedded model; another
             model's name; or a `LanguageModel`.
-        cache: where its answers are kept, so that none is asked for again, by `predict_proba`
-            after `predict` or after an interrupt: True: in the user's own cache, as by
-            `ragemo predict`; or in a file; False: nowhere.
+        cache: where answers are kept, so that none is asked for again, be it by `predict_proba`
+            after `predict`: True: those of a model given by its name in the user's own cache, as
+            by `ragemo predict`; a file: those of any model (a `LanguageModel` is told by its
+            `identity`, which has to change where its answers would); False: nowhere.
         embedder: "minilm", the name of a sentence-transformers model, or an `Embedder`.
         context_weight, context_decay, context_length: of earlier turns in a window's vector.
         exclude_duplicates: whether examples with an utterance's very words are shut out.
@@ -98,7 +99,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         classes_: the distinct labels of y, sorted, shape (L,).
         index_: the index that `fit` built.
 
-    Nothing but the cache is left on disk. Everything about a setting is in docs/settings.md.
+    No index and no run is left on disk. Everything about a setting is in docs/settings.md.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         from sklearn.utils.multiclass import check_classification_targets
 
         settings = self._settings()
+        self._answers_file()  # checked before anything is embedded
         y = column_or_1d(y, warn=True)
         rows = _read_rows(X)
         check_consistent_length(rows, y)
@@ -204,13 +206,15 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         rows = _read_rows(table)
         corpus = _corpus(rows, self.index_.labels, "predict", [None] * len(rows))
         llm = _load_llm(settings.llm, self.seed) if isinstance(self.llm, str) else self.llm
-        plan = make_plan(corpus, settings, index=self.index_, embedder=self._embedder(), llm=llm)
-        if llm is None:
-            verdicts = list(judge(plan, plan.ballots, settings.voting).decision.verdicts)
-        else:
-            with tempfile.TemporaryDirectory() as folder, self._answers() as cache:
-                run = carry_out(plan, settings, Path(folder, "run"), llm=llm, cache=cache)
-                verdicts = run.verdicts()
+        embedder = self._embedder()
+        with self._answers() as cache:
+            plan = make_plan(corpus, settings, index=self.index_, embedder=embedder, llm=llm)
+            if llm is None:
+                verdicts = list(judge(plan, plan.ballots, settings.voting).decision.verdicts)
+            else:
+                with tempfile.TemporaryDirectory() as folder:
+                    run = carry_out(plan, settings, Path(folder, "run"), llm=llm, cache=cache)
+                    verdicts = run.verdicts()
         by_id = {verdict.utterance_id: verdict for verdict in verdicts}
         return [by_id[f"predict {row}"] for row in range(len(rows))]
 
@@ -236,9 +240,21 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _answers(self) -> AbstractContextManager[AnswerCache | None]:
-        if self.cache is False:
-            return nullcontext()
-        return closing(AnswerCache(answers_file() if self.cache is True else self.cache))
+        file = self._answers_file()
+        return nullcontext() if file is None else closing(AnswerCache(file))
+
+    def _answers_file(self) -> Path | None:
+        """Where answers are kept.
+
+        Raises:
+            SettingsError: if `cache` says nothing of the kind.
+        """
+        if isinstance(self.cache, bool):
+            named = isinstance(self.llm, str) and self.llm != "none"
+            return answers_file() if self.cache and named else None
+        if not isinstance(self.cache, str | Path) or not str(self.cache):
+            raise SettingsError(f"cache is {self.cache!r}, expected True, False or a file's name")
+        return Path(self.cache).expanduser()
 
     def _embedder(self) -> Embedder:
         return _load_embedder(self.embedder) if isinstance(self.embedder, str) else self.embedder

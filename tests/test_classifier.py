@@ -2,6 +2,7 @@
 
 import pickle
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -202,7 +203,7 @@ def test_no_demonstration_is_of_the_own_dialogue():
     assert all(own != other for own, other in shown)
 
 
-def test_a_language_model_is_asked_and_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_a_language_model_is_asked_and_no_run_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     llm = FakeLLM(lambda prompt, sample: "mad")
@@ -216,7 +217,7 @@ def test_a_language_model_is_asked_and_leaves_nothing_behind(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("cache", [True, "mine.sqlite", False])
+@pytest.mark.parametrize("cache", [True, "mine.sqlite", Path("mine.sqlite"), False])
 def test_what_was_answered_is_not_asked_again(tmp_path, monkeypatch, answers_file, cache):
     monkeypatch.chdir(tmp_path)
     llm = FakeLLM(lambda prompt, sample: "mad")
@@ -225,9 +226,27 @@ def test_what_was_answered_is_not_asked_again(tmp_path, monkeypatch, answers_fil
     asked = len(llm.asked)
     shares = fitted.predict_proba(DATA[:8])
     assert (fitted.classes_[shares.argmax(axis=1)] == labels).all()
-    assert len(llm.asked) == (asked if cache else 2 * asked)
-    assert answers_file.is_file() == (cache is True)
-    assert (tmp_path / "mine.sqlite").is_file() == (cache == "mine.sqlite")
+    named = isinstance(cache, str | Path)  # a model of one's own has no place in the user's cache
+    assert len(llm.asked) == (asked if named else 2 * asked)
+    assert (tmp_path / "mine.sqlite").is_file() == named
+    assert not answers_file.exists()
+
+
+def test_a_model_given_by_its_name_is_not_asked_again(monkeypatch, answers_file):
+    llm = FakeLLM(lambda prompt, sample: "mad")
+    monkeypatch.setattr("ragemo.classifier._load_llm", lambda settings, seed: llm)
+    fitted = texts_only(llm="gpt-4o-mini").fit(DATA, DATA.emotion)
+    labels = fitted.predict(DATA[:8])
+    asked = len(llm.asked)
+    assert (fitted.classes_[fitted.predict_proba(DATA[:8]).argmax(axis=1)] == labels).all()
+    assert len(llm.asked) == asked
+    assert answers_file.is_file()
+
+
+@pytest.mark.parametrize("cache", [None, "", 3])
+def test_a_cache_is_a_file_or_not(cache):
+    with pytest.raises(SettingsError, match="expected True, False or a file's name"):
+        texts_only(cache=cache).fit(DATA, DATA.emotion)
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,8 @@ class AnswerCache:
         return RunFolderError(
             f"{self.path}: the answers kept there cannot be used ({error}). If the disk is not "
             "full and the folder can be written, the file is damaged: move it away, and what it "
-            "held is asked for again. `--cache FILE` keeps answers elsewhere, `--no-cache` nowhere"
+            "held is asked for again. `--cache FILE` keeps answers elsewhere, `--no-cache` nowhere "
+            "(in Python: `cache`)"
         )
 
     def _foreign(self, layout: int | None) -> RunFolderError:

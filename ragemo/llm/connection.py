@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError, explain, no_completion
-from ragemo.llm.pace import Limits, NotSentError, Pacing, check_least, pace_of
+from ragemo.llm.pace import Limits, Pacing, check_least, pace_of
 from ragemo.llm.posting import Posting
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+class NotSentError(asyncio.CancelledError):
+    """Of a chat completion that was stopped before any request of it was sent."""
 
 
 class Connection:
@@ -93,6 +97,7 @@ class Connection:
         Raises:
             CallError: if it failed, again and again where it failed in passing.
             EndpointError: if every other request would fail like it, or too many have failed.
+            NotSentError: if it is cancelled, or all is stopped, before it was sent.
         """
         pace = self.pace
         number = pace.number()
@@ -156,10 +161,10 @@ class Connection:
         """What the pace gives a call that may be sent, for the first time or again."""
         try:
             return await self.pace.begin(number, tokens)
-        except NotSentError:
+        except asyncio.CancelledError:
             if first:
-                raise
-            raise asyncio.CancelledError from None  # an earlier try may have cost something
+                raise NotSentError from None
+            raise  # an earlier try may have cost something
 
     async def call(
         self,

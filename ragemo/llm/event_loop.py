@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
@@ -26,17 +26,20 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
 
     with ThreadPoolExecutor(1) as other_thread:
         done = other_thread.submit(asyncio.run, there())
+        either: list[Future[Any]] = [begun, done]
+
+        def cancel() -> None:
+            wait(either, return_when=FIRST_COMPLETED)
+            if begun.done():
+                with suppress(RuntimeError):  # it has ended by itself
+                    begun.result()()
+
         try:
             done.result()
         except KeyboardInterrupt:
-            _cancel(begun)
             try:
+                cancel()
                 wait([done])
             except KeyboardInterrupt:
-                _cancel(begun)
+                cancel()
             raise
-
-
-def _cancel(begun: Future[Callable[[], object]]) -> None:
-    with suppress(RuntimeError):  # it has ended by itself
-        begun.result()()

@@ -11,15 +11,17 @@ No constraint is trusted: every answer is read as if there had been none.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
+from itertools import count
 from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.capabilities import CONSTRAINTS, MOST_ALTERNATIVES, Capabilities
-from ragemo.llm.connection import Connection
+from ragemo.llm.connection import Connection, NotSentError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
 from ragemo.llm.forms import Answer, read_answer
@@ -371,15 +373,20 @@ class OpenAIModel:
         Raises:
             CallError: if the call fails for good.
             EndpointError: if every call would.
+            NotSentError: if it is cancelled, or all is stopped, before anything was sent.
         """
         wasted: list[Reply] = []
         seconds = 0.0
-        while True:
+        for turn in count():
             call = self.call(prompt, labels, samples)
             try:
                 completion, took = await self._connection.complete(
                     call.request, tokens=prompt.tokens + call.answer_tokens
                 )
+            except NotSentError:
+                if turn:
+                    raise asyncio.CancelledError from None  # what came of it before was paid for
+                raise
             except CallError as error:
                 seconds = error.seconds = error.seconds + seconds
                 self.after_refusal(call, error)

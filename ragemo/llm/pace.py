@@ -64,10 +64,6 @@ class Limits:
             check_least(setting, getattr(self, setting))
 
 
-class NotSentError(asyncio.CancelledError):
-    """Of a call that waited for its turn when all was stopped, and of which nothing was sent."""
-
-
 class Pacing(Protocol):
     """What a connection asks when its calls may begin; see `Pace`."""
 
@@ -141,8 +137,7 @@ class Pace:
 
         Raises:
             EndpointError: if too many calls have failed; see `count_failure`.
-            NotSentError: if the work was stopped; see `stop`. A further try of a call that was
-                sent before gets it as well: its connection tells the two apart.
+            CancelledError: if the work was stopped; see `stop`.
         """
         await self._door.enter(number)
         try:
@@ -159,7 +154,7 @@ class Pace:
                         await self._news.wait()
         finally:
             self._door.leave()
-        return await self._give_up(NotSentError)
+        return await self._give_up()
 
     def end(self, flight: Flight, *, seconds: float | None = None, busy: bool = False) -> None:
         """A call that was sent is over; see `Concurrency.end`."""
@@ -194,7 +189,7 @@ class Pace:
             self._last_failure = reason
             self._send_nothing_more()
         if self.is_over:
-            await self._give_up(asyncio.CancelledError)
+            await self._give_up()
 
     def stop(self) -> None:
         """Send nothing more. Who waits for a turn is cancelled; calls in flight end as they do."""
@@ -220,11 +215,11 @@ class Pace:
         self._failures, self._last_failure, self._stopped = 0, None, False
         self._all_landed.clear()
 
-    async def _give_up(self, stopped: type[asyncio.CancelledError]) -> NoReturn:
+    async def _give_up(self) -> NoReturn:
         reason = self._last_failure
         await self._all_landed.wait()
         if reason is None:
-            raise stopped
+            raise asyncio.CancelledError
         raise EndpointError(
             f"{self._limits.give_up_after} calls in a row have failed at {self._place}, and no "
             f"more are made (llm.give_up_after). The last one: {reason}. All that was answered is "

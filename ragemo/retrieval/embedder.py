@@ -10,11 +10,10 @@ to the last bit. Other models make no such promise and are given one text at a t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,7 +34,8 @@ BATCH_TOKENS = 384
 """Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
 
 FIRST_BLOCK, BLOCK = 1024, 8192
-"""So many texts are cut into tokens at a time: fewer at first, since nothing is embedded before."""
+"""So many texts are cut into tokens at a time, at first and at most. Each block is cut while the
+one before it is embedded, of which many cores make short work."""
 
 PRECISIONS = ("int8", "fp32")
 
@@ -140,10 +140,8 @@ class OnnxEmbedder:
 
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 running: list[Future[None]] = []
-                starts = [0, *range(FIRST_BLOCK, len(distinct), BLOCK), len(distinct)]
-                for start, end in pairwise(starts):
+                for start, end in blocks(len(distinct)):
                     tokens = self.tokens.encode(distinct[start:end])
-                    # The next block is cut into tokens while this one is embedded.
                     started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
                     _finish(running)
                     running = started
@@ -151,6 +149,14 @@ class OnnxEmbedder:
             return vectors
 
         return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+def blocks(count: int) -> Iterator[tuple[int, int]]:
+    """Where blocks of so many texts begin and end, each twice as large as the one before it."""
+    start, size = 0, FIRST_BLOCK
+    while start < count:
+        yield start, min(start + size, count)
+        start, size = start + size, min(2 * size, BLOCK)
 
 
 @dataclass(frozen=True)

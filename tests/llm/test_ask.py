@@ -264,12 +264,11 @@ def test_and_a_second_interrupt_waits_for_nothing():
         seconds = 3600
 
     def interrupt():
-        while not model.asked:
-            time.sleep(0.01)
-        signal.pthread_kill(here, signal.SIGINT)
-        while not said:
-            time.sleep(0.01)
-        signal.pthread_kill(here, signal.SIGINT)
+        for sign in (model.asked, said):  # of the call, and of the first interrupt
+            end = time.monotonic() + 30
+            while not sign and time.monotonic() < end:
+                time.sleep(0.01)
+            signal.pthread_kill(here, signal.SIGINT)
 
     async def cell():
         ask_all([Steps("u", [model])], [model], LABELS, list, say=said.append)
@@ -278,13 +277,13 @@ def test_and_a_second_interrupt_waits_for_nothing():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     loop = asyncio.new_event_loop()
     began = time.monotonic()
-    other = threading.Thread(target=interrupt)
+    other = threading.Thread(target=interrupt, daemon=True)
     other.start()
     try:
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(cell())
     finally:
-        other.join()
+        other.join(60)
         signal.signal(signal.SIGINT, before)
         loop.close()
     assert time.monotonic() - began < LAST_CALLS / 2

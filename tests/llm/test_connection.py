@@ -10,10 +10,10 @@ import time
 import pytest
 
 from ragemo.errors import EndpointError
-from ragemo.llm.connection import Connection
+from ragemo.llm.connection import Connection, NotSentError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
-from ragemo.llm.pace import Limits, NotSentError
+from ragemo.llm.pace import Limits
 from tests.llm.asking import JOY, KEY, ask
 
 OPENAI_429 = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}
@@ -110,7 +110,7 @@ class TestPassingFaults:
 
 def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scenario):
     """One at a time: the first fails in passing, and waits with the third until the second ends."""
-    scenario.script({"status": 500}, {"sleep": 0.5})
+    scenario.script({"status": 500}, {"sleep": 1.5})
 
     async def calls():
         connection = Connection(

@@ -8,13 +8,16 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import SettingsError
+from ragemo.llm.connection import NotSentError
 from ragemo.llm.openai_model import OpenAIModel
+from ragemo.llm.pace import stop_paces
 from ragemo.types import Window
 from tests.conftest import make_turn
 from tests.llm.asking import (
     ANGER,
     JOY,
     KEY,
+    LABELS,
     NEUTRAL,
     OPENAI_TEMPERATURE,
     PROMPT,
@@ -299,3 +302,30 @@ class TestDescribe:
         assert not report["reachable"]
         assert len(report["errors"]) == 1
         assert "cannot connect" in report["errors"][0]
+
+
+def test_who_was_answered_before_all_is_stopped_is_not_taken_for_not_sent(scenario):
+    """One at a time: thoughts without an answer to the first, then to the second, in flight at the
+    stop; the third waits for its turn."""
+    scenario.script({"ok": True}, {"sleep": 1.5}, think=100)
+
+    async def calls():
+        model = OpenAIModel("some-model", base_url=scenario.url, concurrency=1)
+
+        async def outcome():
+            try:
+                return await model.ask(PROMPT, LABELS, [0])
+            except asyncio.CancelledError as stopped:  # a task would forget which one it was
+                return type(stopped)
+
+        many = asyncio.gather(*(outcome() for _ in range(3)))
+        while len(scenario.seen) < 2:
+            await asyncio.sleep(0.01)
+        stop_paces()
+        try:
+            return await many
+        finally:
+            await model.close()
+
+    assert asyncio.run(calls()) == [asyncio.CancelledError, asyncio.CancelledError, NotSentError]
+    assert len(scenario.seen) == 2
