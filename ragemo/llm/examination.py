@@ -80,7 +80,7 @@ def _remembered(model: OpenAIModel) -> str:
 
 async def _try_out(model: OpenAIModel, report: dict[str, Any]) -> None:
     labels = LabelSet.from_dict({"name": "doctor", "labels": list(LABELS)})
-    model.forget()
+    model.learning.forget()
     prompt = Prompt("doctor", (Message("user", OFF_TOPIC),), tokens=16)
     ballots = await model.ask(prompt, labels, (0, 1))
     if len(ballots) == 1:
@@ -100,12 +100,12 @@ async def _try_out(model: OpenAIModel, report: dict[str, Any]) -> None:
         "seconds": round(ballots[-1].usage.seconds, 3),
     }
     prompt = Prompt("doctor", (Message("user", QUESTION),), tokens=16)
-    model.learn(replace(able, top_logprobs=able.top_logprobs or MOST_ALTERNATIVES))
+    model.learning.learn(replace(able, top_logprobs=able.top_logprobs or MOST_ALTERNATIVES))
     try:
         reply, _ = await model.complete(prompt, labels, (0,))
     finally:
         if not able.top_logprobs:
-            model.learn(replace(model.capabilities, top_logprobs=0))
+            model.learning.learn(replace(model.capabilities, top_logprobs=0))
     (answer,), (tokens,) = reply.answers, reply.tokens
     report["logprobs"] = bool(tokens)
     report["label_probabilities"] = label_probabilities(answer, tokens, labels) is not None

@@ -2,7 +2,7 @@
 
 One class serves OpenAI itself and every compatible server (vLLM, Ollama, llama.cpp, gateways):
 only the base URL differs. What an endpoint can do is learned from its answers and remembered
-(the table in `capabilities.py`). A call goes through these modules:
+(`learning.py`, with the table in `capabilities.py`). A call goes through these modules:
 
     Prompt -> requests -> connection (endpoint, faults) -> replies -> answers -> Ballot
 
@@ -13,24 +13,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property, reduce
 from itertools import count
 from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import CONSTRAINTS, MOST_ALTERNATIVES, Capabilities
+from ragemo.llm.capabilities import CONSTRAINTS, Capabilities
 from ragemo.llm.connection import Connection, NotSentError
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.faults import CallError
 from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
-from ragemo.llm.memory import recall, remember
+from ragemo.llm.learning import Learning
 from ragemo.llm.pace import Limits, check_least
 from ragemo.llm.prices import Price, find_price
 from ragemo.llm.protocol import in_one_call
-from ragemo.llm.remarks import Remarks
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
 from ragemo.llm.tokens import estimate_prompt_tokens
@@ -122,10 +120,7 @@ class OpenAIModel:
         self._price = find_price(name, local=self._endpoint.is_local)
         self._label_probabilities = label_probabilities
         self._constraint = constraint
-        self.forget()
-        if (remembered := recall(self._endpoint)) is not None:
-            self._known = remembered.capabilities
-            self._capabilities = self._as_wished(self._known)
+        self._learning = Learning(self._endpoint, constraint, label_probabilities)
         self._temperature = temperature
         self._max_answer_tokens = max_answer_tokens
         self._seed = seed
@@ -164,47 +159,22 @@ class OpenAIModel:
     @property
     def capabilities(self) -> Capabilities:
         """What the endpoint has shown so far, in this run and in those of the last week."""
-        return self._capabilities
+        return self._learning.capabilities
+
+    @property
+    def learning(self) -> Learning:
+        """How that comes to be known."""
+        return self._learning
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """See `LanguageModel`."""
-        return self._remarks.sentences(self._capabilities)
+        return self._learning.remarks
 
     @property
     def answers_per_call(self) -> int:
         """See `LanguageModel`; fewer once the endpoint has refused so many or brought fewer."""
-        return self._capabilities.largest_n
-
-    def learn(self, able: Capabilities) -> None:
-        """Take this for what the endpoint can do, from now on and in later runs.
-
-        What the settings decide is not remembered: a constraint chosen by name, and that no
-        log-probabilities are asked for.
-        """
-        self._capabilities = able
-        known = able
-        if self._constraint != "auto":
-            known = replace(known, constraint=self._known.constraint)
-        if not self._label_probabilities:
-            known = replace(known, top_logprobs=self._known.top_logprobs)
-        self._known = known
-        remember(self._endpoint, known)
-
-    def forget(self) -> None:
-        """Take the endpoint for one of which nothing is known."""
-        first = "json_schema" if self._endpoint.is_openai else "grammar"
-        self._known = Capabilities(first, top_logprobs=MOST_ALTERNATIVES)
-        self._capabilities = self._as_wished(self._known)
-        self._remarks = Remarks(self._endpoint)
-
-    def _as_wished(self, able: Capabilities) -> Capabilities:
-        """What an endpoint can do, as far as the settings let it."""
-        return replace(
-            able,
-            constraint=able.constraint if self._constraint == "auto" else self._constraint,
-            top_logprobs=able.top_logprobs if self._label_probabilities else 0,
-        )
+        return self.capabilities.largest_n
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """An estimate of a prompt's tokens that errs upwards; see `estimate_prompt_tokens`."""
@@ -212,8 +182,8 @@ class OpenAIModel:
 
     def most_answer_tokens(self, form: str) -> int:
         """See `LanguageModel.most_answer_tokens`; with room for thoughts once it has had any."""
-        room = answer_room(form, self._capabilities.constraint, self._max_answer_tokens)
-        return room + THINKING_TOKENS * self._capabilities.thinks
+        room = answer_room(form, self.capabilities.constraint, self._max_answer_tokens)
+        return room + THINKING_TOKENS * self.capabilities.thinks
 
     def price(self, prompt_tokens: int, answer_tokens: int, *, batch: bool = False) -> float | None:
         """US dollars by `find_price`, with nothing cached."""
@@ -251,7 +221,7 @@ class OpenAIModel:
 
         As many as the endpoint is taken to give at once; see `in_one_call`.
         """
-        able = self._capabilities
+        able = self.capabilities
         n = len(in_one_call(samples, able.largest_n))
         request = chat_request(
             prompt,
@@ -264,45 +234,6 @@ class OpenAIModel:
             max_answer_tokens=self._max_answer_tokens,
         )
         return Call(request, n, able)
-
-    def after_refusal(self, call: Call, error: CallError) -> None:
-        """Learn from a refused call, so that it can be made again in another way.
-
-        Raises:
-            CallError: the error, if the endpoint complains of nothing that can be changed.
-            EndpointError: if every call would be refused.
-        """
-        if not error.complaint:
-            raise error
-        if self._capabilities != call.able:
-            return  # a call beside this one has learned since
-        learned = call.able.after_refusal(error.complaint, call.n)
-        if learned is None:
-            raise error
-        if self._constraint not in ("auto", learned.constraint):
-            raise EndpointError(
-                f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
-            )
-        self.learn(learned)
-
-    def after_reply(self, call: Call, prompt: Prompt, labels: LabelSet, reply: Reply) -> bool:
-        """Learn from a reply; whether it can be used, else the call has to be made again."""
-        self._remarks.hear(call, prompt.form, labels, reply)
-        if reply.thought_too_long and not call.able.thinks:
-            self.learn(replace(self._capabilities, thinks=True))
-            return False
-        if (
-            self._constraint == "auto"
-            and call.able.constraint == "grammar"
-            and prompt.form == "label"
-            and reply.not_held("grammar", labels)
-        ):
-            if self._capabilities.constraint == "grammar":
-                self.learn(replace(self._capabilities, constraint="json_schema"))
-            return False
-        if 0 < len(reply.answers) < call.n and self._capabilities.largest_n >= call.n:
-            self.learn(replace(self._capabilities, largest_n=len(reply.answers)))
-        return True
 
     def ballots(
         self,
@@ -389,11 +320,11 @@ class OpenAIModel:
                 raise
             except CallError as error:
                 seconds = error.seconds = error.seconds + seconds
-                self.after_refusal(call, error)
+                self._learning.after_refusal(call, error)
                 continue
             seconds += took
             reply = read_reply(completion, call.n, prompt.tokens)
-            if self.after_reply(call, prompt, labels, reply):
+            if self._learning.after_reply(call, prompt.form, labels, reply):
                 break
             wasted.append(reply)
         return reduce(Reply.and_paid_for, wasted, reply.or_empty()), seconds

@@ -204,7 +204,9 @@ class Listener:
         (step, first), found = place, parcel.found
         model, prompt, key = step.model, step.prompt, step.keys[first]
         reply = read_reply(body, n, prompt.tokens)
-        if not model.after_reply(Call({}, n, parcel.able), prompt, self._labels, reply):
+        if not model.learning.after_reply(
+            Call({}, n, parcel.able), prompt.form, self._labels, reply
+        ):
             found.wasted.setdefault(key, []).append(reply)
             return
         reply = reduce(Reply.and_paid_for, found.wasted.pop(key, []), reply.or_empty())
@@ -224,7 +226,7 @@ class Listener:
             if error.transient:
                 return
             try:
-                model.after_refusal(Call({}, n, parcel.able), error)
+                model.learning.after_refusal(Call({}, n, parcel.able), error)
             except CallError:
                 pass
             else:

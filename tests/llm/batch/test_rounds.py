@@ -182,7 +182,7 @@ def test_an_answer_that_is_on_its_way_with_others_is_not_asked_for_again_by_itse
         with pytest.raises(PendingError):
             run_by_batch(endpoint, tmp_path / "run", NO_WAIT, resume=True, **settings)
     model = OpenAIModel("some-model", base_url=endpoint.url)
-    model.learn(replace(model.capabilities, largest_n=4))
+    model.learning.learn(replace(model.capabilities, largest_n=4))
     run = run_by_batch(endpoint, tmp_path / "run", resume=True, **settings)
     assert len(endpoint.requests) == requests
     assert {ballot.sample for ballot in run.ballots()} == {0, 1, 2, 3, 4}

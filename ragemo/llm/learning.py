@@ -1,0 +1,122 @@
+"""What an endpoint can do is learned from what it refuses and from what it answers.
+
+What can be learned stands in `capabilities.py`, where it is remembered in `memory.py`, and what
+people are told of it in `remarks.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ragemo.errors import EndpointError
+from ragemo.labels import LabelSet
+from ragemo.llm.capabilities import MOST_ALTERNATIVES, Capabilities
+from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.faults import CallError
+from ragemo.llm.memory import recall, remember
+from ragemo.llm.remarks import Remarks
+from ragemo.llm.replies import Reply
+from ragemo.llm.requests import Call
+
+
+class Learning:
+    """What is known of an endpoint, from now and from the last week.
+
+    Args:
+        endpoint: who is asked.
+        constraint: "auto", or the one that is kept to.
+        label_probabilities: whether log-probabilities are asked for.
+
+    Attributes:
+        capabilities: what it has shown so far, as far as these settings let it.
+    """
+
+    def __init__(self, endpoint: Endpoint, constraint: str, label_probabilities: bool) -> None:
+        self._endpoint = endpoint
+        self._constraint = constraint
+        self._label_probabilities = label_probabilities
+        self.forget()
+        if (remembered := recall(endpoint)) is not None:
+            self._known = remembered.capabilities
+            self.capabilities = self._as_wished(self._known)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of it, a sentence each."""
+        return self._remarks.sentences(self.capabilities)
+
+    def learn(self, able: Capabilities) -> None:
+        """Take this for what the endpoint can do, from now on and in later runs.
+
+        What the settings decide is not remembered: a constraint chosen by name, and that no
+        log-probabilities are asked for.
+        """
+        self.capabilities = able
+        known = able
+        if self._constraint != "auto":
+            known = replace(known, constraint=self._known.constraint)
+        if not self._label_probabilities:
+            known = replace(known, top_logprobs=self._known.top_logprobs)
+        self._known = known
+        remember(self._endpoint, known)
+
+    def forget(self) -> None:
+        """Take the endpoint for one of which nothing is known."""
+        first = "json_schema" if self._endpoint.is_openai else "grammar"
+        self._known = Capabilities(first, top_logprobs=MOST_ALTERNATIVES)
+        self.capabilities = self._as_wished(self._known)
+        self._remarks = Remarks(self._endpoint)
+
+    def after_refusal(self, call: Call, error: CallError) -> None:
+        """Learn from a refused call, so that it can be made again in another way.
+
+        Raises:
+            CallError: the error, if the endpoint complains of nothing that can be changed.
+            EndpointError: if every call would be refused.
+        """
+        if not error.complaint:
+            raise error
+        if self.capabilities != call.able:
+            return  # a call beside this one has learned since
+        learned = call.able.after_refusal(error.complaint, call.n)
+        if learned is None:
+            raise error
+        if self._constraint not in ("auto", learned.constraint):
+            raise EndpointError(
+                f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
+            )
+        self.learn(learned)
+
+    def after_reply(self, call: Call, form: str, labels: LabelSet, reply: Reply) -> bool:
+        """Learn from a reply; whether it can be used, else the call has to be made again.
+
+        Args:
+            call: what was asked.
+            form: of the answers, one of `FORMS`.
+            labels: the label set.
+            reply: what came.
+        """
+        self._remarks.hear(call, form, labels, reply)
+        if reply.thought_too_long and not call.able.thinks:
+            self.learn(replace(self.capabilities, thinks=True))
+            return False
+        if (
+            self._constraint == "auto"
+            and call.able.constraint == "grammar"
+            and form == "label"
+            and reply.not_held("grammar", labels)
+        ):
+            if self.capabilities.constraint == "grammar":
+                self.learn(replace(self.capabilities, constraint="json_schema"))
+            return False
+        if 0 < len(reply.answers) < call.n and self.capabilities.largest_n >= call.n:
+            self.learn(replace(self.capabilities, largest_n=len(reply.answers)))
+        return True
+
+    def _as_wished(self, able: Capabilities) -> Capabilities:
+        """What an endpoint can do, as far as the settings let it."""
+        return replace(
+            able,
+            constraint=able.constraint if self._constraint == "auto" else self._constraint,
+            top_logprobs=able.top_logprobs if self._label_probabilities else 0,
+        )
