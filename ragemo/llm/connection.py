@@ -97,7 +97,7 @@ class Connection:
         Raises:
             CallError: if it failed, again and again where it failed in passing.
             EndpointError: if every other request would fail like it, or too many have failed.
-            NotSentError: if it is cancelled, or all is stopped, before it was sent.
+            NotSentError: if all is stopped before it was sent.
         """
         pace = self.pace
         number = pace.number()
@@ -162,9 +162,11 @@ class Connection:
         try:
             return await self.pace.begin(number, tokens)
         except asyncio.CancelledError:
-            if first:
+            # An earlier try may have cost something; and who cancels this call alone, such as a
+            # timeout around it, looks for its own error.
+            if first and self.pace.is_over:
                 raise NotSentError from None
-            raise  # an earlier try may have cost something
+            raise
 
     async def call(
         self,

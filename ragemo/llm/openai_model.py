@@ -304,7 +304,7 @@ class OpenAIModel:
         Raises:
             CallError: if the call fails for good.
             EndpointError: if every call would.
-            NotSentError: if it is cancelled, or all is stopped, before anything was sent.
+            NotSentError: if all is stopped before anything was sent.
         """
         wasted: list[Reply] = []
         seconds = 0.0

@@ -152,11 +152,11 @@ class OnnxEmbedder:
 
 
 def blocks(count: int) -> Iterator[tuple[int, int]]:
-    """Where blocks of so many texts begin and end, each twice as large as the one before it."""
+    """Where blocks of so many texts begin and end, each four times as large as the one before."""
     start, size = 0, FIRST_BLOCK
     while start < count:
         yield start, min(start + size, count)
-        start, size = start + size, min(2 * size, BLOCK)
+        start, size = start + size, min(4 * size, BLOCK)
 
 
 @dataclass(frozen=True)
