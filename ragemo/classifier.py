@@ -84,10 +84,10 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         template: a prompt template's name, or a file.
         llm: "none": the index's own voters decide alone; "smollm2": the embedded model; another
             model's name; or a `LanguageModel`.
-        cache: where answers are kept, so that none is asked for again, be it by `predict_proba`
-            after `predict`: True: those of a model given by its name in the user's own cache, as
-            by `ragemo predict`; a file: those of any model (a `LanguageModel` is told by its
-            `identity`, which has to change where its answers would); False: nowhere.
+        cache: where answers are kept, so that none is asked for again, not even by
+            `predict_proba` after `predict`. True: those of a model given by its name in the user's
+            own cache, as by `ragemo predict`; a file: those of any model (a `LanguageModel` is
+            told by its `identity`, which has to change where its answers would); False: nowhere.
         embedder: "minilm", the name of a sentence-transformers model, or an `Embedder`.
         context_weight, context_decay, context_length: of earlier turns in a window's vector.
         exclude_duplicates: whether examples with an utterance's very words are shut out.
@@ -249,12 +249,14 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             SettingsError: if `cache` says nothing of the kind.
         """
+        named = isinstance(self.llm, str)
         if isinstance(self.cache, bool):
-            named = isinstance(self.llm, str) and self.llm != "none"
-            return answers_file() if self.cache and named else None
-        if not isinstance(self.cache, str | Path) or not str(self.cache):
+            file = answers_file() if self.cache and named else None
+        elif isinstance(self.cache, str | Path) and str(self.cache):
+            file = Path(self.cache).expanduser()
+        else:
             raise SettingsError(f"cache is {self.cache!r}, expected True, False or a file's name")
-        return Path(self.cache).expanduser()
+        return None if named and self.llm == "none" else file
 
     def _embedder(self) -> Embedder:
         return _load_embedder(self.embedder) if isinstance(self.embedder, str) else self.embedder

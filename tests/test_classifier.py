@@ -243,6 +243,12 @@ def test_a_model_given_by_its_name_is_not_asked_again(monkeypatch, answers_file)
     assert answers_file.is_file()
 
 
+def test_where_nobody_is_asked_no_cache_is_made(tmp_path):
+    file = tmp_path / "mine.sqlite"
+    texts_only(cache=file).fit(DATA, DATA.emotion).predict(DATA[:2])
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("cache", [None, "", 3])
 def test_a_cache_is_a_file_or_not(cache):
     with pytest.raises(SettingsError, match="expected True, False or a file's name"):

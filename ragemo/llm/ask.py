@@ -108,6 +108,7 @@ async def _ask_all(
             asyncio.get_running_loop().call_later(LAST_CALLS, give_up)
 
     def give_up() -> None:
+        stop_paces()  # so that who still waits for a turn knows that nothing of it was sent
         for worker in workers:
             worker.cancel()
 

@@ -152,7 +152,7 @@ class OnnxEmbedder:
 
 
 def blocks(count: int) -> Iterator[tuple[int, int]]:
-    """Where blocks of so many texts begin and end, each four times as large as the one before."""
+    """Where blocks of so many texts begin and end, each four times as large as the last."""
     start, size = 0, FIRST_BLOCK
     while start < count:
         yield start, min(start + size, count)

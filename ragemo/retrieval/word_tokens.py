@@ -15,7 +15,7 @@ MARKS = r"!-/:-@\[-`{-~"
 """The marks of ASCII, each of which is a word of its own."""
 
 KEPT_CHARACTERS = 250_000
-"""The words that are kept have about so many characters in all (10 MB, with their tokens)."""
+"""The words that are kept have no more characters in all (10 MB, with their tokens)."""
 
 
 class WordTokens:
@@ -49,13 +49,13 @@ class WordTokens:
 
     def _knowing(self, words: set[str]) -> dict[str, list[int]]:
         """The tokens of words, and of others."""
-        if self._characters > KEPT_CHARACTERS:
-            self._known, self._characters = {}, 0  # another thread may still read the one before
         known = self._known
         missing = [word for word in words if word not in known]
         found = self.tokenizer.encode_batch_fast(missing, add_special_tokens=False)
         known.update(zip(missing, (encoding.ids for encoding in found), strict=True))
         self._characters += sum(map(len, missing))
+        if self._characters > KEPT_CHARACTERS:
+            self._known, self._characters = {}, 0  # who reads those before goes on with them
         return known
 
     def _framed(self, words: Sequence[str], known: dict[str, list[int]]) -> list[int]:

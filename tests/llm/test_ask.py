@@ -265,15 +265,15 @@ def test_and_a_second_interrupt_waits_for_nothing():
 
     def interrupt():
         for sign in (model.asked, said):  # of the call, and of the first interrupt
-            end = time.monotonic() + 30
-            while not sign and time.monotonic() < end:
-                time.sleep(0.01)
+            while not sign:
+                if over.wait(0.01):
+                    return
             signal.pthread_kill(here, signal.SIGINT)
 
     async def cell():
         ask_all([Steps("u", [model])], [model], LABELS, list, say=said.append)
 
-    model, said = Slow("m", 1), []
+    model, said, over = Slow("m", 1), [], threading.Event()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     loop = asyncio.new_event_loop()
     began = time.monotonic()
@@ -283,7 +283,8 @@ def test_and_a_second_interrupt_waits_for_nothing():
         with pytest.raises(KeyboardInterrupt):
             loop.run_until_complete(cell())
     finally:
-        other.join(60)
+        over.set()
+        other.join()
         signal.signal(signal.SIGINT, before)
         loop.close()
     assert time.monotonic() - began < LAST_CALLS / 2

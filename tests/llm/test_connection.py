@@ -147,6 +147,47 @@ def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scena
     assert len(scenario.seen) == 2
 
 
+@pytest.mark.parametrize("stopped", [True, False])
+def test_who_is_cancelled_while_another_call_is_in_flight(scenario, stopped):
+    """One at a time: a second call waits, and its own time is over, as it is when all is stopped
+    and what is in flight does not land."""
+    scenario.script({"sleep": 3})
+
+    async def calls():
+        connection = Connection(
+            Endpoint("some-model", scenario.url, KEY),
+            limits=Limits(concurrency=1),
+            timeout=10.0,
+            deadline=10.0,
+            attempts=1,
+            backoff=0.01,
+        )
+        messages = [{"role": "user", "content": "hello"}]
+        request = {"model": "some-model", "messages": messages, "max_tokens": 1}
+
+        async def waiting():
+            try:
+                async with asyncio.timeout(1.0):
+                    await connection.complete(request, tokens=1)
+            except (asyncio.CancelledError, TimeoutError) as error:
+                return type(error)
+
+        flying = asyncio.create_task(connection.complete(request, tokens=1))
+        while not scenario.seen:
+            await asyncio.sleep(0.01)
+        second = asyncio.create_task(waiting())
+        await asyncio.sleep(0.1)
+        if stopped:
+            connection.pace.stop()
+        outcome = await second
+        flying.cancel()
+        await asyncio.wait([flying])
+        await connection.close()
+        return outcome
+
+    assert asyncio.run(calls()) is (NotSentError if stopped else TimeoutError)
+
+
 class Raw:
     """A server of a single reply, whatever it is, once so many requests have come."""
 
