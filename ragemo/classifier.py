@@ -7,18 +7,16 @@ subclass of its classes; `import ragemo` loads neither.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ragemo.corpus.rows import SOURCE, corpus_of_rows, read_rows
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm import load_llm
@@ -31,7 +29,7 @@ from ragemo.retrieval.index import Index
 from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.retrieval.vectors import Composition
 from ragemo.settings import LLMSettings, Settings, resolve_settings
-from ragemo.types import Corpus, Dialogue, Utterance, Verdict
+from ragemo.types import Verdict
 
 if TYPE_CHECKING:
     # scikit-learn has no types, and a class of unknown bases would have none either.
@@ -53,17 +51,8 @@ else:
 
 Labels = npt.NDArray[Any]
 
-COLUMNS = ("text", "dialogue", "turn", "speaker")
-
-SOURCE = "text"
-"""Names the one transcript that an utterance has here."""
-
 REMEMBERED = 100_000
 """Texts whose vectors are kept in memory between folds (150 MB with minilm)."""
-
-ONE_CORPUS = ""
-"""Stands for the hash of a file, the same in `fit` and `predict`: equal dialogue ids are then the
-same dialogue, as in one file, and voters that learned from it are fitted anew without it."""
 
 
 class RagEmoClassifier(ClassifierMixin, BaseEstimator):
@@ -152,7 +141,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         settings = self._settings()
         self._answers_file()  # checked before anything is embedded
         y = column_or_1d(y, warn=True)
-        rows = _read_rows(X)
+        rows = read_rows(X)
         check_consistent_length(rows, y)
         check_classification_targets(y)
         self.classes_, places = np.unique(y, return_inverse=True)
@@ -163,7 +152,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         gold = [labels.names[place] for place in places]
         index = settings.index
         self.index_ = Index.build(
-            _corpus(rows, labels, "fit", gold),
+            corpus_of_rows(rows, labels, "fit", gold),
             self._embedder(),
             transcript=SOURCE,
             composition=Composition(
@@ -203,8 +192,8 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
 
         check_is_fitted(self)
         settings = self._settings()
-        rows = _read_rows(table)
-        corpus = _corpus(rows, self.index_.labels, "predict", [None] * len(rows))
+        rows = read_rows(table)
+        corpus = corpus_of_rows(rows, self.index_.labels, "predict", [None] * len(rows))
         llm = _load_llm(settings.llm, self.seed) if isinstance(self.llm, str) else self.llm
         embedder = self._embedder()
         with self._answers() as cache:
@@ -300,108 +289,3 @@ def _label_set(classes: Labels, *, named: bool) -> LabelSet:
             raise
         numbers = [f"class {place}" for place in range(len(classes))]
         return LabelSet.from_dict({"name": "y", "labels": numbers}, "y")
-
-
-# -- reading X -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """An utterance of X; `dialogue` is None where it is a dialogue of its own."""
-
-    text: str
-    dialogue: str | None = None
-    turn: int | None = None
-    speaker: str = ""
-
-
-def _read_rows(table: Any) -> list[_Row]:
-    """The utterances of X in its order.
-
-    Raises:
-        ValueError: naming the row that cannot be used.
-    """
-    if isinstance(table, str):
-        raise ValueError("X is one text; expected a sequence of texts: put it in a list")
-    if isinstance(table, Mapping):
-        raise ValueError("X is one mapping; expected a data frame, or a list of mappings")
-    if hasattr(table, "columns") and hasattr(table, "to_dict"):
-        if "text" not in table.columns:
-            raise ValueError(f"X has no column `text`; its columns are {list(table.columns)}")
-        known = table[[name for name in COLUMNS if name in table.columns]]
-        records = known.astype(object).where(known.notna(), None).to_dict("records")
-    elif getattr(table, "ndim", 1) != 1:
-        raise ValueError(
-            f"X has {table.ndim} dimensions; expected a sequence of texts, a data frame, or a "
-            "list of mappings with `text`"
-        )
-    else:
-        records = list(table)
-    if not records:
-        raise ValueError("X has 0 samples; a minimum of 1 is required")
-    rows = [_read_row(record, number) for number, record in enumerate(records)]
-    for name in ("dialogue", "turn"):
-        missing = [getattr(row, name) is None for row in rows]
-        if any(missing) and not all(missing):
-            raise ValueError(f"X, row {missing.index(True)}: no `{name}`, and other rows have one")
-    if rows[0].turn is not None and rows[0].dialogue is None:
-        raise ValueError("X has `turn` and no `dialogue` in which it would be counted")
-    return rows
-
-
-def _read_row(record: Any, number: int) -> _Row:
-    given = record if isinstance(record, Mapping) else {"text": record}
-    text, dialogue, turn, speaker = (given.get(name) for name in COLUMNS)
-    if not isinstance(text, str):
-        raise ValueError(f"X, row {number}: expected a text, found {text!r}")
-    if turn is not None and not (isinstance(turn, Real) and float(turn).is_integer()):
-        raise ValueError(f"X, row {number}: turn is {turn!r}, expected a whole number")
-    if isinstance(dialogue, float) and dialogue.is_integer():
-        dialogue = int(dialogue)  # whole numbers become floats in a column with gaps
-    return _Row(
-        str(text),
-        None if dialogue is None else str(dialogue),
-        None if turn is None else round(float(turn)),
-        "" if speaker is None else str(speaker),
-    )
-
-
-def _corpus(
-    rows: Sequence[_Row], labels: LabelSet, role: str, gold: Sequence[str | None]
-) -> Corpus:
-    """The utterances as dialogues; `role` keeps those of `fit` and of `predict` apart.
-
-    Raises:
-        ValueError: if a turn comes twice in a dialogue.
-    """
-    members: dict[str, list[int]] = {}
-    for number, row in enumerate(rows):
-        name = f"{role} {number}" if row.dialogue is None else row.dialogue
-        members.setdefault(name, []).append(number)
-    dialogues = []
-    for name, numbers in members.items():
-        numbers.sort(key=lambda number: rows[number].turn or 0)
-        for one, other in pairwise(numbers):
-            if rows[one].turn is not None and rows[one].turn == rows[other].turn:
-                raise ValueError(
-                    f"X, rows {one} and {other}: both are turn {rows[one].turn} of dialogue "
-                    f"{name!r}"
-                )
-        dialogues.append(
-            Dialogue(
-                name,
-                tuple(
-                    Utterance(
-                        id=f"{role} {number}",
-                        dialogue_id=name,
-                        turn=place,
-                        speaker=rows[number].speaker,
-                        hypotheses={SOURCE: rows[number].text},
-                        emotion=gold[number],
-                        row=number,
-                    )
-                    for place, number in enumerate(numbers)
-                ),
-            )
-        )
-    return Corpus(tuple(dialogues), labels, "X", Path("X"), ONE_CORPUS)
