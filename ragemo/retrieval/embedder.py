@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ragemo.errors import ModelError, SettingsError
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
+from ragemo.retrieval.token_batches import TokenBatch, TokenBatches
 from ragemo.retrieval.word_tokens import WordTokens
 
 Vectors = npt.NDArray[np.float32]
@@ -30,10 +31,7 @@ Vectors = npt.NDArray[np.float32]
 MAX_TOKENS = 256
 """Longer texts are cut here, as the embedder was trained."""
 
-BATCH_TOKENS = 384
-"""Tokens of a batch, all texts together: enough to keep a core busy, few enough for its cache."""
-
-FIRST_BLOCK, BLOCK = 1024, 8192
+FIRST_BLOCK, BLOCK = 256, 8192
 """So many texts are cut into tokens at a time, at first and at most. Each block is cut while the
 one before it is embedded, of which many cores make short work."""
 
@@ -138,17 +136,30 @@ class OnnxEmbedder:
                 vectors[batch.rows] = self.session.run(None, {"input_ids": batch.tokens})[0]
                 progress(len(batch.rows))
 
+            batches = TokenBatches()
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 running: list[Future[None]] = []
-                for start, end in blocks(len(distinct)):
-                    tokens = self.tokens.encode(distinct[start:end])
-                    started = [pool.submit(run, batch) for batch in token_batches(tokens, start)]
-                    _finish(running)
-                    running = started
-                _finish(running)
+                try:
+                    for start, end in blocks(len(distinct)):
+                        ready = batches.add(start, self.tokens.encode(distinct[start:end]))
+                        if not running:  # batches that are not full are better than idle cores
+                            ready += batches.rest()
+                        started = [pool.submit(run, batch) for batch in ready]
+                        _finish(running)
+                        running = started
+                    _finish(running + [pool.submit(run, batch) for batch in batches.rest()])
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is dropped
+                    raise
             return vectors
 
         return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+def _finish(running: Sequence[Future[None]]) -> None:
+    """Wait for batches; the first error among them is raised."""
+    for future in running:
+        future.result()
 
 
 def blocks(count: int) -> Iterator[tuple[int, int]]:
@@ -157,43 +168,6 @@ def blocks(count: int) -> Iterator[tuple[int, int]]:
     while start < count:
         yield start, min(start + size, count)
         start, size = start + size, min(4 * size, BLOCK)
-
-
-@dataclass(frozen=True)
-class TokenBatch:
-    """Texts of equally many tokens.
-
-    Attributes:
-        rows: of the texts, shape (B,).
-        tokens: shape (B, tokens).
-    """
-
-    rows: npt.NDArray[np.int64]
-    tokens: npt.NDArray[np.int64]
-
-
-def token_batches(tokens: Sequence[list[int]], first: int = 0) -> list[TokenBatch]:
-    """Batches of texts given by their tokens, the longest texts first; `first` is the first row."""
-    lengths = np.array([len(ids) for ids in tokens])
-    batches = []
-    for length in sorted(set(lengths.tolist()), reverse=True):
-        rows = np.flatnonzero(lengths == length)
-        most = max(1, BATCH_TOKENS // length)
-        for start in range(0, len(rows), most):
-            own = rows[start : start + most]
-            batches.append(TokenBatch(own + first, np.array([tokens[row] for row in own])))
-    return batches
-
-
-def _finish(running: Sequence[Future[None]]) -> None:
-    """Wait for batches; the first error among them is raised, and those not begun are dropped."""
-    try:
-        for future in running:
-            future.result()
-    except BaseException:
-        for future in running:
-            future.cancel()
-        raise
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,9 @@ from typing import Any
 
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings, score_run
 from ragemo.models import ensure_model
-from ragemo.retrieval.embedder import MAX_TOKENS, Embedder, OnnxEmbedder, token_batches
+from ragemo.retrieval.embedder import MAX_TOKENS, Embedder, OnnxEmbedder
 from ragemo.retrieval.folder import take_voters
+from ragemo.retrieval.token_batches import TokenBatches
 from ragemo.retrieval.vector_cache import CachedEmbedder
 from ragemo.retrieval.word_tokens import WordTokens
 from ragemo.types import Corpus
@@ -126,7 +127,9 @@ def main() -> None:
 
 def forward_pass(embedder: OnnxEmbedder, distinct: list[str]) -> Callable[[], None]:
     """The graph alone."""
-    batches = [batch.tokens for batch in token_batches(embedder.tokens.encode(distinct))]
+    gathered = TokenBatches()
+    full = gathered.add(0, embedder.tokens.encode(distinct))
+    batches = [batch.tokens for batch in full + gathered.rest()]
 
     def run() -> None:
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
