@@ -11,7 +11,6 @@ from ragemo.corpus.checked import plain
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
 from ragemo.errors import SettingsError
-from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder, Vectors
@@ -98,8 +97,9 @@ def hashed(turns: Sequence[Turn], gold: Sequence[str | None]) -> Any:
 
 def lines_of(turns: Sequence[Turn], gold: Sequence[str | None]) -> bytes:
     """Turns and their labels as JSON, one a line: the same for the same ones."""
-    lines = [
-        canonical_json({**plain(turn), "label": label}) + "\n"
-        for turn, label in zip(turns, gold, strict=True)
-    ]
-    return "".join(lines).encode()
+    from pydantic_core import to_json  # a quarter of the time that json.dumps takes
+
+    lines = (
+        to_json({**plain(turn), "label": label}) for turn, label in zip(turns, gold, strict=True)
+    )
+    return b"".join(line + b"\n" for line in lines)
