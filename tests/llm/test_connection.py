@@ -108,25 +108,34 @@ class TestPassingFaults:
         assert len(scenario.seen) == 1
 
 
+REQUEST = {
+    "model": "some-model",
+    "messages": [{"role": "user", "content": "hello"}],
+    "max_tokens": 1,
+}
+
+
+def one_at_a_time(scenario, *, attempts):
+    return Connection(
+        Endpoint("some-model", scenario.url, KEY),
+        limits=Limits(concurrency=1),
+        timeout=10.0,
+        deadline=10.0,
+        attempts=attempts,
+        backoff=0.01,
+    )
+
+
 def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scenario):
     """One at a time: the first fails in passing, and waits with the third until the second ends."""
     scenario.script({"status": 500}, {"sleep": 1.5})
 
     async def calls():
-        connection = Connection(
-            Endpoint("some-model", scenario.url, KEY),
-            limits=Limits(concurrency=1),
-            timeout=10.0,
-            deadline=10.0,
-            attempts=3,
-            backoff=0.01,
-        )
-        messages = [{"role": "user", "content": "hello"}]
-        request = {"model": "some-model", "messages": messages, "max_tokens": 1}
+        connection = one_at_a_time(scenario, attempts=3)
 
         async def outcome():
             try:
-                return await connection.complete(request, tokens=1)
+                return await connection.complete(REQUEST, tokens=1)
             except asyncio.CancelledError as stopped:  # a task would forget which one it was
                 return stopped
 
@@ -154,25 +163,16 @@ def test_who_is_cancelled_while_another_call_is_in_flight(scenario, stopped):
     scenario.script({"sleep": 3})
 
     async def calls():
-        connection = Connection(
-            Endpoint("some-model", scenario.url, KEY),
-            limits=Limits(concurrency=1),
-            timeout=10.0,
-            deadline=10.0,
-            attempts=1,
-            backoff=0.01,
-        )
-        messages = [{"role": "user", "content": "hello"}]
-        request = {"model": "some-model", "messages": messages, "max_tokens": 1}
+        connection = one_at_a_time(scenario, attempts=1)
 
         async def waiting():
             try:
                 async with asyncio.timeout(1.0):
-                    await connection.complete(request, tokens=1)
+                    await connection.complete(REQUEST, tokens=1)
             except (asyncio.CancelledError, TimeoutError) as error:
                 return type(error)
 
-        flying = asyncio.create_task(connection.complete(request, tokens=1))
+        flying = asyncio.create_task(connection.complete(REQUEST, tokens=1))
         while not scenario.seen:
             await asyncio.sleep(0.01)
         second = asyncio.create_task(waiting())
