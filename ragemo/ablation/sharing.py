@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragemo.cores import cores
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.llm import TEMPERATURES, load_llm, load_others
@@ -105,7 +105,7 @@ class LocalOutline:
     @property
     def concurrency(self) -> int:
         """See `LanguageModel`."""
-        return (os.cpu_count() or 1) if self.exact else 1
+        return cores() if self.exact else 1
 
     @property
     def remarks(self) -> tuple[str, ...]:

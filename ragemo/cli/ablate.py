@@ -1,6 +1,5 @@
 """`ragemo ablate`: run a grid of settings, asking nothing twice."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from ragemo.cli.console import note, tell, terminal
 from ragemo.cli.options import Assignments, Cache, Limits, Quiet
+from ragemo.cores import cores
 
 FORMATS = ("table", "csv", "markdown", "json")
 
@@ -93,7 +93,7 @@ def ablate(
         result = carry_out_sweep(
             sweep,
             budget=limits,
-            processes=processes or os.cpu_count() or 1,
+            processes=processes or cores(),
             samples=bootstrap,
         )
     if plots:

@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
@@ -76,7 +77,7 @@ class LocalModel:
         self._commit = commit
         self._label_tokens: dict[tuple[str, ...], list[list[int]]] = {}
         # Sampling draws from torch's one global generator, so it takes one prompt at a time.
-        self.concurrency = (os.cpu_count() or 1) if self.exact else 1
+        self.concurrency = cores() if self.exact else 1
         self._workers: ThreadPoolExecutor | None = None
         self._threads_before = 0
         self._tokenizing = threading.Lock()

@@ -9,7 +9,6 @@ to the last bit. Other models make no such promise and are given one text at a t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
@@ -137,7 +137,11 @@ class OnnxEmbedder:
                 progress(len(batch.rows))
 
             batches = TokenBatches()
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            if len(distinct) == 1:  # threads would take longer to begin
+                for batch in batches.add(0, self.tokens.encode(distinct)) + batches.rest():
+                    run(batch)
+                return vectors
+            with ThreadPoolExecutor(cores()) as pool:
                 running: list[Future[None]] = []
                 try:
                     for start, end in blocks(len(distinct)):

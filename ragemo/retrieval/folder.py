@@ -16,7 +16,6 @@ Context utterances that are no examples themselves are kept, since windows need 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -27,6 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from ragemo import __version__
+from ragemo.cores import cores
 from ragemo.corpus.checked import require, typed_turn
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
@@ -109,7 +109,7 @@ def _write(index: Index, folder: Path) -> None:
         return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 
     # While one core turns utterances into JSON, others write and hash the vectors.
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         hashes = [one for own in pool.map(write, parts) for one in own.items()]
     manifest = {
         "kind": "index",

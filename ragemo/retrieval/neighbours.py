@@ -17,7 +17,6 @@ memorization", ICLR (2020).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+
+from ragemo.cores import cores
 
 if TYPE_CHECKING:
     from ragemo.retrieval.voters import Examples, Questions
@@ -150,7 +151,7 @@ def fit_neighbour_voter(
             losses.append(((number, temperature), float(-np.log(shares).mean())))
         return losses
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         losses = {setting: loss for some in pool.map(tried, TEMPERATURES) for setting, loss in some}
     number, temperature = min(losses, key=lambda setting: (losses[setting], setting))
     return NeighbourVoter(number, temperature, prior)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from ragemo.cores import cores
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.faiss_library import load_faiss
@@ -265,7 +265,7 @@ class Searcher:
             return [judge(0)]
         # Threads of threads would wait for one another.
         alone = partial(load_faiss().omp_set_num_threads, 1)
-        with ThreadPoolExecutor(os.cpu_count() or 1, initializer=alone) as pool:
+        with ThreadPoolExecutor(cores(), initializer=alone) as pool:
             return list(pool.map(judge, starts))
 
     def _closest(self, queries: Vectors, candidates: Rows, k: int) -> Neighbours:

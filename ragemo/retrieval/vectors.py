@@ -13,7 +13,6 @@ embedded. Text glued together drowns the target in its context; its own vector d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ragemo.cores import cores
 from ragemo.errors import SettingsError
 from ragemo.retrieval.embedder import Vectors
 
@@ -92,6 +92,6 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
     if count <= COMPOSED_AT_ONCE:  # threads would take longer to begin
         fill(0)
         return composed
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         list(pool.map(fill, range(0, count, COMPOSED_AT_ONCE)))  # raises what a part raised
     return composed

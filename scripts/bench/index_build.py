@@ -30,7 +30,6 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -42,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings, score_run
+from ragemo.cores import cores
 from ragemo.models import ensure_model
 from ragemo.retrieval.embedder import MAX_TOKENS, Embedder, OnnxEmbedder
 from ragemo.retrieval.folder import take_voters
@@ -132,7 +132,7 @@ def forward_pass(embedder: OnnxEmbedder, distinct: list[str]) -> Callable[[], No
     batches = [batch.tokens for batch in full + gathered.rest()]
 
     def run() -> None:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             list(pool.map(lambda ids: embedder.session.run(None, {"input_ids": ids}), batches))
 
     return run

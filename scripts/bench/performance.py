@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+
+from ragemo.cores import cores
 
 HERE = Path(__file__).parent
 
@@ -173,7 +174,6 @@ def plot_name(name: str) -> str:
 
 def machine() -> str:
     """What it was measured on, without the machine's name."""
-    cores = os.cpu_count() or 1
     flags = Path("/proc/cpuinfo")
     has = flags.read_text(encoding="utf-8") if flags.is_file() else ""
     kinds = {
@@ -183,7 +183,7 @@ def machine() -> str:
         "avx2": "AVX2",
     }
     kind = next((words for flag, words in kinds.items() if flag in has), "no AVX2")
-    return f"{cores} cores ({kind})"
+    return f"{cores()} cores ({kind})"
 
 
 def when(figures: Sequence[Figure]) -> str:
