@@ -11,8 +11,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "ragemo"
 
 WORDS = {
-    *("errors", "files", "garbage", "labels", "minilm", "models", "progress", "settings", "shards"),
-    "types",
+    *("cores", "errors", "files", "garbage", "labels", "minilm", "models", "progress", "settings"),
+    *("shards", "types"),
 }
 """Modules that any room may import; they import no room."""
 
@@ -35,6 +35,7 @@ ROOMS = (
 HEAVY = {
     "datasets",
     "faiss",
+    "joblib",
     "lancedb",
     "matplotlib",
     "mlflow",

@@ -1,4 +1,7 @@
-"""Utterances that are already in memory: texts, a data frame, or mappings, read into a corpus."""
+"""Utterances that are already in memory, read into a corpus.
+
+They come as what scikit-learn calls X: texts, a data frame, or mappings, one an utterance.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,20 @@ SOURCE = "text"
 """Names the one transcript that an utterance has here."""
 
 ONE_CORPUS = ""
-"""Stands for the hash of a file, the same in `fit` and `predict`: equal dialogue ids are then the
-same dialogue, as in one file, and voters that learned from it are fitted anew without it."""
+"""Stands for the hash of a file, the same for every X: equal dialogue ids are then the same
+dialogue, as in one file, and voters that learned from it are fitted anew without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An utterance of X; `dialogue` is None where it is a dialogue of its own."""
+    """An utterance of X.
+
+    Attributes:
+        text: what was said.
+        dialogue: its id; None: the utterance is a dialogue of its own.
+        turn: its place in the dialogue; None: they come in order.
+        speaker: who said it, or "".
+    """
 
     text: str
     dialogue: str | None = None
@@ -33,7 +43,11 @@ class Row:
 
 
 def read_rows(table: Any) -> list[Row]:
-    """The utterances of X in its order.
+    """The utterances of X in its order, at least one.
+
+    Args:
+        table: a sequence of texts; or a pandas data frame or a sequence of mappings, with `text`
+            and maybe `dialogue`, `turn` and `speaker`.
 
     Raises:
         ValueError: naming the row that cannot be used.
@@ -86,7 +100,14 @@ def _read_row(record: Any, number: int) -> Row:
 def corpus_of_rows(
     rows: Sequence[Row], labels: LabelSet, role: str, gold: Sequence[str | None]
 ) -> Corpus:
-    """The utterances as dialogues; `role` keeps those of `fit` and of `predict` apart.
+    """The utterances as dialogues, which come in the order of their first rows.
+
+    Args:
+        rows: the utterances.
+        labels: the label set.
+        role: begins the ids of utterances ("fit 0", "fit 1", ...) and those of dialogues that have
+            none, so that those of one X are not those of another.
+        gold: of each row its label, or None.
 
     Raises:
         ValueError: if a turn comes twice in a dialogue.

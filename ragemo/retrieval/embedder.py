@@ -10,7 +10,6 @@ to the last bit. Other models make no such promise and are given one text at a t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
+from ragemo.retrieval.crew import Crew
 from ragemo.retrieval.token_batches import TokenBatch, TokenBatches
 from ragemo.retrieval.word_tokens import WordTokens
 
@@ -33,7 +33,8 @@ MAX_TOKENS = 256
 
 FIRST_BLOCK, BLOCK = 256, 8192
 """So many texts are cut into tokens at a time, at first and at most. Each block is cut while the
-one before it is embedded, of which many cores make short work."""
+one before it is embedded, of which many cores make short work. While the first one is cut, they
+have nothing to do."""
 
 PRECISIONS = ("int8", "fp32")
 
@@ -137,37 +138,24 @@ class OnnxEmbedder:
                 progress(len(batch.rows))
 
             batches = TokenBatches()
-            if len(distinct) == 1:  # threads would take longer to begin
+            if len(distinct) <= 1:  # threads would take longer to begin
                 for batch in batches.add(0, self.tokens.encode(distinct)) + batches.rest():
                     run(batch)
                 return vectors
-            with ThreadPoolExecutor(cores()) as pool:
-                running: list[Future[None]] = []
-                try:
-                    for start, end in blocks(len(distinct)):
-                        ready = batches.add(start, self.tokens.encode(distinct[start:end]))
-                        if not running:  # batches that are not full are better than idle cores
-                            ready += batches.rest()
-                        started = [pool.submit(run, batch) for batch in ready]
-                        _finish(running)
-                        running = started
-                    _finish(running + [pool.submit(run, batch) for batch in batches.rest()])
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)  # what has not begun is dropped
-                    raise
+            with Crew(run, cores()) as crew:
+                for start, end in blocks(len(distinct)):
+                    ready = batches.add(start, self.tokens.encode(distinct[start:end]))
+                    if start == 0:  # batches that are not full are better than idle cores
+                        ready += batches.rest()
+                    crew.do_next(ready)
+                crew.do_next(batches.rest())
             return vectors
 
         return _embed_each_once(texts, self.dimension, embed_distinct)
 
 
-def _finish(running: Sequence[Future[None]]) -> None:
-    """Wait for batches; the first error among them is raised."""
-    for future in running:
-        future.result()
-
-
 def blocks(count: int) -> Iterator[tuple[int, int]]:
-    """Where blocks of so many texts begin and end, each four times as large as the last."""
+    """Where blocks of so many texts begin and end; they grow fourfold, up to `BLOCK`."""
     start, size = 0, FIRST_BLOCK
     while start < count:
         yield start, min(start + size, count)

@@ -34,7 +34,7 @@ from ragemo.retrieval.vectors import Composition
 from ragemo.shards import ShardFolder, Whole, check_shards, read_shard_manifest
 from ragemo.types import Shard, Turn
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 INDEX = Whole("index", SHARD, FORMAT, "ragemo index build", IndexFolderError)

@@ -28,7 +28,7 @@ class TokenBatch:
 class TokenBatches:
     """Gathers texts that come in blocks: a batch is given out when it is full.
 
-    So there are as many batches as if all texts had come at once.
+    So blocks make no more batches than all texts at once, if the rest is asked for at the end only.
     """
 
     def __init__(self) -> None:

@@ -4,8 +4,9 @@
 
 On the texts of MELD's training split, after all models are loaded and have embedded a few:
 
-    encode     SentenceTransformer.encode with default arguments, each time on another eighth of
-               the texts, as it takes so long; its seconds count eight times
+    encode     SentenceTransformer.encode with default arguments, each time on every eighth of the
+               batches that it would make of all texts, as it takes so long; its seconds count
+               eight times
     forward    the int8 graph alone, on the distinct texts, cut into tokens and put into batches
                beforehand, one thread a core
     tokens     ragemo's cutting of the distinct texts into tokens, each word once, from none known;
@@ -19,11 +20,11 @@ On the texts of MELD's training split, after all models are loaded and have embe
     again      `ragemo index build --overwrite` of the same corpus: the vectors are kept from the
                build before, and the voters those of the index in the folder
 
-All are measured as often as `--turns` says, each turn in the other direction. What others are
-compared with stands on both sides of them in a turn, and counts with its mean: shared machines
-change their speed by a third from one minute to the next. A ratio is the median of those of single
-turns; utterances a second are medians, too. Prints a line of JSON each. With `--f1` the index's
-voters are asked about the development split, too, in int8 and fp32.
+There are as many turns as `--turns` says, each in the other direction. Shared machines change their
+speed by a third from one minute to the next, so `encode` and `forward` are measured several times a
+turn, before and after what is compared with them, and their mean counts. A ratio is the median of
+those of single turns; utterances a second are medians, too. Prints a line of JSON each. With `--f1`
+the index's voters are asked about the development split, too, in int8 and fp32.
 """
 
 from __future__ import annotations
@@ -53,11 +54,12 @@ from ragemo.types import Corpus
 
 WARM_UP = 64
 SHARES = 8
+BATCH = 32  # of SentenceTransformer.encode by default, which puts texts of one length together
 
 TURN = (
     *("encode", "build", "encode"),
     *("forward", "index", "forward", "embed", "forward"),
-    *("tokens", "cut", "again", "embed again"),
+    *("encode", "tokens", "cut", "again", "embed again"),
 )
 """The stages of a turn, in the order of every other one."""
 
@@ -104,7 +106,11 @@ def main() -> None:
             index.fitted = voters
             index.save(folder / "windows", overwrite=True)
 
-        shares = cycle(texts[first::SHARES] for first in range(SHARES))
+        by_length = sorted(texts, key=len, reverse=True)
+        batches = [by_length[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+        shares = cycle(
+            [text for batch in batches[first::SHARES] for text in batch] for first in range(SHARES)
+        )
         stages: dict[str, Callable[[], object]] = {
             "encode": lambda: plain.encode(next(shares), show_progress_bar=False),
             "forward": forward_pass(ours, distinct),

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from typing import Any, cast
 import numpy as np
 from jittered import write_vectors, write_windows
 
+from ragemo.cores import cores
 from ragemo.retrieval.arrays import map_array
 from ragemo.retrieval.embedder import Vectors
 from ragemo.retrieval.factory import choose_factory
@@ -119,7 +119,7 @@ def measured(work: Path, size: int, factory: str) -> list[dict[str, Any]]:
     common = json.loads(built.read_text(encoding="utf-8"))
     lines = [common | line for line in alone(work, "search", size, factory)]
     different = round(originals(work, size), 2)
-    more = {"originals_of_8": different, "cores": os.cpu_count()}
+    more = {"originals_of_8": different, "cores": cores()}
     return [line | more for line in lines]
 
 
