@@ -1,10 +1,14 @@
-"""Ctrl-C while an endpoint is asked: what is paid for is kept, and is not paid for again."""
+"""Ctrl-C: what an endpoint was paid for is kept and not paid for again; no traceback, and its code."""
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
+
+import pytest
 
 from tests.cli.conftest import asking
 from tests.test_resume import answered
@@ -84,3 +88,41 @@ def test_who_interrupts_twice_waits_for_nothing(start, test_file, scenario):
     _, said = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in said) == (130, False)
     assert time.monotonic() - began < 8
+
+
+LOADING = """
+import signal
+import ragemo.cli as cli
+
+def app():
+    raise ImportError("initialization failed") from {cause}
+
+cli.app = app
+try:
+    cli.main()
+finally:
+    print(signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
+"""
+
+
+def loading(cause):
+    return subprocess.run(
+        [sys.executable, "-c", LOADING.format(cause=cause)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_module_that_takes_it_for_a_failure_to_load():
+    """As those made with pybind11 do. From then on, a second Ctrl-C ends the process at once."""
+    done = loading("KeyboardInterrupt()")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "True\n", "")
+
+
+@pytest.mark.parametrize("cause", ["None", "OSError('no such library')"])
+def test_any_other_failure_to_load_is_shown(cause):
+    done = loading(cause)
+    assert done.returncode == 1
+    assert done.stdout == "False\n"
+    assert "ImportError: initialization failed" in done.stderr
