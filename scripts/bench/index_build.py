@@ -4,7 +4,7 @@
 
 On the texts of MELD's training split, after all models are loaded and have embedded a few:
 
-    encode     SentenceTransformer.encode with default arguments, each time on every eighth of the
+    encode     SentenceTransformer.encode with default arguments, each time on an eighth of the
                batches that it would make of all texts, as it takes so long; its seconds count
                eight times
     forward    the int8 graph alone, on the distinct texts, cut into tokens and put into batches

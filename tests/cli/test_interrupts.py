@@ -1,4 +1,4 @@
-"""Ctrl-C: what an endpoint was paid for is kept and not paid for again; no traceback, and its code."""
+"""Ctrl-C: what was paid for is kept and not paid for again; no traceback, and a code of its own."""
 
 import json
 import signal
