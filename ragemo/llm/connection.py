@@ -16,7 +16,6 @@ from ragemo.llm.requests import is_constrained
 from ragemo.llm.waits import seconds_until_reset
 
 if TYPE_CHECKING:
-    import httpx2
     import openai
     from tenacity import RetryCallState
 
@@ -188,8 +187,10 @@ class Connection:
         import openai
 
         if self._client is None:
-            self._client, http = self._open()
-            self._completions = Posting(self._client, http, "/chat/completions")
+            self._client = self._open()
+            self._completions = Posting(
+                self._client, "/chat/completions", connect=self._connect_timeout
+            )
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
@@ -212,27 +213,33 @@ class Connection:
         self.pace.reset()
         self._refusal = None
         if self._client is not None:
-            client, self._client, self._completions = self._client, None, None
+            client, self._client = self._client, None
+            completions, self._completions = self._completions, None
+            if completions is not None:
+                await completions.close()
             await client.close()
 
-    def _open(self) -> tuple[openai.AsyncOpenAI, httpx2.AsyncClient]:
+    @property
+    def _connect_timeout(self) -> float:
+        """Seconds that making a connection may take."""
+        return min(10.0, self._timeout / 2)
+
+    def _open(self) -> openai.AsyncOpenAI:
         """The client, and what it sends with."""
         import httpx2
         import openai
 
-        # By aiohttp, a call takes half as much time of the processor as by httpx2 alone.
-        http = openai.DefaultAioHttpClient(
-            auth=self._endpoint.login,
-            limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
-        )
-        client = openai.AsyncOpenAI(
+        return openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
             base_url=self._endpoint.address,
             max_retries=0,
-            timeout=httpx2.Timeout(self._timeout, connect=min(10.0, self._timeout / 2)),
-            http_client=http,
+            timeout=httpx2.Timeout(self._timeout, connect=self._connect_timeout),
+            # By aiohttp, a call takes half as much time of the processor as by httpx2 alone.
+            http_client=openai.DefaultAioHttpClient(
+                auth=self._endpoint.login,
+                limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
+            ),
         )
-        return client, http
 
     async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request for a chat completion.
@@ -248,7 +255,7 @@ class Connection:
         except ValueError:
             if "json" in response.headers.get("content-type", ""):
                 raise
-            raise no_completion(response.text, self._endpoint) from None
+            raise no_completion(response.content.decode(errors="replace"), self._endpoint) from None
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
         if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):

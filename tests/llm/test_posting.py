@@ -1,6 +1,7 @@
 """Requests after the first are like it, and what comes of them means the same."""
 
 import asyncio
+import gzip
 import json
 import re
 import ssl
@@ -8,15 +9,12 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-import anyio
-import httpx2
-import openai
 import pytest
+import trustme
 
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.pace import Limits
-from ragemo.llm.posting import Posting
 from tests.llm.asking import KEY
 
 pytestmark = pytest.mark.usefixtures("api_environment")
@@ -56,12 +54,19 @@ def question(text):
 
 
 @contextmanager
-def recording(*, moved=False, bakes=False):
-    """A server's URL, and the requests that it has met: path, headers, body.
+def recording(
+    *, moved=False, bakes=False, compresses=False, status=200, said=ANSWER, tls=None, then=None
+):
+    """A server's place, and the requests that it has met: path, headers, body.
 
     Args:
         moved: whether it sends who asks elsewhere.
         bakes: whether each answer brings a cookie.
+        compresses: whether answers are.
+        status: of each.
+        said: in each.
+        tls: how connections are encrypted; None: they are not.
+        then: the same, once it has answered.
     """
     met = []
 
@@ -75,8 +80,11 @@ def recording(*, moved=False, bakes=False):
             body = self.rfile.read(int(self.headers["content-length"]))
             met.append((self.path, dict(self.headers), json.loads(body)))
             away = moved and not self.path.startswith("/elsewhere")
-            data = b"" if away else json.dumps(ANSWER).encode()
-            self.send_response(307 if away else 200)
+            data = b"" if away else json.dumps(said).encode()
+            self.send_response(307 if away else status)
+            if compresses:
+                data = gzip.compress(data)
+                self.send_header("content-encoding", "gzip")
             self.send_header("content-length", str(len(data)))
             if bakes:
                 self.send_header("set-cookie", f"number={len(met)}")
@@ -85,7 +93,16 @@ def recording(*, moved=False, bakes=False):
             self.end_headers()
             self.wfile.write(data)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def get_request(self):
+            plain, address = super().get_request()
+            shown = then if met and then else tls
+            return shown.wrap_socket(plain, server_side=True) if shown else plain, address
+
+        def handle_error(self, request, client_address):
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_port}/v1", met
@@ -175,33 +192,72 @@ def test_a_fault_means_the_same_for_the_first_and_for_a_later_one(scenario, faul
     assert isinstance(last, dict) or last is later
 
 
-@pytest.mark.parametrize(
-    ("cause", "meant"),
-    [
-        (ssl.SSLError("bad record"), openai.APIConnectionError),
-        (anyio.EndOfStream(), openai.APIConnectionError),
-        (httpx2.ReadError("gone"), openai.APIConnectionError),
-        (httpx2.ReadTimeout("late"), openai.APITimeoutError),
-    ],
-    ids=lambda value: getattr(value, "__name__", type(value).__name__),
-)
-def test_a_connection_that_breaks_is_one_of_the_clients_errors(cause, meant):
-    class Client:
-        async def post(self, path, *, cast_to, content):
-            request = httpx2.Request("POST", f"http://127.0.0.1{path}", content=content)
-            return httpx2.Response(200, request=request)
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_compressed_answer_is_read(status):
+    said = ANSWER if status == 200 else {"error": {"message": "the prompt is too long"}}
+    with recording(compresses=True, status=status, said=said) as (place, met):
+        outcomes = completed(f"http://{place}", *map(question, "abc"))
+    offered = [
+        value
+        for _, headers, _ in met
+        for name, value in headers.items()
+        if name.lower() == "accept-encoding"
+    ]
+    assert len(offered) == 3
+    assert all("gzip" in value for value in offered)
+    if status == 200:
+        assert outcomes == [ANSWER] * 3
+    else:
+        assert ["the prompt is too long" in str(outcome) for outcome in outcomes] == [True] * 3
 
-    class Http:
-        cookies = httpx2.Cookies()
 
-        async def send(self, request):
-            raise cause
+def test_a_proxy_is_asked_each_time(monkeypatch):
+    with recording() as (place, met):
+        monkeypatch.setenv("http_proxy", f"http://{place.removesuffix('/v1')}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        asked = completed("http://endpoint.invalid/v1", *map(question, "abc"))
+    assert asked == [ANSWER] * 3
+    assert {path for path, _, _ in met} == {"http://endpoint.invalid/v1/chat/completions"}
 
-    async def twice():
-        posting = Posting(Client(), Http(), "/chat/completions")
-        assert (await posting.post(b"{}")).is_success
-        await posting.post(b"{}")
 
-    with pytest.raises(meant) as caught:
-        asyncio.run(twice())
-    assert caught.value.__cause__ is cause
+def test_no_proxy_is_asked_where_none_is_wanted(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with recording() as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    assert len(met) == 3
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_certificates_are_looked_at(trusted, monkeypatch, tmp_path):
+    """Those that SSL_CERT_FILE names are trusted, as by the client, for every request."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.delenv("SSL_CERT_DIR")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (authority if trusted else trustme.CA()).issue_cert("127.0.0.1").configure_cert(tls)
+    with recording(tls=tls) as (place, met):
+        outcomes = completed(f"https://{place}", *map(question, "abc"))
+    if trusted:
+        assert outcomes == [ANSWER] * 3
+    else:
+        assert not met
+        assert all("certificate verify failed" in str(outcome) for outcome in outcomes)
+
+
+def test_a_stranger_is_not_trusted_later_on(monkeypatch, tmp_path):
+    """The connections that follow the first one look at the certificate, too."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.delenv("SSL_CERT_DIR")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    known, strange = (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) for _ in range(2))
+    authority.issue_cert("127.0.0.1").configure_cert(known)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(strange)
+    with recording(tls=known, then=strange) as (place, met):
+        first, second = completed(f"https://{place}", question("one"), question("two"))
+    assert first == ANSWER
+    assert "certificate verify failed" in str(second)
+    assert len(met) == 1
