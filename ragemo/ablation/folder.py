@@ -35,7 +35,7 @@ from ragemo.files import (
     write_text,
 )
 from ragemo.labels import LabelSet
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.voters import weights_hash
 from ragemo.prompting.templates import load_template
 from ragemo.retrieval.index import Index
@@ -53,7 +53,7 @@ ANSWERS = "answers.sqlite"
 
 
 def cell_folder(
-    cell: Cell, corpus: Corpus, index: Index | None, models: Sequence[LanguageModel]
+    cell: Cell, corpus: Corpus, index: Index | None, models: Sequence[ModelOutline]
 ) -> str:
     """The cell's folder below the ablation's, named by all that determines its run.
 

@@ -14,7 +14,7 @@ from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.errors import RagemoError
 from ragemo.files import canonical_json
 from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.protocol import LanguageModel, calls_for
+from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.pipeline import Plan, make_plan
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedder import Embedder
@@ -106,7 +106,7 @@ class _Asked:
         keys: of the answers by their numbers, see `answer_key`.
     """
 
-    model: LanguageModel
+    model: ModelOutline
     sent: int
     back: int
     keys: Mapping[int, str]
@@ -120,7 +120,7 @@ def forecast(
     *,
     index: Index | None,
     embedder: Embedder | None,
-    models: Mapping[int, Sequence[LanguageModel]],
+    models: Mapping[int, Sequence[ModelOutline]],
     finished: int = 0,
     progress: Progress | None = None,
 ) -> Forecast:
@@ -201,15 +201,15 @@ def forecast(
 
 
 def _recognised(
-    model: LanguageModel, known: Mapping[str, Mapping[str, object]], settings: Settings
-) -> LanguageModel:
+    model: ModelOutline, known: Mapping[str, Mapping[str, object]], settings: Settings
+) -> ModelOutline:
     """An outline with the identity that an earlier run found, so that its answers are known."""
     if isinstance(model, LocalOutline):
         return LocalOutline(model.settings, known_identity(known, settings))
     return model
 
 
-def _asked(plan: Plan, models: Sequence[LanguageModel]) -> list[_Asked]:
+def _asked(plan: Plan, models: Sequence[ModelOutline]) -> list[_Asked]:
     """What a cell asks, its preliminaries first."""
     questions = [*plan.preliminary, *(q for own in plan.questions.values() for q in own)]
     found = []
@@ -252,7 +252,7 @@ def embedded_texts(corpus: Corpus, settings: Sequence[Settings], index: Index | 
     return {text for text in found if text.strip()}
 
 
-def _basis(models: Sequence[LanguageModel], measured: Mapping[str, float | None]) -> str:
+def _basis(models: Sequence[ModelOutline], measured: Mapping[str, float | None]) -> str:
     """What the time rests on."""
     parts = []
     for model in {model.name: model for model in models}.values():

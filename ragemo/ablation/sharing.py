@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, overload
 
 from ragemo.cores import cores
 from ragemo.files import canonical_json
-from ragemo.labels import LabelSet
 from ragemo.llm import TEMPERATURES, load_llm, load_others
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import LanguageModel, ModelOutline
 from ragemo.llm.tokens import estimate_prompt_tokens
 from ragemo.models import EMBEDDED_MODELS, weights_hash
 from ragemo.prompting.forms import FORMS
 from ragemo.settings import LLMSettings, Settings
-from ragemo.types import Ballot, Message, Prompt
-
-Loader = Callable[[Settings, bool], Sequence[LanguageModel]]
-"""(settings, whether they will be asked) -> the language models of a cell, the first one first;
-() for none. Those that will not be asked only count tokens and name prices."""
+from ragemo.types import Message
 
 
-def load_models(settings: Settings, asks: bool) -> list[LanguageModel]:
+class Loader(Protocol):
+    """Gives the language models of a cell's settings, the first one first; () for none.
+
+    Those that will not be asked (`asks` is False) only count tokens and name prices.
+    """
+
+    @overload
+    def __call__(self, settings: Settings, asks: Literal[True]) -> Sequence[LanguageModel]: ...
+
+    @overload
+    def __call__(self, settings: Settings, asks: Literal[False]) -> Sequence[ModelOutline]: ...
+
+
+@overload
+def load_models(settings: Settings, asks: Literal[True]) -> list[LanguageModel]: ...
+
+
+@overload
+def load_models(settings: Settings, asks: Literal[False]) -> list[ModelOutline]: ...
+
+
+def load_models(settings: Settings, asks: bool) -> Sequence[ModelOutline]:
     """The language models that the settings name, see `Loader`.
 
     Where they will not be asked, nothing is loaded and no key is needed: a local model's tokens
@@ -61,7 +77,7 @@ def models_key(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class LocalOutline:
-    """Stands for a local model in a plan: it estimates tokens and is never asked.
+    """The outline of a local model that is not loaded: tokens are estimated.
 
     Args:
         settings: which model, and how it would be asked.
@@ -77,12 +93,12 @@ class LocalOutline:
 
     @property
     def name(self) -> str:
-        """See `LanguageModel`."""
+        """See `ModelOutline`."""
         return self.settings.llm.model
 
     @property
     def identity(self) -> dict[str, Any]:
-        """See `LanguageModel`."""
+        """See `ModelOutline`."""
         llm = self.settings.llm
         how = {
             "temperature": llm.temperature,
@@ -99,34 +115,22 @@ class LocalOutline:
 
     @property
     def exact(self) -> bool:
-        """See `LanguageModel`."""
+        """See `ModelOutline`."""
         return self.settings.llm.mode == "score"
 
     @property
     def concurrency(self) -> int:
-        """See `LanguageModel`."""
+        """See `ModelOutline`."""
         return cores() if self.exact else 1
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """None: a plan asks nobody."""
-        return ()
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """About as many as the model would count."""
         return estimate_prompt_tokens(messages)
 
     def most_answer_tokens(self, form: str) -> int:
-        """See `LanguageModel`."""
+        """See `ModelOutline`."""
         return 0 if self.exact else self.settings.llm.max_answer_tokens + FORMS[form].tokens
 
     def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
         """Nothing: the model runs here."""
         return 0.0
-
-    async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
-        """Never: a plan asks nobody."""
-        raise NotImplementedError("an outline of a model cannot be asked")
-
-    async def close(self) -> None:
-        """There is nothing to let go of."""

@@ -24,7 +24,7 @@ from ragemo.ablation.design import Cell, Design
 from ragemo.ablation.results import COMPARED, NOT_RUN, AblationResult, CellResult
 from ragemo.corpus.words import words
 from ragemo.errors import DataError
-from ragemo.llm.protocol import LanguageModel, calls_for
+from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
@@ -54,7 +54,7 @@ def count_cell(
     cell: Cell,
     run: Run,
     folder: str,
-    models: Sequence[LanguageModel],
+    models: Sequence[ModelOutline],
     *,
     samples: int,
     seed: int,
@@ -205,7 +205,7 @@ def _bounds(values: Any) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _costs(run: Run, models: Sequence[LanguageModel], utterances: int) -> dict[str, Any]:
+def _costs(run: Run, models: Sequence[ModelOutline], utterances: int) -> dict[str, Any]:
     """What the run's language models would have cost if the cell had been alone."""
     ballots = [ballot for ballot in run.ballots() if ballot.voter not in INDEX_VOTERS]
     answered = {ballot.key for ballot in ballots if not ballot.failed}

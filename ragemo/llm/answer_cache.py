@@ -25,7 +25,7 @@ from ragemo.errors import RunFolderError
 from ragemo.files import canonical_json, parse_json, sha256_bytes, write_ahead
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.models import cache_folder
 from ragemo.types import Ballot, Prompt
 
@@ -297,7 +297,7 @@ def _transaction(base: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def answer_key(model: LanguageModel, prompt: Prompt, labels: LabelSet, sample: int) -> str:
+def answer_key(model: ModelOutline, prompt: Prompt, labels: LabelSet, sample: int) -> str:
     """A hash of all that determines an answer.
 
     That is who is asked and how (the model's identity), what (the prompt's messages and form), and

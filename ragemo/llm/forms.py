@@ -41,7 +41,7 @@ from ragemo.corpus.words import words
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import FoundLabel, find_label, found_at, found_in, read_object, undressed
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.prompting.forms import FORMS
 from ragemo.types import Distribution, Turn, Window
 
@@ -67,7 +67,7 @@ class Answer:
     label: FoundLabel | None = None
 
 
-def check_form(model: LanguageModel, form: str) -> None:
+def check_form(model: ModelOutline, form: str) -> None:
     """Whether a model can give answers of a form.
 
     Raises:

@@ -1,4 +1,7 @@
-"""What a language model is to the rest of ragemo: something that turns a prompt into ballots."""
+"""What a language model is to the rest of ragemo: something that turns a prompt into ballots.
+
+Plans and forecasts ask nobody; all that they need of a model is its outline.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from ragemo.labels import LabelSet
 from ragemo.types import Ballot, Message, Prompt
 
 
-class LanguageModel(Protocol):
-    """A local model or one behind an API; nothing above this room knows which.
+class ModelOutline(Protocol):
+    """What is known of a language model without asking it.
 
     Attributes:
         name: stands as the voter's name in its ballots.
@@ -22,7 +25,6 @@ class LanguageModel(Protocol):
         answers_per_call: how many answers to one prompt may be asked for in one call, which pays
             for the prompt once: as far as is known, for some endpoints bring fewer.
         counts_exactly: whether `count_tokens` is the model's own count or an estimate.
-        remarks: what people should know of how it answered, so far, a sentence each.
     """
 
     @property
@@ -55,11 +57,6 @@ class LanguageModel(Protocol):
         """Whether tokens are counted or estimated."""
         ...
 
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What people should know of how it answered, a sentence each."""
-        ...
-
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """Length of a prompt in tokens."""
         ...
@@ -73,6 +70,19 @@ class LanguageModel(Protocol):
 
     def price(self, prompt_tokens: int, answer_tokens: int) -> float | None:
         """US dollars for so many tokens; 0 for a local model; None if the price is unknown."""
+        ...
+
+
+class LanguageModel(ModelOutline, Protocol):
+    """A local model or one behind an API; nothing above this room knows which.
+
+    Attributes:
+        remarks: what people should know of how it answered, so far, a sentence each.
+    """
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of how it answered, a sentence each."""
         ...
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:

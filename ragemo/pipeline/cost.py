@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.protocol import LanguageModel, calls_for
+from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.pipeline.plan import Plan
 from ragemo.pipeline.questions import Question
 
@@ -43,7 +43,7 @@ class Estimate:
 
 
 def estimate(
-    plan: Plan, llm: LanguageModel | None, *others: LanguageModel, cache: AnswerCache | None = None
+    plan: Plan, llm: ModelOutline | None, *others: ModelOutline, cache: AnswerCache | None = None
 ) -> Estimate:
     """What carrying out a plan would ask and cost; nothing is sent.
 
@@ -91,7 +91,7 @@ def estimate(
 
 def _missing(
     questions: Sequence[Question],
-    models: Sequence[LanguageModel],
+    models: Sequence[ModelOutline],
     labels: LabelSet,
     cache: AnswerCache,
 ) -> list[list[int]]:

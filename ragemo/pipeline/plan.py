@@ -11,7 +11,7 @@ from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import cut_windows
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.asking_order import repeated_share, together
 from ragemo.pipeline.hints import target_hints
 from ragemo.pipeline.preliminary import checks_of, contentless_of
@@ -104,8 +104,8 @@ def make_plan(
     *,
     index: Index | None = None,
     embedder: Embedder | None = None,
-    llm: LanguageModel | None = None,
-    others: Sequence[LanguageModel] = (),
+    llm: ModelOutline | None = None,
+    others: Sequence[ModelOutline] = (),
     imported: Sequence[Imported] = (),
     only: Collection[str] | None = None,
     survey: Survey | None = None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ragemo.errors import SettingsError
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.hints import held_out_hints
 from ragemo.pipeline.questions import Question, Seen, prompt_of
 from ragemo.retrieval.beliefs import common_belief, votes_of
@@ -36,7 +36,7 @@ def checks_of(
     retrieval: Retrieval | None,
     targets: Sequence[str],
     settings: Settings,
-    models: Sequence[LanguageModel],
+    models: Sequence[ModelOutline],
 ) -> list[Question]:
     """Questions about labelled windows of the index, each with its own dialogue held out.
 
@@ -129,7 +129,7 @@ def contentless_of(
     seen: Seen,
     retrieval: Retrieval | None,
     settings: Settings,
-    models: Sequence[LanguageModel],
+    models: Sequence[ModelOutline],
 ) -> list[Question]:
     """Questions about windows that say nothing, with demonstrations drawn by lot.
 
@@ -185,7 +185,7 @@ def _foreign(retrieval: Retrieval, k: int) -> Rows:
     return np.array(foreign, dtype=np.int64) if len(foreign) >= k else index.examples
 
 
-def _distinct(models: Sequence[LanguageModel]) -> list[tuple[int, LanguageModel]]:
+def _distinct(models: Sequence[ModelOutline]) -> list[tuple[int, ModelOutline]]:
     """The first model of each name, with its position: one voter each."""
     first = {model.name: position for position, model in reversed(list(enumerate(models)))}
     return [(position, models[position]) for position in sorted(first.values())]

@@ -10,7 +10,7 @@ from ragemo.corpus.different import most_different
 from ragemo.corpus.transcripts import Transcript
 from ragemo.labels import LabelSet
 from ragemo.llm.forms import check_form
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.prompting.budget import build_prompt
 from ragemo.prompting.templates import Template, load_template
 from ragemo.prompting.variants import plan_variants
@@ -62,7 +62,7 @@ class Seen:
     hints: Mapping[str, Distribution] = field(default_factory=dict)
 
 
-def templates_of(settings: Settings, models: Sequence[LanguageModel]) -> dict[str, Template]:
+def templates_of(settings: Settings, models: Sequence[ModelOutline]) -> dict[str, Template]:
     """The settings' template, and those that it takes turns with.
 
     Raises:
@@ -80,7 +80,7 @@ def templates_of(settings: Settings, models: Sequence[LanguageModel]) -> dict[st
 
 
 def ask_of(
-    seen: Seen, target: str, settings: Settings, models: Sequence[LanguageModel]
+    seen: Seen, target: str, settings: Settings, models: Sequence[ModelOutline]
 ) -> tuple[Question, ...]:
     """What is asked about one target: one prompt for all samples, or as many as vary.
 
@@ -117,7 +117,7 @@ def ask_of(
 
 
 def asked_prompts(
-    questions: Mapping[str, Sequence[Question]], models: Sequence[LanguageModel]
+    questions: Mapping[str, Sequence[Question]], models: Sequence[ModelOutline]
 ) -> tuple[AskedPrompt, ...]:
     """The prompts about the targets as a run keeps them."""
     return tuple(
@@ -134,7 +134,7 @@ def asked_prompts(
 
 
 def _axes(
-    seen: Seen, target: str, settings: Settings, models: Sequence[LanguageModel]
+    seen: Seen, target: str, settings: Settings, models: Sequence[ModelOutline]
 ) -> dict[str, list[Any]]:
     """The values of each axis that varies, the usual one first; the axes that tell most first."""
     vary, prompt, k = settings.voting.vary, settings.prompt, settings.retrieval.k
@@ -165,7 +165,7 @@ def _chosen(seen: Seen, target: str) -> Transcript:
     return Transcript(turn.text, turn.source)
 
 
-def _in_words(axis: str, value: Any, models: Sequence[LanguageModel]) -> str:
+def _in_words(axis: str, value: Any, models: Sequence[ModelOutline]) -> str:
     if axis == "transcript":
         return str(value.source)
     if axis == "demos":
@@ -179,7 +179,7 @@ def _in_words(axis: str, value: Any, models: Sequence[LanguageModel]) -> str:
 
 
 def prompt_of(
-    seen: Seen, target: str, settings: Settings, model: LanguageModel, **values: Any
+    seen: Seen, target: str, settings: Settings, model: ModelOutline, **values: Any
 ) -> Prompt:
     """The prompt about one target.
 

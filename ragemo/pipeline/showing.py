@@ -7,7 +7,7 @@ from typing import Any
 
 from ragemo.errors import DataError
 from ragemo.labels import LabelSet
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.plan import make_plan
 from ragemo.pipeline.questions import Question, templates_of
 from ragemo.prompting.templates import Template
@@ -21,9 +21,9 @@ def show_prompts(
     corpus: Corpus,
     utterance: str,
     settings: Settings,
-    llm: LanguageModel,
+    llm: ModelOutline,
     *,
-    others: Sequence[LanguageModel] = (),
+    others: Sequence[ModelOutline] = (),
     index: Index | None = None,
     embedder: Embedder | None = None,
 ) -> str:
@@ -73,7 +73,7 @@ def _described(
     labels: LabelSet,
     templates: Mapping[str, Template],
     settings: Settings,
-    llm: LanguageModel,
+    llm: ModelOutline,
 ) -> str:
     """One prompt: its messages, what is in it, and what each part takes."""
     prompt = question.prompt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_file
-from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.protocol import ModelOutline
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.settings import Settings
@@ -84,7 +84,7 @@ def weights_hash(settings: Settings) -> str | None:
 def check_voters(
     settings: Settings,
     index: Index | None,
-    models: Sequence[LanguageModel],
+    models: Sequence[ModelOutline],
     imported: Sequence[Imported],
 ) -> None:
     """Refuse voters that are not there, and asking for pay who has no vote."""
