@@ -39,7 +39,14 @@ class Remarks:
         self._others: dict[str, None] = {}
 
     def hear(self, call: Call, form: str, labels: LabelSet, reply: Reply) -> None:
-        """Look into a reply; the arguments are those of `Learning.after_reply`."""
+        """Look into a reply.
+
+        Args:
+            call: what was asked.
+            form: of the answers, one of `FORMS`.
+            labels: the label set.
+            reply: what came.
+        """
         constraint = constraint_for(form, call.able.constraint)
         if constraint != "none":
             not_held, seen = self._not_held.get(constraint, (0, 0))

@@ -26,7 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from ragemo import __version__
-from ragemo.cores import cores
+from ragemo.cores import CoresError, cores
 from ragemo.corpus.checked import require, typed_turn
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
@@ -171,6 +171,7 @@ def read_index(path: Path) -> Index:
 
     Raises:
         IndexFolderError: if it is missing, damaged, or of another format version.
+        CoresError: see `cores`.
     """
     # Before anything is parsed: a vector's damaged digits would only give other neighbours.
     if problems := verify_index(path, remembered=True):
@@ -206,7 +207,7 @@ def read_index(path: Path) -> Index:
         raise IndexFolderError(
             f"{path}: its files do not belong together; build the index anew"
         ) from None
-    except IndexFolderError:
+    except (IndexFolderError, CoresError):
         raise
     except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(

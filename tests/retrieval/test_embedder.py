@@ -110,13 +110,19 @@ def test_more_than_a_block_of_texts_comes_in_order(embedder, monkeypatch):
         assert np.array_equal(vectors[row], embedder.embed([texts[row]])[0])
 
 
-def test_a_failing_batch_is_an_error_and_the_rest_is_not_waited_for(embedder):
+def test_a_failing_batch_is_an_error_and_the_rest_is_dropped(embedder, monkeypatch):
+    monkeypatch.setattr("ragemo.retrieval.embedder.cores", lambda: 1)
+    begun = []
+
     class Failing:
         def run(self, outputs, inputs):
+            begun.append(inputs["input_ids"].shape)
             raise RuntimeError("out of memory")
 
+    many = [f"number {one} of many" for one in range(1_000)]  # dozens of batches
     with pytest.raises(RuntimeError, match="out of memory"):
-        replace(embedder, session=Failing()).embed(TEXTS)
+        replace(embedder, session=Failing()).embed(many)
+    assert len(begun) == 1
 
 
 @pytest.mark.parametrize("which", ["embedder", "fp32", "sentence_transformer"])

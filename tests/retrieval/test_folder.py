@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.errors import IndexFolderError
+from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import canonical_json, sha256_bytes, sha256_file, write_json
 from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.folder import take_voters
@@ -49,6 +49,15 @@ def sign(folder, **changes):
 
 
 # -- saving and loading ----------------------------------------------------------------------------
+
+
+def test_a_sound_index_is_not_blamed_for_the_environment(tmp_path, monkeypatch):
+    rows = [{"dialogue": "d0", "text": f"word {turn}"} for turn in range(600)]
+    folder = tmp_path / "index"
+    Index.build(make_corpus(rows), FakeEmbedder()).save(folder)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "many")
+    with pytest.raises(SettingsError, match="LOKY_MAX_CPU_COUNT"):
+        Index.load(folder)
 
 
 def test_a_loaded_index_answers_as_the_saved_one(index, saved):
