@@ -187,10 +187,7 @@ class Connection:
         import openai
 
         if self._client is None:
-            self._client = self._open()
-            self._completions = Posting(
-                self._client, "/chat/completions", connect=self._connect_timeout
-            )
+            self._client, self._completions = self._open()
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
@@ -215,31 +212,33 @@ class Connection:
         if self._client is not None:
             client, self._client = self._client, None
             completions, self._completions = self._completions, None
-            if completions is not None:
-                await completions.close()
-            await client.close()
+            try:
+                if completions is not None:
+                    await completions.close()
+            finally:
+                await client.close()
 
-    @property
-    def _connect_timeout(self) -> float:
-        """Seconds that making a connection may take."""
-        return min(10.0, self._timeout / 2)
-
-    def _open(self) -> openai.AsyncOpenAI:
-        """The client, and what it sends with."""
+    def _open(self) -> tuple[openai.AsyncOpenAI, Posting]:
+        """The client, and what posts requests for chat completions like it."""
         import httpx2
         import openai
 
-        return openai.AsyncOpenAI(
+        tls = httpx2.create_ssl_context()
+        connect = min(10.0, self._timeout / 2)
+        # By aiohttp, a call of the client takes less time of the processor than by httpx2 alone.
+        http = openai.DefaultAioHttpClient(
+            auth=self._endpoint.login,
+            limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
+            verify=tls,
+        )
+        client = openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
             base_url=self._endpoint.address,
             max_retries=0,
-            timeout=httpx2.Timeout(self._timeout, connect=self._connect_timeout),
-            # By aiohttp, a call takes half as much time of the processor as by httpx2 alone.
-            http_client=openai.DefaultAioHttpClient(
-                auth=self._endpoint.login,
-                limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
-            ),
+            timeout=httpx2.Timeout(self._timeout, connect=connect),
+            http_client=http,
         )
+        return client, Posting(client, http, "/chat/completions", tls=tls, connect=connect)
 
     async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """One request for a chat completion.

@@ -6,18 +6,22 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies
 
 if TYPE_CHECKING:
+    import ssl
+
     import aiohttp
     import httpx2
     import openai
-    import yarl
 
 SUCCESS = range(200, 300)
 
-KEEP_ALIVE = 5.0
-"""Seconds that a connection is kept without a request: fewer than most servers wait before they
+SENT_ON = frozenset({301, 302, 303, 307, 308})
+"""Statuses that, with a place, send who asks there."""
+
+KEEP_ALIVE = 4.0
+"""Seconds that a connection is kept without a request: fewer than the five after which many servers
 close one, which would lose the next request."""
 
 
@@ -39,22 +43,34 @@ class Posting:
     For each request the client reads the address, merges headers, copies its options and types
     the response, which takes several times as long as sending and receiving. So it makes the first
     one, and those that follow are like that but for what they say and for cookies, and are sent by
-    aiohttp alone. Behind a proxy, and where the endpoint sends us on to another place, the client
-    makes all of them.
+    aiohttp alone. What is not plain is the client's: every request by way of a proxy, every one
+    once an endpoint has sent us on, errors and compressed answers as it reads them, and cookies.
 
     Args:
         client: the official client.
+        http: what it sends with, and keeps its cookies.
         path: below the endpoint's address.
+        tls: whom to trust.
         connect: seconds that making a connection may take.
     """
 
-    def __init__(self, client: openai.AsyncOpenAI, path: str, *, connect: float) -> None:
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        http: httpx2.AsyncClient,
+        path: str,
+        *,
+        tls: ssl.SSLContext,
+        connect: float,
+    ) -> None:
         self._client = client
+        self._http = http
         self._path = path
+        self._tls = tls
         self._connect = connect
-        self._proxied: bool | None = None  # not known yet
+        self._by_client = _may_go_by_proxy(client.base_url)  # for good
+        self._like: httpx2.Request | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._url: yarl.URL | None = None
 
     async def post(self, body: bytes) -> Response:
         """The response, read whole.
@@ -63,16 +79,25 @@ class Posting:
             openai.APIStatusError: if it says that the request failed.
             openai.APIConnectionError, aiohttp.ClientError: if none came.
         """
-        if self._session is None or self._url is None:
+        like, session = self._like, self._session
+        if like is None or session is None or self._by_client:
             return await self._post_by_client(body)
-        async with self._session.post(self._url, data=body) as response:
+        async with session.post(
+            str(like.url), data=body, headers=self._cookies(like), allow_redirects=False
+        ) as response:
             content = await response.read()
-        if response.status not in SUCCESS:
-            raise _status_error(response, content)
-        return Response(content, response.headers)
+        headers = response.headers
+        if response.status in SUCCESS and not (
+            "Content-Encoding" in headers or "Set-Cookie" in headers
+        ):
+            return Response(content, headers)
+        if response.status in SENT_ON and "Location" in headers:
+            return await self._post_by_client(body)
+        return self._read(response, content, like)
 
     async def close(self) -> None:
         """Close the connections; the client keeps its own."""
+        self._by_client = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -80,60 +105,81 @@ class Posting:
     async def _post_by_client(self, body: bytes) -> Response:
         import httpx2
 
+        cookies = bool(self._http.cookies)
         response = await self._client.post(self._path, cast_to=httpx2.Response, content=body)
-        if self._proxied is None:
-            self._proxied = _is_proxied(response.url.host)
-        if not (self._proxied or response.history or self._session):
-            self._open_like(response)
+        if response.history:
+            self._by_client = True
+        if not self._by_client and self._session is None:
+            self._open_like(response.request, cookies=cookies)
         return Response(response.content, response.headers)
 
-    def _open_like(self, response: httpx2.Response) -> None:
-        """Send all that follows as the request was sent that this one answers."""
-        import aiohttp
-        import httpx2
-        import yarl
+    def _open_like(self, request: httpx2.Request, *, cookies: bool) -> None:
+        """Send all that follows like this one.
 
-        # The host is told by the address; how answers may be compressed, by who decompresses them.
-        own = {"content-length", "cookie", "host", "accept-encoding"}
-        headers = {
-            name: value for name, value in response.request.headers.items() if name not in own
-        }
-        self._url = yarl.URL(str(response.request.url))
-        cookies = aiohttp.CookieJar(unsafe=True, quote_cookie=False)  # as the client's own
-        cookies.update_cookies_from_headers(response.headers.get_list("set-cookie"), self._url)
+        Args:
+            request: that was answered.
+            cookies: whether those it has are the answers', and not the user's own.
+        """
+        import aiohttp
+
+        differ = {"content-length", "cookie"} if cookies else {"content-length"}
+        self._like = request
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,
-                keepalive_timeout=KEEP_ALIVE,
-                # The certificates that the client trusts; reading them takes a while.
-                ssl=httpx2.create_ssl_context() if self._url.scheme == "https" else True,
-            ),
-            headers=headers,
-            cookie_jar=cookies,
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=self._tls),
+            headers=[
+                (name, value) for name, value in request.headers.items() if name not in differ
+            ],
+            cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect),
+            auto_decompress=False,
         )
 
+    def _cookies(self, like: httpx2.Request) -> dict[str, str] | None:
+        """The header of cookies, as the client sets it: those of all answers so far."""
+        import httpx2
 
-def _is_proxied(host: str) -> bool:
-    """Whether requests to a host go by a proxy, by the environment or the system's settings."""
-    return bool(getproxies().keys() - {"no"}) and not proxy_bypass(host)
+        if not self._http.cookies or self._session is None or "cookie" in self._session.headers:
+            return None
+        request = httpx2.Request(like.method, like.url, cookies=self._http.cookies)
+        return {"Cookie": request.headers["cookie"]} if "cookie" in request.headers else None
+
+    def _read(self, met: aiohttp.ClientResponse, content: bytes, like: httpx2.Request) -> Response:
+        """What the client makes of a response: it keeps cookies, decompresses, raises errors."""
+        import httpx2
+        import openai
+
+        try:
+            response = httpx2.Response(
+                met.status, headers=met.raw_headers, content=content, request=like
+            )
+        except httpx2.DecodingError as error:
+            raise openai.APIConnectionError(request=like) from error
+        self._http.cookies.extract_cookies(response)
+        if not response.is_success:
+            raise _status_error(response)
+        return Response(response.content, response.headers)
 
 
-def _status_error(failed: aiohttp.ClientResponse, content: bytes) -> openai.APIStatusError:
+def _may_go_by_proxy(url: httpx2.URL) -> bool:
+    """Whether the client may send by way of a proxy, by the environment or the system's settings.
+
+    Of those that a proxy is not for, only a host in just these letters is sure to be read alike
+    everywhere.
+    """
+    proxies = getproxies()
+    spared = {entry.strip() for entry in proxies.get("no", "").split(",")}
+    return bool(proxies.keys() & {url.scheme, "all"}) and not spared & {"*", url.host}
+
+
+def _status_error(response: httpx2.Response) -> openai.APIStatusError:
     """As the client raises it: with the error itself, if the response is JSON."""
-    import httpx2
     import openai
 
-    headers = [pair for pair in failed.headers.items() if pair[0].lower() != "content-encoding"]
-    response = httpx2.Response(
-        failed.status,
-        headers=headers,
-        content=content,
-        request=httpx2.Request(failed.method, str(failed.url)),
-    )
     body: object = response.text.strip()
     with suppress(ValueError, RecursionError):
         body = json.loads(response.text)
     if isinstance(body, dict):
         body = body.get("error", body)
-    return openai.APIStatusError(f"Error code: {failed.status}", response=response, body=body)
+    return openai.APIStatusError(
+        f"Error code: {response.status_code}", response=response, body=body
+    )

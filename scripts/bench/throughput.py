@@ -1,7 +1,7 @@
 """Predictions a second, from prompts to a finished run folder, against loops that only post them.
 
     python scripts/bench/throughput.py [--utterances 8000] [--latency 0.05] [--in-flight 64]
-                                       [--rounds 3] [--out FILE.json]
+                                       [--rounds 4] [--out FILE.json]
 
 One server process (scripts/bench/servers/instant.py) answers every request after the latency. It is
 asked the same prompts, in turn, by
@@ -11,10 +11,11 @@ asked the same prompts, in turn, by
     official      the official client in a plain asyncio loop, `chat.completions.create`
     posting       the official client's `post`, with the JSON read here
     bare          httpx2 alone, which the official client asks with
-    aiohttp       aiohttp alone, which ragemo asks with, and the leanest there is
+    aiohttp       aiohttp alone, with two headers; ragemo asks with it, and sends the client's
 
-The loops keep nothing and check nothing. Each is warmed up first; medians over the rounds. CPU is
-that of the asking process, all threads; ragemo's own is what it takes beyond `aiohttp`.
+The loops keep nothing and check nothing. Each is warmed up first; in every other round they come in
+the opposite order; medians over the rounds. CPU is that of the asking process, all threads;
+ragemo's own is what it takes beyond `aiohttp`.
 Prints a line of JSON each; --out writes them as a list, too.
 """
 
@@ -266,7 +267,7 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=8_000)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds")
     parser.add_argument("--in-flight", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--out", type=Path, help="write the figures here as JSON, too")
     options = parser.parse_args()
     os.environ["RAGEMO_ENDPOINTS"] = ""
@@ -286,11 +287,12 @@ def main() -> None:
                 for questions in one.questions.values()
                 for question in questions
             ]
-            results = {"ragemo": run_ragemo(one, settings, Path(temporary) / str(number))}
-            for name, loop in LOOPS.items():
-                results[name] = asyncio.run(loop(url, prompts, options.in_flight))
-            if number >= 0:
-                for name, result in results.items():
+            for name in took if number % 2 else reversed(took):
+                if name == "ragemo":
+                    result = run_ragemo(one, settings, Path(temporary) / str(number))
+                else:
+                    result = asyncio.run(LOOPS[name](url, prompts, options.in_flight))
+                if number >= 0:
                     took[name].append(result)
     table = lines(took, options.utterances, options.in_flight / options.latency)
     for line in table:

@@ -1,6 +1,7 @@
 """Two servers on loopback, each started once: a real one and one that misbehaves on purpose."""
 
 import json
+import os
 import select
 import signal
 import subprocess
@@ -100,5 +101,6 @@ def api_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     # No TLS on loopback: reading the usual certificates takes longer than most of these tests.
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
-    for name in ("OPENAI_BASE_URL", "RAGEMO_PRICES", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+    proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
+    for name in ("OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS", "RAGEMO_PRICES", *proxies):
         monkeypatch.delenv(name, raising=False)

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import ssl
+from collections import namedtuple
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -53,22 +54,32 @@ def question(text):
     return {"model": "some-model", "messages": messages, "max_tokens": 16}
 
 
+Met = namedtuple("Met", "path headers body connection")
+"""A request that came: headers by lower-case names, and a number for whoever has sent it."""
+
+
+def answer(said=ANSWER, status=200, **headers):
+    """An answer's status, headers and body; names of headers are written with underscores."""
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
+    return status, named, said if isinstance(said, bytes) else json.dumps(said).encode()
+
+
+def moved(to, status=307):
+    """An answer that sends who asks elsewhere."""
+    return answer(b"", status, location=to)
+
+
 @contextmanager
-def recording(
-    *, moved=False, bakes=False, compresses=False, status=200, said=ANSWER, tls=None, then=None
-):
-    """A server's place, and the requests that it has met: path, headers, body.
+def recording(*answers, tls=None, then=None):
+    """A server's place, and the requests that it has met.
 
     Args:
-        moved: whether it sends who asks elsewhere.
-        bakes: whether each answer brings a cookie.
-        compresses: whether answers are.
-        status: of each.
-        said: in each.
+        answers: given in order, the last one again and again; one may be a function of the path.
         tls: how connections are encrypted; None: they are not.
         then: the same, once it has answered.
     """
     met = []
+    answers = answers or (answer(),)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -77,19 +88,14 @@ def recording(
             pass
 
         def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            met.append((self.path, dict(self.headers), json.loads(body)))
-            away = moved and not self.path.startswith("/elsewhere")
-            data = b"" if away else json.dumps(said).encode()
-            self.send_response(307 if away else status)
-            if compresses:
-                data = gzip.compress(data)
-                self.send_header("content-encoding", "gzip")
-            self.send_header("content-length", str(len(data)))
-            if bakes:
-                self.send_header("set-cookie", f"number={len(met)}")
-            if away:
-                self.send_header("location", f"/elsewhere{self.path}")
+            said = self.rfile.read(int(self.headers["content-length"]))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            met.append(Met(self.path, headers, json.loads(said), self.client_address[1]))
+            given = answers[min(len(met), len(answers)) - 1]
+            status, headers, data = given(self.path) if callable(given) else given
+            self.send_response(status)
+            for name, value in [*headers, ("content-length", str(len(data)))]:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
 
@@ -116,34 +122,72 @@ def test_they_differ_in_their_body_alone(login):
     with recording() as (place, met):
         texts = ["one", "zwei \u00e4\U0001f600", "three is longer"]
         assert completed(f"http://{login}{place}", *map(question, texts)) == [ANSWER] * 3
-    assert [body["messages"][0]["content"] for _, _, body in met] == texts
-    assert {path for path, _, _ in met} == {"/v1/chat/completions"}
-    first, *others = [
-        {name.lower(): value for name, value in headers.items()} for _, headers, _ in met
-    ]
+    assert [one.body["messages"][0]["content"] for one in met] == texts
+    assert {one.path for one in met} == {"/v1/chat/completions"}
+    first, *others = [one.headers for one in met]
     assert first["authorization"].startswith("Basic " if login else f"Bearer {KEY}")
     for headers in others:
         assert {**headers, "content-length": ""} == {**first, "content-length": ""}
+    assert len({one.connection for one in met}) == 2  # the client's, and that of those after it
+
+
+def test_headers_of_the_user_are_kept(monkeypatch):
+    own = {"Host": "virtual.test", "Accept-Encoding": "identity", "Cookie": "own=1", "X-Mine": "2"}
+    lines = "\n".join(f"{name}: {value}" for name, value in own.items())
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", lines)
+    with recording(answer(set_cookie="number=1")) as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    for one in met:
+        assert {name: one.headers[name.lower()] for name in own} == own
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_cookies_are_those_of_the_answer_before(host):
+def test_cookies_are_those_of_the_answers_before(host):
     """Balancers of load may know by them whom to ask again."""
-    with recording(bakes=True) as (place, met):
+    answers = [answer(set_cookie=f'number="{one} of 3"') for one in (1, 2)]
+    with recording(*answers, answer()) as (place, met):
         place = place.replace("127.0.0.1", host)
-        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
-    sent = [{name.lower(): value for name, value in headers.items()} for _, headers, _ in met]
-    assert [headers.get("cookie") for headers in sent] == [None, "number=1", "number=2"]
+        assert completed(f"http://{place}", *map(question, "abcd")) == [ANSWER] * 4
+    sent = [one.headers.get("cookie") for one in met]
+    assert sent == [None, 'number="1 of 3"', 'number="2 of 3"', 'number="2 of 3"']
+
+
+def test_a_cookie_of_a_failure_is_kept_until_there_is_another():
+    busy, other = (
+        answer({"error": {"message": "busy"}}, 503, set_cookie=f"balancer={one}") for one in (1, 2)
+    )
+    with recording(busy, answer(), answer(), other, answer()) as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc"), attempts=2) == [ANSWER] * 3
+    sent = [one.headers.get("cookie") for one in met]
+    assert sent == [None, *["balancer=1"] * 3, "balancer=2"]
 
 
 def test_an_endpoint_that_has_moved_is_followed_each_time():
-    with recording(moved=True) as (place, met):
+    def told(path):
+        return answer() if path.startswith("/elsewhere") else moved(f"/elsewhere{path}")
+
+    with recording(told) as (place, met):
         assert completed(f"http://{place}", question("one"), question("two")) == [ANSWER] * 2
-    assert [path for path, _, _ in met] == [
+    assert [one.path for one in met] == [
         "/v1/chat/completions",
         "/elsewhere/v1/chat/completions",
     ] * 2
-    assert [body["messages"][0]["content"] for _, _, body in met] == ["one", "one", "two", "two"]
+    assert [one.body["messages"][0]["content"] for one in met] == ["one", "one", "two", "two"]
+
+
+def test_an_endpoint_that_moves_later_on_is_followed_as_the_client_does():
+    def told(path):
+        far = path.count("/on")  # further than aiohttp would follow
+        return answer() if far == 12 else moved(f"{path}/on")
+
+    with recording(answer(), told) as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    assert [one.body["messages"][0]["content"] for one in met] == [
+        *["a", "b"],  # which was sent to the old place,
+        *["b"] * 13,  # and there once more by the client, which follows
+        *["c"] * 13,
+    ]
+    assert {one.headers["authorization"] for one in met} == {f"Bearer {KEY}"}
 
 
 @pytest.mark.parametrize(
@@ -192,46 +236,74 @@ def test_a_fault_means_the_same_for_the_first_and_for_a_later_one(scenario, faul
     assert isinstance(last, dict) or last is later
 
 
-@pytest.mark.parametrize("status", [200, 400])
-def test_a_compressed_answer_is_read(status):
-    said = ANSWER if status == 200 else {"error": {"message": "the prompt is too long"}}
-    with recording(compresses=True, status=status, said=said) as (place, met):
-        outcomes = completed(f"http://{place}", *map(question, "abc"))
-    offered = [
-        value
-        for _, headers, _ in met
-        for name, value in headers.items()
-        if name.lower() == "accept-encoding"
-    ]
-    assert len(offered) == 3
-    assert all("gzip" in value for value in offered)
-    if status == 200:
-        assert outcomes == [ANSWER] * 3
-    else:
-        assert ["the prompt is too long" in str(outcome) for outcome in outcomes] == [True] * 3
+def test_a_compressed_answer_is_read():
+    squeezed = answer(gzip.compress(json.dumps(ANSWER).encode()), content_encoding="gzip")
+    with recording(squeezed) as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    assert all("gzip" in one.headers["accept-encoding"] for one in met)
 
 
-def test_a_proxy_is_asked_each_time(monkeypatch):
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content_encoding": "gzip"},
+        {"content_encoding": "gzip", "x_note": "\u00fcberlastet"},
+        {"x_note": "\u00fcberlastet", "content_type": "text/plain; charset=unknown"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_error_is_read_as_the_client_reads_it(headers, damaged):
+    said = json.dumps({"error": {"message": "no room"}}).encode()
+    if damaged:
+        said = said[:9]
+    elif "content_encoding" in headers:
+        said = gzip.compress(said)
+    failure = answer(said, 429, retry_after="100000", **headers)
+    with recording(failure) as (place, _):
+        (first,) = completed(f"http://{place}", question("one"))
+    with recording(answer(), failure) as (place, met):
+        there, later = completed(f"http://{place}", question("one"), question("two"))
+    assert there == ANSWER
+    assert len(met) == 2
+    one, other = (re.sub(r"127[^ :]*:\d+/v1", "", str(error)) for error in (first, later))
+    assert one == other
+    assert (later.transient, later.busy) == (first.transient, first.busy)
+    if not damaged:
+        assert "no room" in str(later)
+        assert "100000 s" in str(later)
+
+
+@pytest.mark.parametrize("spared", ["", "other.test", ".endpoint.test", "127.0.0.0/8"])
+def test_a_proxy_is_asked_each_time(spared, monkeypatch):
     with recording() as (place, met):
         monkeypatch.setenv("http_proxy", f"http://{place.removesuffix('/v1')}")
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        asked = completed("http://endpoint.invalid/v1", *map(question, "abc"))
+        monkeypatch.setenv("no_proxy", spared)
+        asked = completed("http://endpoint.test/v1", *map(question, "abc"))
     assert asked == [ANSWER] * 3
-    assert {path for path, _, _ in met} == {"http://endpoint.invalid/v1/chat/completions"}
+    assert {one.path for one in met} == {"http://endpoint.test/v1/chat/completions"}
 
 
-def test_no_proxy_is_asked_where_none_is_wanted(monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # where nobody listens
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
+@pytest.mark.parametrize(
+    ("proxy", "spared"),
+    [
+        ("http_proxy", "127.0.0.1"),
+        ("http_proxy", "localhost, 127.0.0.1"),
+        ("all_proxy", "*"),
+        ("https_proxy", ""),  # which is not for http
+    ],
+)
+def test_no_proxy_is_asked_where_none_is_wanted(proxy, spared, monkeypatch):
+    monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("no_proxy", spared)
     with recording() as (place, met):
         assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
-    assert len(met) == 3
+    assert len({one.connection for one in met}) == 2
 
 
 @pytest.mark.parametrize("trusted", [True, False])
 def test_certificates_are_looked_at(trusted, monkeypatch, tmp_path):
-    """Those that SSL_CERT_FILE names are trusted, as by the client, for every request."""
+    """Those that SSL_CERT_FILE names are trusted."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.delenv("SSL_CERT_DIR")
