@@ -52,6 +52,11 @@ index's voters, too, in which the forward pass has no part: against the forward 
 windows has the target (until 2026-11-28 the whole build had it). Raw FAISS is the reference as its
 wheels come; where they do not know the processor and ragemo does, one line more for each search
 tells what FAISS does with the products that ragemo gives it.
+
+Prediction is compared with loops that post the same prompts and do nothing else. A loop over the
+official client is what people write; `posting` leaves out its types, `bare` all of it but its HTTP
+library. `aiohttp` does so little that latency alone bounds it, and what ragemo does beside for each
+utterance (own processor time) takes one core longer than the latency leaves.
 {sections}
 What is measured, and against what, is told at the head of each script in `scripts/bench/`.
 """
