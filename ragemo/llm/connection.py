@@ -182,6 +182,7 @@ class Connection:
         Raises:
             CallError: if it failed.
             EndpointError: if every other request would fail like it.
+            SettingsError: see `_open`.
         """
         import aiohttp
         import openai
@@ -219,18 +220,28 @@ class Connection:
                 await client.close()
 
     def _open(self) -> tuple[openai.AsyncOpenAI, Posting]:
-        """The client, and what posts requests for chat completions like it."""
+        """The client, and what posts requests for chat completions like it.
+
+        Raises:
+            SettingsError: if what the environment says of certificates or proxies cannot be used.
+        """
         import httpx2
         import openai
 
-        tls = httpx2.create_ssl_context()
         connect = min(10.0, self._timeout / 2)
-        # By aiohttp, a call of the client takes less time of the processor than by httpx2 alone.
-        http = openai.DefaultAioHttpClient(
-            auth=self._endpoint.login,
-            limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
-            verify=tls,
-        )
+        try:
+            tls = httpx2.create_ssl_context()
+            # By aiohttp, a call of the client takes less of the processor than by httpx2 alone.
+            http = openai.DefaultAioHttpClient(
+                auth=self._endpoint.login,
+                limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
+                verify=tls,
+            )
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                "the environment's certificates (SSL_CERT_FILE, SSL_CERT_DIR) or proxies "
+                f"(HTTP_PROXY and the like, NO_PROXY) cannot be used: {self._endpoint.brief(error)}"
+            ) from None
         client = openai.AsyncOpenAI(
             api_key=self._endpoint.key or "none",
             base_url=self._endpoint.address,

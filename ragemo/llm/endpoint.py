@@ -39,8 +39,8 @@ class Endpoint:
             asks: whether it will be asked; else it needs no key.
 
         Raises:
-            SettingsError: if the URL is none, or OPENAI_API_KEY is needed and missing or cannot
-                be a key.
+            SettingsError: if the URL is none or goes on after its path, or OPENAI_API_KEY is needed
+                and missing or cannot be a key.
         """
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
         if not _is_url(base_url):
@@ -48,6 +48,13 @@ class Endpoint:
             raise SettingsError(
                 "llm.base_url (or OPENAI_BASE_URL) is no URL; expected something like "
                 "http://localhost:8000/v1"
+            )
+        if re.search("[?#]", base_url):
+            # It may hold a key, too.
+            raise SettingsError(
+                "llm.base_url (or OPENAI_BASE_URL) goes on after its path, with ? or #, where the "
+                "OpenAI client has no place for it; expected something like "
+                "http://localhost:8000/v1, and a key in OPENAI_API_KEY"
             )
         endpoint = cls(model, base_url, os.environ.get("OPENAI_API_KEY", "").strip())
         if not endpoint.key and endpoint.is_openai and asks:

@@ -69,16 +69,34 @@ class Posting:
         self._tls = tls
         self._connect = connect
         self._by_client = _may_go_by_proxy(client.base_url)  # for good
+        self._own_cookie = any(name.lower() == "cookie" for name in client.default_headers)
         self._like: httpx2.Request | None = None
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, body: bytes) -> Response:
         """The response, read whole.
 
+        Where an endpoint sends us on for the first time, the request is made once more.
+
         Raises:
             openai.APIStatusError: if it says that the request failed.
             openai.APIConnectionError, aiohttp.ClientError: if none came.
+            ValueError: if it cannot be read.
         """
+        try:
+            return await self._post(body)
+        except (AssertionError, TypeError) as error:
+            # httpx2's and Python's, where the charset is a codec of something else than text.
+            raise ValueError(f"its text cannot be read: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connections; the client keeps its own."""
+        self._by_client = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _post(self, body: bytes) -> Response:
         like, session = self._like, self._session
         if like is None or session is None or self._by_client:
             return await self._post_by_client(body)
@@ -95,34 +113,21 @@ class Posting:
             return await self._post_by_client(body)
         return self._read(response, content, like)
 
-    async def close(self) -> None:
-        """Close the connections; the client keeps its own."""
-        self._by_client = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
     async def _post_by_client(self, body: bytes) -> Response:
         import httpx2
 
-        cookies = bool(self._http.cookies)
         response = await self._client.post(self._path, cast_to=httpx2.Response, content=body)
         if response.history:
             self._by_client = True
         if not self._by_client and self._session is None:
-            self._open_like(response.request, cookies=cookies)
+            self._open_like(response.request)
         return Response(response.content, response.headers)
 
-    def _open_like(self, request: httpx2.Request, *, cookies: bool) -> None:
-        """Send all that follows like this one.
-
-        Args:
-            request: that was answered.
-            cookies: whether those it has are the answers', and not the user's own.
-        """
+    def _open_like(self, request: httpx2.Request) -> None:
+        """Send all that follows like this request, which was answered."""
         import aiohttp
 
-        differ = {"content-length", "cookie"} if cookies else {"content-length"}
+        differ = {"content-length"} if self._own_cookie else {"content-length", "cookie"}
         self._like = request
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE, ssl=self._tls),
@@ -135,10 +140,10 @@ class Posting:
         )
 
     def _cookies(self, like: httpx2.Request) -> dict[str, str] | None:
-        """The header of cookies, as the client sets it: those of all answers so far."""
+        """The header of cookies, as the client sets it: the user's, or those of all answers."""
         import httpx2
 
-        if not self._http.cookies or self._session is None or "cookie" in self._session.headers:
+        if self._own_cookie or not self._http.cookies:
             return None
         request = httpx2.Request(like.method, like.url, cookies=self._http.cookies)
         return {"Cookie": request.headers["cookie"]} if "cookie" in request.headers else None
@@ -164,11 +169,12 @@ def _may_go_by_proxy(url: httpx2.URL) -> bool:
     """Whether the client may send by way of a proxy, by the environment or the system's settings.
 
     Of those that a proxy is not for, only a host in just these letters is sure to be read alike
-    everywhere.
+    everywhere, if it is plain.
     """
     proxies = getproxies()
     spared = {entry.strip() for entry in proxies.get("no", "").split(",")}
-    return bool(proxies.keys() & {url.scheme, "all"}) and not spared & {"*", url.host}
+    direct = "*" in spared or (url.host in spared and url.host.isascii())
+    return bool(proxies.keys() & {url.scheme, "all"}) and not direct
 
 
 def _status_error(response: httpx2.Response) -> openai.APIStatusError:

@@ -199,7 +199,7 @@ class TestSettings:
     def test_an_identity_holds_what_determines_an_answer_and_no_secret(self):
         model = OpenAIModel(
             "m",
-            base_url="https://user:pa55word@llm.example:8443/v1/?api-key=abc#x",
+            base_url="https://user:pa55word@llm.example:8443/v1/",
             temperature=0.2,
             max_answer_tokens=9,
             constraint="none",
@@ -227,6 +227,7 @@ class TestSettings:
             ({"attempts": 0}, "llm.attempts"),
             ({"timeout": 0}, "llm.timeout"),
             ({"base_url": "localhost:8000"}, "llm.base_url"),
+            ({"base_url": "http://localhost/v1?key=hunter2"}, "goes on after its path(?!.*hunter)"),
             ({"base_url": "http://"}, "llm.base_url"),
             ({"base_url": "http://u:secret99@[bad/v1"}, "^(?!.*secret99).*llm.base_url"),
             ({"base_url": "http://host:port/v1"}, "llm.base_url"),

@@ -13,6 +13,7 @@ from threading import Thread
 import pytest
 import trustme
 
+from ragemo.errors import SettingsError
 from ragemo.llm.connection import Connection
 from ragemo.llm.endpoint import Endpoint
 from ragemo.llm.pace import Limits
@@ -135,8 +136,10 @@ def test_headers_of_the_user_are_kept(monkeypatch):
     own = {"Host": "virtual.test", "Accept-Encoding": "identity", "Cookie": "own=1", "X-Mine": "2"}
     lines = "\n".join(f"{name}: {value}" for name, value in own.items())
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", lines)
-    with recording(answer(set_cookie="number=1")) as (place, met):
-        assert completed(f"http://{place}", *map(question, "abc")) == [ANSWER] * 3
+    busy = answer({"error": {"message": "busy"}}, 503, set_cookie="number=0")
+    with recording(busy, answer(set_cookie="number=1")) as (place, met):
+        assert completed(f"http://{place}", *map(question, "abc"), attempts=2) == [ANSWER] * 3
+    assert len(met) == 4
     for one in met:
         assert {name: one.headers[name.lower()] for name in own} == own
 
@@ -203,6 +206,8 @@ def test_an_endpoint_that_moves_later_on_is_followed_as_the_client_does():
         {"status": 500, "body": "[" * 100_000},
         {"status": 503, "body": "<html>x</html>", "type": "text/html"},
         {"status": 503, "body": ""},
+        {"status": 503, "body": "[1]", "type": "text/plain; charset=hex"},
+        {"status": 503, "body": "[1]", "type": "text/plain; charset=rot13"},
         {"status": 500, "body": ["an", "array"]},
         {"status": 300, "body": ""},
         {"status": 200, "body": "<html>Please log in</html>", "type": "text/html"},
@@ -317,6 +322,18 @@ def test_certificates_are_looked_at(trusted, monkeypatch, tmp_path):
     else:
         assert not met
         assert all("certificate verify failed" in str(outcome) for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nowhere.pem"), ("NO_PROXY", "xn--bcher-kva.de")]
+)
+def test_an_environment_that_cannot_be_used_is_told(name, value, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_DIR")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    (error,) = completed("http://127.0.0.1:9/v1", question("one"))
+    assert isinstance(error, SettingsError)
+    assert name in str(error)
 
 
 def test_a_stranger_is_not_trusted_later_on(monkeypatch, tmp_path):
