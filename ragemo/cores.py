@@ -5,10 +5,6 @@ from __future__ import annotations
 from ragemo.errors import SettingsError
 
 
-class CoresError(SettingsError):
-    """The environment says how many, and not in a number; no file that is read is to blame."""
-
-
 def cores() -> int:
     """CPU cores that this process may keep busy, hyperthreads counted, at least 1.
 
@@ -17,14 +13,14 @@ def cores() -> int:
     has no semaphores.
 
     Raises:
-        CoresError: if the environment names no number.
+        SettingsError: if the environment names no number.
     """
     try:
         from joblib import cpu_count
 
         return int(cpu_count())
     except ValueError as error:
-        raise CoresError(
+        raise SettingsError(
             "the environment's LOKY_MAX_CPU_COUNT or JOBLIB_MULTIPROCESSING is no number: "
             f"{error}; set it to one, or not at all"
         ) from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.request import getproxies
+
+from ragemo.llm.response import Response, read_response, text_read
 
 if TYPE_CHECKING:
     import ssl
@@ -23,18 +22,6 @@ SENT_ON = frozenset({301, 302, 303, 307, 308})
 KEEP_ALIVE = 4.0
 """Seconds that a connection is kept without a request: fewer than the five after which many servers
 close one, which would lose the next request."""
-
-
-class Response(NamedTuple):
-    """What an endpoint has answered.
-
-    Attributes:
-        content: all bytes, decompressed.
-        headers: by their names, in whatever letters.
-    """
-
-    content: bytes
-    headers: Mapping[str, str]
 
 
 class Posting:
@@ -83,20 +70,6 @@ class Posting:
             openai.APIConnectionError, aiohttp.ClientError: if none came.
             ValueError: if it cannot be read.
         """
-        try:
-            return await self._post(body)
-        except (AssertionError, TypeError) as error:
-            # httpx2's and Python's, where the charset is a codec of something else than text.
-            raise ValueError(f"its text cannot be read: {error}") from error
-
-    async def close(self) -> None:
-        """Close the connections; the client keeps its own."""
-        self._by_client = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    async def _post(self, body: bytes) -> Response:
         like, session = self._like, self._session
         if like is None or session is None or self._by_client:
             return await self._post_by_client(body)
@@ -111,12 +84,22 @@ class Posting:
             return Response(content, headers)
         if response.status in SENT_ON and "Location" in headers:
             return await self._post_by_client(body)
-        return self._read(response, content, like)
+        return read_response(
+            response.status, response.raw_headers, content, like, self._http.cookies
+        )
+
+    async def close(self) -> None:
+        """Close the connections; the client keeps its own."""
+        self._by_client = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def _post_by_client(self, body: bytes) -> Response:
         import httpx2
 
-        response = await self._client.post(self._path, cast_to=httpx2.Response, content=body)
+        with text_read():  # by the client, of an error
+            response = await self._client.post(self._path, cast_to=httpx2.Response, content=body)
         if response.history:
             self._by_client = True
         if not self._by_client and self._session is None:
@@ -148,44 +131,14 @@ class Posting:
         request = httpx2.Request(like.method, like.url, cookies=self._http.cookies)
         return {"Cookie": request.headers["cookie"]} if "cookie" in request.headers else None
 
-    def _read(self, met: aiohttp.ClientResponse, content: bytes, like: httpx2.Request) -> Response:
-        """What the client makes of a response: it keeps cookies, decompresses, raises errors."""
-        import httpx2
-        import openai
-
-        try:
-            response = httpx2.Response(
-                met.status, headers=met.raw_headers, content=content, request=like
-            )
-        except httpx2.DecodingError as error:
-            raise openai.APIConnectionError(request=like) from error
-        self._http.cookies.extract_cookies(response)
-        if not response.is_success:
-            raise _status_error(response)
-        return Response(response.content, response.headers)
-
 
 def _may_go_by_proxy(url: httpx2.URL) -> bool:
     """Whether the client may send by way of a proxy, by the environment or the system's settings.
 
-    Of those that a proxy is not for, only a host in just these letters is sure to be read alike
-    everywhere, if it is plain.
+    Not where a proxy is for no host at all, or not for this one. Patterns of hosts are read in
+    many ways, so that only a host that is named letter by letter counts.
     """
     proxies = getproxies()
     spared = {entry.strip() for entry in proxies.get("no", "").split(",")}
     direct = "*" in spared or (url.host in spared and url.host.isascii())
     return bool(proxies.keys() & {url.scheme, "all"}) and not direct
-
-
-def _status_error(response: httpx2.Response) -> openai.APIStatusError:
-    """As the client raises it: with the error itself, if the response is JSON."""
-    import openai
-
-    body: object = response.text.strip()
-    with suppress(ValueError, RecursionError):
-        body = json.loads(response.text)
-    if isinstance(body, dict):
-        body = body.get("error", body)
-    return openai.APIStatusError(
-        f"Error code: {response.status_code}", response=response, body=body
-    )

@@ -26,7 +26,7 @@ from typing import Any, cast
 import numpy as np
 
 from ragemo import __version__
-from ragemo.cores import CoresError, cores
+from ragemo.cores import cores
 from ragemo.corpus.checked import require, typed_turn
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.files import (
@@ -171,8 +171,9 @@ def read_index(path: Path) -> Index:
 
     Raises:
         IndexFolderError: if it is missing, damaged, or of another format version.
-        CoresError: see `cores`.
+        SettingsError: see `cores`.
     """
+    cores()  # what is wrong with the environment is no fault of the folder's
     # Before anything is parsed: a vector's damaged digits would only give other neighbours.
     if problems := verify_index(path, remembered=True):
         raise IndexFolderError("\n".join([*problems, "Build the index anew"]))
@@ -207,7 +208,7 @@ def read_index(path: Path) -> Index:
         raise IndexFolderError(
             f"{path}: its files do not belong together; build the index anew"
         ) from None
-    except (IndexFolderError, CoresError):
+    except IndexFolderError:
         raise
     except Exception as error:  # whatever a file makes its parser raise that ragemo did not write
         raise IndexFolderError(
