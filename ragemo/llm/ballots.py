@@ -6,6 +6,8 @@ What is none raises one of `ragemo.corpus.checked.NO_RECORD`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import isfinite
 from typing import Any
 
 from ragemo.corpus.checked import MOST, plain, require, typed
@@ -26,6 +28,32 @@ def plain_ballot(ballot: Ballot) -> dict[str, Any]:
 def read_ballot(record: Mapping[str, Any]) -> Ballot:
     """A ballot of its plain data."""
     return typed(Ballot, {**record, "usage": typed(Usage, record["usage"])})
+
+
+def is_plain(ballot: Ballot) -> bool:
+    """Whether a ballot is surely what `read_ballot` makes of its JSON, without a look at that.
+
+    So is one of texts in ASCII and of finite numbers, each of its field's own type, without an
+    error and details, as nearly all are.
+    """
+    usage = ballot.usage
+    texts = [ballot.utterance_id, ballot.voter, ballot.answer, ballot.variant, ballot.purpose]
+    counts = [ballot.sample, ballot.together]
+    counts += [usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens]
+    tuples = [one for one in (ballot.distribution, ballot.log_likelihoods) if one is not None]
+    numbers = [usage.seconds] if usage.cost is None else [usage.seconds, usage.cost]
+    return (
+        type(ballot) is Ballot
+        and type(usage) is Usage
+        and type(ballot.from_cache) is bool
+        and type(ballot.details) is dict
+        and not ballot.details
+        and ballot.error is None
+        and all(type(text) is str and text.isascii() for text in texts)
+        and all(type(count) is int for count in counts)
+        and all(type(one) is tuple for one in tuples)
+        and all(type(n) is float and isfinite(n) for n in chain(numbers, *tuples))
+    )
 
 
 def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:

@@ -9,7 +9,7 @@ from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import ModelError
 from ragemo.files import parse_json
 from ragemo.labels import LabelSet
-from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
+from ragemo.llm.ballots import check_ballot, is_plain, plain_ballot, read_ballot
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
@@ -41,4 +41,6 @@ class CheckedModel(WrappedModel):
 
 def _as_kept(ballot: Ballot, labels: LabelSet) -> Ballot:
     """As it is read again."""
-    return check_ballot(read_ballot(parse_json(_encode(plain_ballot(ballot)).encode())), labels)
+    if not is_plain(ballot):
+        ballot = read_ballot(parse_json(_encode(plain_ballot(ballot)).encode()))
+    return check_ballot(ballot, labels)

@@ -23,6 +23,10 @@ SOUND = Ballot(
     usage=Usage(100, 40, 3, 0.00125, 0.5),
     details={"evidence": ["a", "b"], "intensity": 3},
 )
+PLAIN = replace(SOUND, answer="joy", details={})
+both = pytest.mark.parametrize("sound", [SOUND, PLAIN], ids=["with details", "plain"])
+"""What a ballot is otherwise: one that is written and read to be looked at, or one that need not
+be."""
 
 
 def nested(depth):
@@ -48,10 +52,12 @@ def given(ballot):
     return came
 
 
-def test_a_sound_ballot_comes_through_as_it_is():
-    assert given(SOUND) == SOUND
+@both
+def test_a_sound_ballot_comes_through_as_it_is(sound):
+    assert given(sound) == sound
 
 
+@both
 @pytest.mark.parametrize(
     ("own", "kept"),
     [
@@ -62,14 +68,19 @@ def test_a_sound_ballot_comes_through_as_it_is():
             {"distribution": (0.25, 0.5, 0.25)},
         ),
         ({"details": {"evidence": ("a", "b")}}, {"details": {"evidence": ["a", "b"]}}),
+        ({"log_likelihoods": [-1, -2, -3]}, {"log_likelihoods": (-1.0, -2.0, -3.0)}),
+        ({"usage": Usage(cost=1, seconds=2)}, {"usage": Usage(cost=1.0, seconds=2.0)}),
+        ({"sample": np.float64(1.0)}, {"sample": 1}),
+        ({"from_cache": 1}, {"from_cache": True}),
     ],
 )
-def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(own, kept):
-    came = given(replace(SOUND, **own))
-    assert came == replace(SOUND, **kept)
-    assert all(type(share) is float for share in came.distribution)
+def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(sound, own, kept):
+    came = given(replace(sound, **own))
+    assert came == replace(sound, **kept)
+    assert repr(came) == repr(replace(sound, **kept)), "in types, too"
 
 
+@both
 @pytest.mark.parametrize(
     "broken",
     [
@@ -81,6 +92,8 @@ def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(own, kept):
         {"distribution": tuple(np.array([0.25, 0.5, 0.25], dtype=np.float32))},
         {"log_likelihoods": (-math.inf, -0.5, -1.0)},
         {"log_likelihoods": (-0.5, -1.0)},
+        {"log_likelihoods": 0},
+        {"distribution": ()},
         {"purpose": "fun"},
         {"sample": -1},
         {"sample": 1.5},
@@ -90,9 +103,17 @@ def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(own, kept):
         {"usage": Usage(prompt_tokens=5.5)},
         {"usage": Usage(prompt_tokens=np.int64(5))},
         {"usage": Usage(seconds=None)},
+        {"usage": Usage(seconds=math.inf)},
+        {"usage": Usage(cost=math.nan)},
+        {"usage": Usage(cost="a dollar")},
         {"usage": None},
         {"answer": None},
         {"answer": "half \ud83d a character"},
+        {"voter": "half \ud83d a character"},
+        {"variant": None},
+        {"together": 0},
+        {"together": "many"},
+        {"from_cache": "perhaps"},
         {"error": 5},
         {"details": None},
         {"details": {"evidence": {1, 2}}},
@@ -102,6 +123,6 @@ def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(own, kept):
     ],
     ids=lambda broken: next(iter(broken)),
 )
-def test_a_ballot_that_could_not_be_read_again_is_refused(broken):
+def test_a_ballot_that_could_not_be_read_again_is_refused(sound, broken):
     with pytest.raises(ModelError, match=r"^fake gave a ballot on 'u1' that cannot be kept"):
-        given(replace(SOUND, **broken))
+        given(replace(sound, **broken))
