@@ -101,12 +101,28 @@ class AnswerCache:
         Raises:
             RunFolderError: if the file cannot be read, or holds what is no answer on these labels.
         """
+        return self.answers(self.texts(keys), labels)
+
+    def texts(self, keys: Collection[str]) -> dict[str, str]:
+        """The answers that are there, as they stand in the file.
+
+        Raises:
+            RunFolderError: if the file cannot be read.
+        """
+        rows = self._rows(
+            "SELECT key, ballot FROM answers WHERE key IN (SELECT value FROM json_each(?))",
+            json.dumps(list(keys)),
+        )
+        return dict(rows)
+
+    def answers(self, texts: Mapping[str, str], labels: LabelSet) -> dict[str, Ballot]:
+        """What some texts of the file say.
+
+        Raises:
+            RunFolderError: if one is no answer on these labels.
+        """
         try:
-            return {
-                key: _answer(text, labels)
-                for key in keys
-                for (text,) in self._rows("SELECT ballot FROM answers WHERE key = ?", key)
-            }
+            return {key: _answer(text, labels) for key, text in texts.items()}
         except NO_ANSWER as error:
             raise self._unusable(error) from None
 

@@ -37,22 +37,22 @@ def is_plain(ballot: Ballot) -> bool:
     error and details, as nearly all are.
     """
     usage = ballot.usage
+    if type(ballot) is not Ballot or type(usage) is not Usage:
+        return False
     texts = [ballot.utterance_id, ballot.voter, ballot.answer, ballot.variant, ballot.purpose]
     counts = [ballot.sample, ballot.together]
     counts += [usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens]
     tuples = [one for one in (ballot.distribution, ballot.log_likelihoods) if one is not None]
     numbers = [usage.seconds] if usage.cost is None else [usage.seconds, usage.cost]
     return (
-        type(ballot) is Ballot
-        and type(usage) is Usage
-        and type(ballot.from_cache) is bool
+        type(ballot.from_cache) is bool
         and type(ballot.details) is dict
         and not ballot.details
         and ballot.error is None
         and all(type(text) is str and text.isascii() for text in texts)
         and all(type(count) is int for count in counts)
         and all(type(one) is tuple for one in tuples)
-        and all(type(n) is float and isfinite(n) for n in chain(numbers, *tuples))
+        and all(type(number) is float and isfinite(number) for number in chain(numbers, *tuples))
     )
 
 

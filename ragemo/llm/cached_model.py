@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.group_commit import GroupCommit
+from ragemo.llm.group_read import GroupRead
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
@@ -29,6 +30,7 @@ class CachedModel(WrappedModel):
         super().__init__(model)
         self._cache = cache
         self._asking: dict[str, asyncio.Event] = {}
+        self._look_up = GroupRead(cache.texts)
         self._commit = GroupCommit(self._write)
         self._places: asyncio.Semaphore | None = None  # belongs to one event loop
 
@@ -46,28 +48,24 @@ class CachedModel(WrappedModel):
             RunFolderError: if an answer cannot be read or kept.
         """
         keys = {sample: answer_key(self.model, prompt, labels, sample) for sample in samples}
-        while same := [self._asking[key] for key in keys.values() if key in self._asking]:
+        while True:
+            first = in_one_call(samples, self.model.answers_per_call)
+            texts = await self._look_up.of({keys[sample] for sample in first})
+            missing = {sample: keys[sample] for sample in first if keys[sample] not in texts}
+            # A look is heard of one turn of the event loop later, an answer some turns after it was
+            # stored: who asks for what this look missed is still among these.
+            same = [self._asking[key] for key in missing.values() if key in self._asking]
+            if not same:
+                break
             await same[0].wait()  # another utterance asks the very same
-        samples = in_one_call(samples, self.model.answers_per_call)
         known = {
             key: replace(ballot, from_cache=True)
-            for key, ballot in self._cache.read(keys.values(), labels).items()
+            for key, ballot in self._cache.answers(texts, labels).items()
         }
-        missing = [sample for sample in samples if keys[sample] not in known]
-        if self.exact:
-            missing = missing[:1]
         if missing:
-            known |= await self._ask(prompt, labels, {sample: keys[sample] for sample in missing})
-        there = takewhile(lambda sample: keys[sample] in known, samples)
-        return [
-            replace(
-                known[keys[sample]],
-                utterance_id=prompt.utterance_id,
-                voter=self.name,
-                sample=sample,
-            )
-            for sample in there
-        ]
+            known |= await self._ask(prompt, labels, missing)
+        there = takewhile(lambda sample: keys[sample] in known, first)
+        return [self._as_of(known[keys[sample]], prompt, sample) for sample in there]
 
     async def close(self) -> None:
         """See `LanguageModel`; what was answered is on disk then."""
@@ -81,6 +79,8 @@ class CachedModel(WrappedModel):
         self, prompt: Prompt, labels: LabelSet, keys: Mapping[int, str]
     ) -> dict[str, Ballot]:
         """Really ask, and keep what is answered."""
+        if self.exact:
+            keys = dict(islice(keys.items(), 1))
         done = asyncio.Event()
         self._asking |= dict.fromkeys(keys.values(), done)
         self._places = self._places or asyncio.Semaphore(self.model.concurrency)
@@ -94,6 +94,13 @@ class CachedModel(WrappedModel):
             for key in keys.values():
                 del self._asking[key]
             done.set()
+
+    def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:
+        """A ballot, which may have been cast on another utterance of the same words."""
+        asked = (prompt.utterance_id, self.name, sample)
+        if (ballot.utterance_id, ballot.voter, ballot.sample) == asked:
+            return ballot
+        return replace(ballot, utterance_id=asked[0], voter=asked[1], sample=asked[2])
 
     def _write(self, answers: Collection[tuple[str, Ballot]]) -> None:
         self._cache.write(dict(answers))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ragemo.corpus.checked import NO_RECORD
+from ragemo.corpus.checked import NO_RECORD, require
 from ragemo.errors import ModelError
 from ragemo.files import parse_json
 from ragemo.labels import LabelSet
@@ -31,16 +32,23 @@ class CheckedModel(WrappedModel):
         """
         ballots = await self.model.ask(prompt, labels, samples)
         try:
-            return [_as_kept(ballot, labels) for ballot in ballots]
+            kept = [_as_kept(ballot, labels) for ballot in ballots]
+            for ballot in kept:
+                require("sample", ballot.sample in samples)
+                require("utterance_id", ballot.utterance_id == prompt.utterance_id)
+                require("voter", ballot.voter == self.name)
         except (*NO_RECORD, RecursionError) as error:
             raise ModelError(
                 f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "
                 f"({error}); what a ballot holds is told in ragemo.types.Ballot"
             ) from None
+        return kept
 
 
 def _as_kept(ballot: Ballot, labels: LabelSet) -> Ballot:
-    """As it is read again."""
-    if not is_plain(ballot):
-        ballot = read_ballot(parse_json(_encode(plain_ballot(ballot)).encode()))
-    return check_ballot(ballot, labels)
+    """As it is read again, with nothing in it that its maker could still change."""
+    if is_plain(ballot):
+        kept = replace(ballot, details={})
+    else:
+        kept = read_ballot(parse_json(_encode(plain_ballot(ballot)).encode()))
+    return check_ballot(kept, labels)

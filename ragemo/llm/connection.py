@@ -111,7 +111,7 @@ class Connection:
 
         async def attempt() -> dict[str, Any]:
             nonlocal sent
-            flight = await self._turn(number, tokens, first=not failures)
+            flight = await _turn(pace, number, tokens, first=not failures)
             began = _now()
             if clock.when() is None:
                 sent = began
@@ -121,7 +121,7 @@ class Connection:
                 if self._refusal is not None:  # while this call waited for its turn
                     raise self._refusal
                 completion: dict[str, Any] = await self.call(
-                    lambda client: self._post(request), constrained=is_constrained(request)
+                    lambda client: self._post(request, pace), constrained=is_constrained(request)
                 )
                 seconds = _now() - began
                 return completion
@@ -155,17 +155,6 @@ class Connection:
             raise
         pace.count_success()
         return completion, _now() - sent
-
-    async def _turn(self, number: int, tokens: int, *, first: bool) -> Any:
-        """What the pace gives a call that may be sent, for the first time or again."""
-        try:
-            return await self.pace.begin(number, tokens)
-        except asyncio.CancelledError:
-            # An earlier try may have cost something; and who cancels this call alone, such as a
-            # timeout around it, looks for its own error.
-            if first and self.pace.is_over:
-                raise NotSentError from None
-            raise
 
     async def call(
         self,
@@ -251,7 +240,7 @@ class Connection:
         )
         return client, Posting(client, http, "/chat/completions", tls=tls, connect=connect)
 
-    async def _post(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _post(self, request: Mapping[str, Any], pace: Pacing) -> dict[str, Any]:
         """One request for a chat completion.
 
         The JSON is written and read here, since turning every message and answer into the
@@ -259,7 +248,7 @@ class Connection:
         """
         assert self._completions is not None  # `call` opens it
         response = await self._completions.post(_encode(request).encode())
-        self.pace.leave_alone(seconds_until_reset(response.headers))
+        pace.leave_alone(seconds_until_reset(response.headers))
         try:
             completion = json.loads(response.content)
         except ValueError:
@@ -280,6 +269,18 @@ class Connection:
         if isinstance(error, CallError) and error.wait:
             return error.wait + tenacity.wait_random(0, self._backoff)(state)
         return tenacity.wait_random_exponential(multiplier=self._backoff, max=60)(state)
+
+
+async def _turn(pace: Pacing, number: int, tokens: int, *, first: bool) -> Any:
+    """What the pace gives a call that may be sent, for the first time or again."""
+    try:
+        return await pace.begin(number, tokens)
+    except asyncio.CancelledError:
+        # An earlier try may have cost something; and who cancels this call alone, such as a
+        # timeout around it, looks for its own error.
+        if first and pace.is_over:
+            raise NotSentError from None
+        raise
 
 
 async def _tried_again(

@@ -70,12 +70,13 @@ class GroupCommit(Generic[Item]):
         try:
             await asyncio.to_thread(self._write, [item for items, _ in given for item in items])
         except Exception as error:
-            for written in _not_cancelled(awaited):
+            for written in not_done(awaited):
                 written.set_exception(error)
             raise
-        for written in _not_cancelled(awaited):
+        for written in not_done(awaited):
             written.set_result(None)
 
 
-def _not_cancelled(futures: Sequence[asyncio.Future[None]]) -> list[asyncio.Future[None]]:
+def not_done(futures: Sequence[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:
+    """Those that somebody still waits for."""
     return [future for future in futures if not future.done()]

@@ -142,7 +142,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
 def _each_once(choices: Sequence[Any]) -> list[Any]:
     """Choices in the order of their numbers, without those that a server sent twice."""
     numbers = [field_of(choice, "index") for choice in choices]
-    if not all(isinstance(number, int) for number in numbers):
+    if len(choices) == 1 or not all(isinstance(number, int) for number in numbers):
         return list(choices)
     kept = {
         (number, _content(choice)): choice

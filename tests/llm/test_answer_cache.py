@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from itertools import combinations
@@ -99,11 +100,83 @@ def test_the_same_question_in_flight_is_waited_for(cache):
     assert [ballots[0].utterance_id for ballots in found] == [f"u{n}" for n in range(9)]
 
 
+def test_who_asks_in_one_turn_is_told_by_one_look(cache, monkeypatch):
+    """However many ask the very same: none of them waits for another one's look."""
+    llm = FakeLLM()
+    model = CachedModel(llm, cache)
+    ask(model, (prompt(), [0]), (prompt("other"), [0]))
+    looks = []
+    read = cache.texts
+    monkeypatch.setattr(cache, "texts", lambda keys: looks.append(keys) or read(keys))
+    model = CachedModel(llm, cache)
+    questions = [(prompt(text, f"u{n}"), [0]) for n in range(50) for text in ("hello", "other")]
+    found = ask(model, *questions)
+    assert all(ballot.from_cache for ballots in found for ballot in ballots)
+    assert (len(llm.asked), [len(keys) for keys in looks]) == (2, [2])
+
+
+def test_an_answer_that_is_stored_during_a_look_is_not_asked_for_again(cache, monkeypatch):
+    llm = FakeLLM()
+    read, write, writing, missed = cache.texts, cache.write, threading.Event(), threading.Event()
+
+    def late(keys):
+        """Tells of before, once another thread has written."""
+        before = read(keys)
+        missed.set()
+        while writing.is_set() and not read(keys):
+            time.sleep(0.001)
+        return before
+
+    def slow(answers):
+        missed.clear()
+        writing.set()
+        missed.wait(10)
+        write(answers)
+
+    monkeypatch.setattr(cache, "texts", late)
+    monkeypatch.setattr(cache, "write", slow)
+    model = CachedModel(llm, cache)
+
+    async def main():
+        first = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        while not writing.is_set():
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *(model.ask(prompt(), LABELS, [0]) for _ in range(5)))
+
+    asyncio.run(main())
+    assert len(llm.asked) == 1
+
+
+@pytest.mark.parametrize("stop", ["cancelled", "damaged"])
+def test_a_look_that_comes_to_nothing_keeps_nobody_waiting(cache, stop):
+    llm = FakeLLM()
+    model = CachedModel(llm, cache)
+
+    async def main():
+        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        await asyncio.sleep(0)
+        if stop == "cancelled":
+            asking.cancel()
+        else:
+            cache.path.with_name("answers.sqlite-wal").write_bytes(b"")
+            cache.path.write_bytes(b"damaged" * 1000)
+        await asyncio.wait([asking])
+        assert stop == "cancelled" or "cannot be used" in str(asking.exception())
+        return await asyncio.wait_for(model.ask(prompt("other"), LABELS, [0]), 10)
+
+    if stop == "cancelled":
+        assert len(asyncio.run(main())) == 1
+    else:
+        with pytest.raises(RunFolderError):
+            asyncio.run(main())
+
+
 def test_an_exact_model_is_asked_once_for_all_samples(cache):
     llm = FakeLLM()
-    llm.exact = True
-    ask(CachedModel(llm, cache), (prompt(), [0]))
-    ask(CachedModel(llm, cache), (prompt(), [3]))
+    llm.exact, llm.answers_per_call = True, 128
+    [found] = ask(CachedModel(llm, cache), (prompt(), [0, 1, 2]))
+    [again] = ask(CachedModel(llm, cache), (prompt(), [3]))
+    assert (numbers(found), numbers(again)) == ([0, 1, 2], [3])
     assert llm.asked == [("u1", 0)]
 
 

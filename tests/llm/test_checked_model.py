@@ -3,11 +3,13 @@
 import asyncio
 import math
 from dataclasses import replace
+from enum import StrEnum
 
 import numpy as np
 import pytest
 
 from ragemo.errors import ModelError
+from ragemo.llm.ballots import is_plain
 from ragemo.llm.checked_model import CheckedModel
 from ragemo.types import Ballot, Message, Prompt, Usage, Window
 from tests.conftest import LABELS, make_turn
@@ -36,6 +38,14 @@ def nested(depth):
     return {"evidence": inner}
 
 
+class Purpose(StrEnum):
+    CHECK = "check"
+
+
+class OwnUsage(Usage):
+    """Has a place for more."""
+
+
 class OwnLLM(FakeLLM):
     """Gives one ballot, whatever is asked."""
 
@@ -50,6 +60,18 @@ class OwnLLM(FakeLLM):
 def given(ballot):
     (came,) = asyncio.run(CheckedModel(OwnLLM(ballot)).ask(PROMPT, LABELS, [0]))
     return came
+
+
+def test_only_what_is_plain_need_not_be_written():
+    assert is_plain(PLAIN)
+    assert not is_plain(SOUND)
+
+
+def test_nothing_that_its_maker_changes_later_changes_it():
+    scratch = {}
+    came = given(replace(PLAIN, details=scratch))
+    scratch["evidence"] = math.nan
+    assert came == PLAIN
 
 
 @both
@@ -70,8 +92,11 @@ def test_a_sound_ballot_comes_through_as_it_is(sound):
         ({"details": {"evidence": ("a", "b")}}, {"details": {"evidence": ["a", "b"]}}),
         ({"log_likelihoods": [-1, -2, -3]}, {"log_likelihoods": (-1.0, -2.0, -3.0)}),
         ({"usage": Usage(cost=1, seconds=2)}, {"usage": Usage(cost=1.0, seconds=2.0)}),
-        ({"sample": np.float64(1.0)}, {"sample": 1}),
+        ({"sample": np.float64(0.0)}, {"sample": 0}),
         ({"from_cache": 1}, {"from_cache": True}),
+        ({"sample": False}, {"sample": 0}),
+        ({"usage": OwnUsage(5)}, {"usage": Usage(5)}),
+        ({"purpose": Purpose.CHECK}, {"purpose": "check"}),
     ],
 )
 def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(sound, own, kept):
@@ -98,7 +123,10 @@ def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(sound, own, k
         {"sample": -1},
         {"sample": 1.5},
         {"sample": None},
+        {"sample": 1},
         {"utterance_id": 5},
+        {"utterance_id": "u2"},
+        {"voter": "somebody"},
         {"usage": Usage(prompt_tokens=10**13)},
         {"usage": Usage(prompt_tokens=5.5)},
         {"usage": Usage(prompt_tokens=np.int64(5))},

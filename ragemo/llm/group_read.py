@@ -1,0 +1,57 @@
+"""Many that look something up at once share one look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Generic, TypeVar
+
+from ragemo.llm.group_commit import not_done
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class GroupRead(Generic[Key, Value]):
+    """Reads for all who ask in one turn of the event loop together.
+
+    Args:
+        read: gives what is there of some keys. It may raise, and all who asked are told.
+    """
+
+    def __init__(self, read: Callable[[Collection[Key]], Mapping[Key, Value]]) -> None:
+        self._read = read
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: list[tuple[Collection[Key], asyncio.Future[Mapping[Key, Value]]]] = []
+
+    async def of(self, keys: Collection[Key]) -> dict[Key, Value]:
+        """What is there of some keys now.
+
+        Raises:
+            Exception: what `read` raised.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._waiting = loop, []  # whoever waited in another one waits no more
+        told: asyncio.Future[Mapping[Key, Value]] = loop.create_future()
+        self._waiting.append((keys, told))
+        if len(self._waiting) == 1:
+            loop.call_soon(self._read_for_all)
+        found = await told
+        return {key: found[key] for key in keys if key in found}
+
+    def _read_for_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        told = [told for _, told in waiting]
+        try:
+            found = self._read({key for keys, _ in waiting for key in keys})
+        except Exception as error:
+            for one in not_done(told):
+                one.set_exception(error)
+        except BaseException:  # of the user, who interrupts whatever runs
+            for one in not_done(told):
+                one.cancel()
+            raise
+        else:
+            for one in not_done(told):
+                one.set_result(found)
