@@ -52,8 +52,9 @@ class CachedModel(WrappedModel):
             first = in_one_call(samples, self.model.answers_per_call)
             texts = await self._look_up.of({keys[sample] for sample in first})
             missing = {sample: keys[sample] for sample in first if keys[sample] not in texts}
-            # A look is heard of one turn of the event loop later, an answer some turns after it was
-            # stored: who asks for what this look missed is still among these.
+            # A look is heard of in the next turn of the event loop. That an answer was stored is
+            # told in the look's own turn at the earliest, to the commit, which tells who has asked:
+            # whoever asks for what this look missed is still among these.
             same = [self._asking[key] for key in missing.values() if key in self._asking]
             if not same:
                 break
@@ -82,9 +83,9 @@ class CachedModel(WrappedModel):
         if self.exact:
             keys = dict(islice(keys.items(), 1))
         done = asyncio.Event()
-        self._asking |= dict.fromkeys(keys.values(), done)
-        self._places = self._places or asyncio.Semaphore(self.model.concurrency)
         try:
+            self._asking |= dict.fromkeys(keys.values(), done)
+            self._places = self._places or asyncio.Semaphore(self.model.concurrency)
             async with self._places:
                 ballots = await self.model.ask(prompt, labels, list(keys))
             answers = {keys[ballot.sample]: ballot for ballot in ballots}
@@ -92,7 +93,7 @@ class CachedModel(WrappedModel):
             return answers
         finally:
             for key in keys.values():
-                del self._asking[key]
+                self._asking.pop(key, None)
             done.set()
 
     def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:

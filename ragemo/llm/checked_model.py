@@ -33,10 +33,9 @@ class CheckedModel(WrappedModel):
         ballots = await self.model.ask(prompt, labels, samples)
         try:
             kept = [_as_kept(ballot, labels) for ballot in ballots]
-            for ballot in kept:
-                require("sample", ballot.sample in samples)
-                require("utterance_id", ballot.utterance_id == prompt.utterance_id)
-                require("voter", ballot.voter == self.name)
+            came = [(ballot.utterance_id, ballot.voter, ballot.sample) for ballot in kept]
+            asked = [(prompt.utterance_id, self.name, sample) for sample in samples]
+            require("utterance_id, voter or sample", bool(came) and came == asked[: len(came)])
         except (*NO_RECORD, RecursionError) as error:
             raise ModelError(
                 f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -77,6 +77,6 @@ class GroupCommit(Generic[Item]):
             written.set_result(None)
 
 
-def not_done(futures: Sequence[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:
+def not_done(futures: Iterable[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:
     """Those that somebody still waits for."""
     return [future for future in futures if not future.done()]

@@ -33,25 +33,22 @@ class GroupRead(Generic[Key, Value]):
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._waiting = loop, []  # whoever waited in another one waits no more
+        if not self._waiting:
+            loop.call_soon(self._read_for_all)
         told: asyncio.Future[Mapping[Key, Value]] = loop.create_future()
         self._waiting.append((keys, told))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._read_for_all)
         found = await told
         return {key: found[key] for key in keys if key in found}
 
     def _read_for_all(self) -> None:
         waiting, self._waiting = self._waiting, []
-        told = [told for _, told in waiting]
         try:
             found = self._read({key for keys, _ in waiting for key in keys})
+            for told in not_done(told for _, told in waiting):
+                told.set_result(found)
         except Exception as error:
-            for one in not_done(told):
-                one.set_exception(error)
-        except BaseException:  # of the user, who interrupts whatever runs
-            for one in not_done(told):
-                one.cancel()
-            raise
-        else:
-            for one in not_done(told):
-                one.set_result(found)
+            for told in not_done(told for _, told in waiting):
+                told.set_exception(error)
+        finally:  # of an interrupt, which may come anywhere
+            for told in not_done(told for _, told in waiting):
+                told.cancel()

@@ -47,19 +47,30 @@ class OwnUsage(Usage):
 
 
 class OwnLLM(FakeLLM):
-    """Gives one ballot, whatever is asked."""
+    """Gives some ballots, whatever is asked."""
 
-    def __init__(self, ballot):
+    def __init__(self, *ballots):
         super().__init__()
-        self.ballot = ballot
+        self.ballots = ballots
 
     async def ask(self, prompt, labels, samples):
-        return [self.ballot]
+        return list(self.ballots)
 
 
 def given(ballot):
     (came,) = asyncio.run(CheckedModel(OwnLLM(ballot)).ask(PROMPT, LABELS, [0]))
     return came
+
+
+@pytest.mark.parametrize("came", [[], [0, 0], [1], [1, 0], [0, 1, 2], [2]])
+def test_other_answers_than_the_first_that_were_asked_for_are_refused(came):
+    model = CheckedModel(OwnLLM(*(replace(PLAIN, sample=sample) for sample in came)))
+    with pytest.raises(ModelError, match=r"^fake gave a ballot on 'u1' .*\(.* sample is out"):
+        asyncio.run(model.ask(PROMPT, LABELS, [0, 1]))
+
+
+def test_fewer_than_were_asked_for_may_come():
+    assert asyncio.run(CheckedModel(OwnLLM(PLAIN)).ask(PROMPT, LABELS, [0, 1])) == [PLAIN]
 
 
 def test_only_what_is_plain_need_not_be_written():
