@@ -31,10 +31,10 @@ def read_ballot(record: Mapping[str, Any]) -> Ballot:
 
 
 def is_plain(ballot: Ballot) -> bool:
-    """Whether a ballot is surely what `read_ballot` makes of its JSON, without a look at that.
+    """Whether a ballot need not be written to know that it is read again as it is.
 
-    So is one of texts in ASCII and of finite numbers, each of its field's own type, without an
-    error and details, as nearly all are.
+    That holds for one of texts in ASCII and of finite numbers, each of its field's own type,
+    without an error or details, as nearly all are. Of others this says nothing.
     """
     usage = ballot.usage
     if type(ballot) is not Ballot or type(usage) is not Usage:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ragemo.corpus.checked import NO_RECORD, require
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import ModelError
 from ragemo.files import parse_json
 from ragemo.labels import LabelSet
@@ -28,19 +28,25 @@ class CheckedModel(WrappedModel):
         """See `LanguageModel`.
 
         Raises:
-            ModelError: if a ballot is none that can be kept.
+            ModelError: if a ballot is none that can be kept, or they are not the first of those
+                that were asked for, in their order.
         """
         ballots = await self.model.ask(prompt, labels, samples)
         try:
             kept = [_as_kept(ballot, labels) for ballot in ballots]
-            came = [(ballot.utterance_id, ballot.voter, ballot.sample) for ballot in kept]
-            asked = [(prompt.utterance_id, self.name, sample) for sample in samples]
-            require("utterance_id, voter or sample", bool(came) and came == asked[: len(came)])
         except (*NO_RECORD, RecursionError) as error:
             raise ModelError(
                 f"{self.name} gave a ballot on {prompt.utterance_id!r} that cannot be kept "
                 f"({error}); what a ballot holds is told in ragemo.types.Ballot"
             ) from None
+        came = [(ballot.utterance_id, ballot.voter, ballot.sample) for ballot in kept]
+        asked = [(prompt.utterance_id, self.name, sample) for sample in samples]
+        if not came or came != asked[: len(came)]:
+            raise ModelError(
+                f"{self.name} gave ballots of (utterance_id, voter, sample) {came}, expected the "
+                f"first, or all, of {asked}, in this order; see "
+                "ragemo.llm.protocol.LanguageModel.ask"
+            )
         return kept
 
 

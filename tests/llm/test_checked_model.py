@@ -65,8 +65,14 @@ def given(ballot):
 @pytest.mark.parametrize("came", [[], [0, 0], [1], [1, 0], [0, 1, 2], [2]])
 def test_other_answers_than_the_first_that_were_asked_for_are_refused(came):
     model = CheckedModel(OwnLLM(*(replace(PLAIN, sample=sample) for sample in came)))
-    with pytest.raises(ModelError, match=r"^fake gave a ballot on 'u1' .*\(.* sample is out"):
+    with pytest.raises(ModelError, match=r"^fake gave ballots of .*, expected the first"):
         asyncio.run(model.ask(PROMPT, LABELS, [0, 1]))
+
+
+@pytest.mark.parametrize("other", [{"utterance_id": "u2"}, {"voter": "somebody"}])
+def test_so_is_one_on_something_else(other):
+    with pytest.raises(ModelError, match=r"expected the first, or all, of \[\('u1', 'fake', 0\)\]"):
+        given(replace(PLAIN, **other))
 
 
 def test_fewer_than_were_asked_for_may_come():
@@ -134,10 +140,7 @@ def test_what_is_kept_in_another_form_is_so_from_the_first_time_on(sound, own, k
         {"sample": -1},
         {"sample": 1.5},
         {"sample": None},
-        {"sample": 1},
         {"utterance_id": 5},
-        {"utterance_id": "u2"},
-        {"voter": "somebody"},
         {"usage": Usage(prompt_tokens=10**13)},
         {"usage": Usage(prompt_tokens=5.5)},
         {"usage": Usage(prompt_tokens=np.int64(5))},
