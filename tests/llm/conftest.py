@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ragemo.llm.answer_cache import AnswerCache
 from ragemo.models import SMOLLM2, is_ready
 from tests.conftest import HEARS_CTRL_C
 from tests.llm.asking import KEY
@@ -104,3 +105,11 @@ def api_environment(monkeypatch, tmp_path):
     proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
     for name in ("OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS", "RAGEMO_PRICES", *proxies):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Answers of nobody so far."""
+    cache = AnswerCache(tmp_path / "below" / "answers.sqlite")
+    yield cache
+    cache.close()

@@ -1,8 +1,7 @@
-"""Nothing that was answered is asked again, by whatever process, whatever became of the first."""
+"""What was answered once is kept and found, by whatever process, whatever became of the first."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import resource
@@ -10,7 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from itertools import combinations
@@ -22,11 +20,10 @@ from hypothesis import strategies as st
 from ragemo.errors import RunFolderError
 from ragemo.labels import LabelSet, load_labels
 from ragemo.llm.answer_cache import APPLICATION, AnswerCache, answer_key
-from ragemo.llm.cached_model import CachedModel
-from ragemo.types import Ballot, Message, Prompt, Turn, Usage, Window
-from tests.fake_llm import FakeLLM, ShortLLM
+from ragemo.types import Ballot, Usage
+from tests.fake_llm import FakeLLM
+from tests.llm.cached import LABELS, prompt
 
-LABELS = load_labels("gensec")
 NUMBERS = itertools.count()
 RENAMED = LabelSet.from_dict(
     {
@@ -38,165 +35,6 @@ RENAMED = LabelSet.from_dict(
     }
 )
 """The same labels, of which more is understood."""
-
-
-def prompt(text="hello", utterance="u1", form="label", said="hello"):
-    turn = Turn(utterance, "d", 0, "A", None, said, "asr")
-    return Prompt(utterance, (Message("user", text),), 3, form=form, window=Window((turn,)))
-
-
-def ask(model, *questions):
-    async def everything():
-        return await asyncio.gather(*(model.ask(p, LABELS, samples) for p, samples in questions))
-
-    return asyncio.run(everything())
-
-
-@pytest.fixture
-def cache(tmp_path):
-    cache = AnswerCache(tmp_path / "below" / "answers.sqlite")
-    yield cache
-    cache.close()
-
-
-def numbers(ballots):
-    return [ballot.sample for ballot in ballots]
-
-
-def test_who_waits_for_the_same_question_hears_as_many_answers_as_who_asked(cache):
-    llm = ShortLLM(brings=2)
-    one, two = ask(
-        CachedModel(llm, cache), (prompt(), [0, 1, 2, 3]), (prompt(utterance="u2"), [0, 1, 2, 3])
-    )
-    assert numbers(one) == numbers(two) == [0, 1]
-    assert llm.asked == [("u1", 0), ("u1", 1)]
-
-
-def test_an_answer_that_is_known_is_not_heard_before_one_that_did_not_come(cache):
-    llm = ShortLLM()
-    model = CachedModel(llm, cache)
-    assert [numbers(found) for found in ask(model, (prompt(), [2, 3]))] == [[2, 3]]
-    llm.brings = 1
-    assert [numbers(found) for found in ask(model, (prompt(), [0, 1, 2, 3]))] == [[0]]
-    llm.answers_per_call = 128
-    assert [numbers(found) for found in ask(model, (prompt(), [0, 1, 2, 3]))] == [[0, 1, 2, 3]]
-
-
-def test_a_question_is_asked_once_whoever_it_is_about(cache):
-    llm = ShortLLM()
-    model = CachedModel(llm, cache)
-    [first] = ask(model, (prompt(), [0, 1]))
-    [again] = ask(model, (prompt(utterance="u2"), [1, 2]))
-    assert llm.asked == [("u1", 0), ("u1", 1), ("u2", 2)]
-    assert [(b.utterance_id, b.sample) for b in again] == [("u2", 1), ("u2", 2)]
-    assert again[0] == replace(first[1], utterance_id="u2", from_cache=True)
-    assert [b.from_cache for b in [*first, again[1]]] == [False] * 3
-
-
-def test_the_same_question_in_flight_is_waited_for(cache):
-    llm = FakeLLM()
-    found = ask(CachedModel(llm, cache), *[(prompt(utterance=f"u{n}"), [0]) for n in range(9)])
-    assert len(llm.asked) == 1
-    assert [ballots[0].utterance_id for ballots in found] == [f"u{n}" for n in range(9)]
-
-
-def test_who_asks_in_one_turn_is_told_by_one_look(cache, monkeypatch):
-    """However many ask the very same: none of them waits for another one's look."""
-    llm = FakeLLM()
-    model = CachedModel(llm, cache)
-    ask(model, (prompt(), [0]), (prompt("other"), [0]))
-    looks = []
-    read = cache.texts
-    monkeypatch.setattr(cache, "texts", lambda keys: looks.append(keys) or read(keys))
-    model = CachedModel(llm, cache)
-    questions = [(prompt(text, f"u{n}"), [0]) for n in range(50) for text in ("hello", "other")]
-    found = ask(model, *questions)
-    assert all(ballot.from_cache for ballots in found for ballot in ballots)
-    assert (len(llm.asked), [len(keys) for keys in looks]) == (2, [2])
-
-
-def test_an_answer_that_is_stored_during_a_look_is_not_asked_for_again(cache, monkeypatch):
-    llm = FakeLLM()
-    read, write, writing, missed = cache.texts, cache.write, threading.Event(), threading.Event()
-
-    def late(keys):
-        """Tells of before, once another thread has written."""
-        before = read(keys)
-        missed.set()
-        while writing.is_set() and not read(keys):
-            time.sleep(0.001)
-        return before
-
-    def slow(answers):
-        missed.clear()
-        writing.set()
-        missed.wait(10)
-        write(answers)
-
-    monkeypatch.setattr(cache, "texts", late)
-    monkeypatch.setattr(cache, "write", slow)
-    model = CachedModel(llm, cache)
-
-    async def main():
-        first = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
-        while not writing.is_set():
-            await asyncio.sleep(0)
-        await asyncio.gather(first, *(model.ask(prompt(), LABELS, [0]) for _ in range(5)))
-
-    asyncio.run(main())
-    assert len(llm.asked) == 1
-
-
-@pytest.mark.parametrize("stop", ["cancelled", "damaged"])
-def test_a_look_that_comes_to_nothing_keeps_nobody_waiting(cache, stop):
-    llm = FakeLLM()
-    model = CachedModel(llm, cache)
-
-    async def main():
-        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
-        await asyncio.sleep(0)
-        if stop == "cancelled":
-            asking.cancel()
-        else:
-            cache.path.with_name("answers.sqlite-wal").write_bytes(b"")
-            cache.path.write_bytes(b"damaged" * 1000)
-        await asyncio.wait([asking])
-        assert stop == "cancelled" or "cannot be used" in str(asking.exception())
-        return await asyncio.wait_for(model.ask(prompt("other"), LABELS, [0]), 10)
-
-    if stop == "cancelled":
-        assert len(asyncio.run(main())) == 1
-    else:
-        with pytest.raises(RunFolderError):
-            asyncio.run(main())
-
-
-def test_an_exact_model_is_asked_once_for_all_samples(cache):
-    llm = FakeLLM()
-    llm.exact, llm.answers_per_call = True, 128
-    [found] = ask(CachedModel(llm, cache), (prompt(), [0, 1, 2]))
-    [again] = ask(CachedModel(llm, cache), (prompt(), [3]))
-    assert (numbers(found), numbers(again)) == ([0, 1, 2], [3])
-    assert llm.asked == [("u1", 0)]
-
-
-def test_another_object_on_the_same_file_knows_it(cache):
-    ask(CachedModel(FakeLLM(lambda p, s: "hap"), cache), (prompt(), [0]))
-    other = AnswerCache(cache.path)
-    llm = FakeLLM()
-    [[ballot]] = ask(CachedModel(llm, other), (prompt(), [0]))
-    assert (ballot.answer, llm.asked) == ("hap", [])
-    other.close()
-
-
-def test_a_failed_call_is_not_kept_and_no_label_is(cache):
-    answers = iter([None, "purple"])
-    llm = FakeLLM(lambda p, s: next(answers))
-    model = CachedModel(llm, cache)
-    assert ask(model, (prompt(), [0]))[0][0].failed
-    assert ask(model, (prompt(), [0]))[0][0].invalid
-    assert ask(model, (prompt(), [0]))[0][0].answer == "purple"
-    assert len(llm.asked) == 2
 
 
 @pytest.fixture(scope="module")
@@ -413,50 +251,3 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(RunFolderError, match="--cache FILE"):
         AnswerCache(tmp_path / "folder")
-
-
-class Slow(FakeLLM):
-    """Takes as many at once as it says, and remembers how many there were."""
-
-    concurrency = 2
-    flying = most = closed = 0
-
-    async def ask(self, prompt, labels, samples):
-        self.flying += 1
-        self.most = max(self.most, self.flying)
-        await asyncio.sleep(0.002)
-        self.flying -= 1
-        return await super().ask(prompt, labels, samples)
-
-
-def test_no_more_are_in_flight_than_the_model_takes(cache):
-    llm = Slow()
-    model = CachedModel(llm, cache)
-    ask(model, *[(prompt(text=str(n)), [0]) for n in range(20)])
-    assert (llm.most, len(llm.asked)) == (2, 20)
-
-
-def test_who_is_stopped_while_an_answer_is_stored_finds_it_there_again(cache):
-    llm = FakeLLM()
-    model = CachedModel(llm, cache)
-    write = cache.write
-
-    def slow(answers):
-        time.sleep(0.1)
-        write(answers)
-
-    cache.write = slow
-
-    async def main():
-        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
-        while not llm.asked:
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.05)
-        asking.cancel()
-        await asyncio.wait([asking])
-        await model.close()
-
-    asyncio.run(main())
-    [[ballot]] = ask(model, (prompt(), [0]))
-    assert ballot.from_cache
-    assert len(llm.asked) == 1
