@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ragemo.cli.console import ConsoleProgress, tell
+from ragemo.report import SHOWN
 
 
 def report(
@@ -26,7 +27,7 @@ def report(
     show: Annotated[
         int,
         typer.Option(min=1, help="Show the dialogues of the first utterances; figures are of all."),
-    ] = 20_000,
+    ] = SHOWN,
     dialogue: Annotated[
         list[str] | None,
         typer.Option(help="Show this dialogue instead, by its id; may be repeated."),

@@ -29,10 +29,11 @@ class CachedModel(WrappedModel):
     def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
         super().__init__(model)
         self._cache = cache
-        self._asking: dict[str, asyncio.Event] = {}
         self._look_up = GroupRead(cache.texts)
         self._commit = GroupCommit(self._write)
-        self._places: asyncio.Semaphore | None = None  # belongs to one event loop
+        self._loop: asyncio.AbstractEventLoop | None = None  # these belong to it:
+        self._asking: dict[str, asyncio.Event] = {}
+        self._places = asyncio.Semaphore(0)
 
     @property
     def concurrency(self) -> int:
@@ -47,6 +48,10 @@ class CachedModel(WrappedModel):
         Raises:
             RunFolderError: if an answer cannot be read or kept.
         """
+        if self._loop is not (loop := asyncio.get_running_loop()):
+            self._commit.write_left()  # so that it is not asked for again
+            self._loop, self._asking = loop, {}
+            self._places = asyncio.Semaphore(self.model.concurrency)
         keys = {sample: answer_key(self.model, prompt, labels, sample) for sample in samples}
         while True:
             first = in_one_call(samples, self.model.answers_per_call)
@@ -70,7 +75,6 @@ class CachedModel(WrappedModel):
 
     async def close(self) -> None:
         """See `LanguageModel`; what was answered is on disk then."""
-        self._places = None
         try:
             await self._commit.finish()
         finally:
@@ -82,19 +86,26 @@ class CachedModel(WrappedModel):
         """Really ask, and keep what is answered."""
         if self.exact:
             keys = dict(islice(keys.items(), 1))
-        done = asyncio.Event()
+        done, asking = asyncio.Event(), self._asking
+        asking |= dict.fromkeys(keys.values(), done)
+
+        def release(_: object = None) -> None:
+            for key in keys.values():
+                asking.pop(key, None)
+            done.set()
+
         try:
-            self._asking |= dict.fromkeys(keys.values(), done)
-            self._places = self._places or asyncio.Semaphore(self.model.concurrency)
             async with self._places:
                 ballots = await self.model.ask(prompt, labels, list(keys))
             answers = {keys[ballot.sample]: ballot for ballot in ballots}
-            await self._commit.add([(key, b) for key, b in answers.items() if not b.failed])
-            return answers
-        finally:
-            for key in keys.values():
-                self._asking.pop(key, None)
-            done.set()
+            stored = self._commit.add([(key, b) for key, b in answers.items() if not b.failed])
+        except BaseException:
+            release()
+            raise
+        # Who stops waiting stops alone: whoever asks the same waits until it is on disk.
+        stored.add_done_callback(release)
+        await asyncio.shield(stored)
+        return answers
 
     def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:
         """A ballot, which may have been cast on another utterance of the same words."""

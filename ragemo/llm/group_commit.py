@@ -17,7 +17,7 @@ class GroupCommit(Generic[Item]):
 
     Whatever is given while a write is under way, or soon after it began, goes into the next one:
     with many callers a write holds more, so the disk never sets their pace, and who calls now and
-    then does not wait. Between two event loops nothing may be waiting, see `finish`.
+    then does not wait. What still waits when an event loop ends is written in the next one.
 
     Args:
         write: puts items on disk before it returns. It may raise, and whoever waits for these
@@ -26,55 +26,83 @@ class GroupCommit(Generic[Item]):
 
     def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
         self._write = write
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[tuple[Sequence[Item], asyncio.Future[None]]] = []
         self._last: asyncio.Task[None] | None = None  # the write under way, or the one before
         self._next: asyncio.Task[None] | None = None  # the write that takes what is waiting
         self._began = -APART  # when the last write did, by the event loop's clock
 
-    async def add(self, items: Sequence[Item]) -> None:
-        """Come back when the items are on disk.
+    def add(self, items: Sequence[Item]) -> asyncio.Future[None]:
+        """Have items written.
 
-        Who is cancelled meanwhile stops waiting; the items are written nevertheless.
-
-        Raises:
-            Exception: what `write` raised.
+        Returns:
+            What is done when they are on disk, or raises what `write` raised. Who is cancelled
+            while he waits for it stops waiting; the items are written nevertheless.
         """
+        self.write_left()
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, written))
-        if self._next is None:
+        if self._next is None or self._next.done():
             self._next = asyncio.create_task(self._commit(self._last))
-            # Whoever waits is told of a failure; if nobody does any more, `finish` tells the last.
-            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
-        await written
+            self._next.add_done_callback(_hear)
+        return written
 
     async def finish(self) -> None:
         """Come back when all that was ever given is on disk.
 
         Raises:
-            Exception: what the last `write` raised.
+            Exception: what the last `write` raised, if that was in this event loop.
         """
-        last, self._last = self._next or self._last, None
-        if last is not None:
-            await asyncio.shield(last)
+        self.write_left()
+        last = self._next or self._last
+        try:
+            if last is not None:
+                await asyncio.shield(last)
+        finally:
+            if last is self._last:
+                self._last = None
+
+    def write_left(self) -> None:
+        """Write what an event loop that has ended left, if this is another one.
+
+        Raises:
+            Exception: what `write` raised; it is left, then.
+        """
+        if self._loop is (loop := asyncio.get_running_loop()):
+            return
+        if left := [item for items, _ in self._waiting for item in items]:
+            self._write(left)
+        self._loop, self._waiting, self._last, self._next = loop, [], None, None
 
     async def _commit(self, before: asyncio.Task[None] | None) -> None:
         if before is not None and not before.done():
             await asyncio.wait([before])
-        clock = asyncio.get_running_loop().time
-        if (left := self._began + APART - clock()) > 0:
+        loop = asyncio.get_running_loop()
+        if (left := self._began + APART - loop.time()) > 0:
             await asyncio.sleep(left)
-        self._began = clock()
+        self._began = loop.time()
         self._last, self._next = self._next, None
         given, self._waiting = self._waiting, []
+        items = [item for some, _ in given for item in some]
+        # An event loop that ends waits for its threads, and cancels what they have not begun.
+        writing = loop.run_in_executor(None, self._write, items)
+        writing.add_done_callback(_hear)
         awaited = [written for _, written in given]
         try:
-            await asyncio.to_thread(self._write, [item for items, _ in given for item in items])
+            await asyncio.shield(writing)
         except Exception as error:
             for written in not_done(awaited):
                 written.set_exception(error)
+                _hear(written)
             raise
         for written in not_done(awaited):
             written.set_result(None)
+
+
+def _hear(done: asyncio.Future[None]) -> None:
+    """Whoever waits is told of a failure; if nobody does any more, `finish` tells the last."""
+    if not done.cancelled():
+        done.exception()
 
 
 def not_done(futures: Iterable[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ragemo.errors import SettingsError
+from ragemo.report import SHOWN
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
-
-SHOWN = 20_000
-"""So many utterances are shown, and then those up to the end of their dialogue."""
 
 
 @dataclass(frozen=True)

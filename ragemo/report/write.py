@@ -9,6 +9,7 @@ from typing import Any
 from ragemo.errors import DataError, SettingsError
 from ragemo.files import write_text
 from ragemo.progress import Progress, Silent
+from ragemo.report import SHOWN
 from ragemo.report.ablation import ablation_report, is_ablation
 from ragemo.report.conversations import (
     BLOCK,
@@ -28,7 +29,7 @@ from ragemo.report.figures import (
 from ragemo.report.folders import short_names, with_short_names
 from ragemo.report.page import LIMITED, RUN, render
 from ragemo.report.reasons import reasons
-from ragemo.report.shown import SHOWN, shown_of
+from ragemo.report.shown import shown_of
 from ragemo.runs.compare import compare_runs
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from dataclasses import replace
@@ -208,3 +209,73 @@ def test_who_is_stopped_while_an_answer_is_stored_finds_it_there_again(cache):
     [[ballot]] = ask(model, (prompt(), [0]))
     assert ballot.from_cache
     assert len(llm.asked) == 1
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_who_is_stopped_alone_while_an_answer_is_stored_lets_others_wait_for_it(
+    cache, full, caplog
+):
+    llm = FakeLLM()
+    model = CachedModel(llm, cache)
+    write, writing, stopped = cache.write, threading.Event(), threading.Event()
+
+    def slow(answers):
+        writing.set()
+        stopped.wait(10)
+        if full and len(llm.asked) == 1:
+            raise RunFolderError("the disk is full")
+        write(answers)
+
+    cache.write = slow
+
+    async def main():
+        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        while not writing.is_set():
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        others = [asyncio.create_task(model.ask(prompt(), LABELS, [0])) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        stopped.set()
+        return [ballot.answer for [ballot] in await asyncio.gather(*others)]
+
+    assert len(set(asyncio.run(main()))) == 1
+    assert len(llm.asked) == 1 + full  # what could not be stored is asked again, once
+    gc.collect()
+    assert caplog.text == ""
+
+
+def test_what_an_event_loop_that_ended_left_to_be_stored_is_not_asked_for_again(cache):
+    said = []
+    model = CachedModel(FakeLLM(lambda p, _: said.append(p.utterance_id) or "hap"), cache)
+
+    async def leave():
+        await model.ask(prompt("first", "u1"), LABELS, [0])
+        asking = asyncio.create_task(model.ask(prompt("second", "u2"), LABELS, [0]))
+        while "u2" not in said:
+            await asyncio.sleep(0)
+        asking.cancel()  # so soon after the first one that its answer waits to be stored
+
+    asyncio.run(leave())
+    [_], [ballot] = ask(model, (prompt("third", "u3"), [0]), (prompt("second", "u2"), [0]))
+    assert ballot.from_cache
+    assert said == ["u1", "u2", "u3"]
+
+
+def test_nobody_waits_for_who_asks_in_an_event_loop_that_stands_still(cache):
+    model = CachedModel(FakeLLM(), cache)
+
+    async def begin():
+        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        while not model.model.asked:
+            await asyncio.sleep(0)
+        return asking
+
+    async def meanwhile():
+        return await asyncio.wait_for(model.ask(prompt(), LABELS, [0]), 10)
+
+    with asyncio.Runner() as runner:
+        asking = runner.run(begin())
+        assert len(asyncio.run(meanwhile())) == 1
+        runner.get_loop().run_until_complete(asking)
+    assert len(model.model.asked) == 2

@@ -1,6 +1,7 @@
 """Many that wait for the disk at once wait for one write together."""
 
 import asyncio
+import gc
 import threading
 import time
 
@@ -56,7 +57,7 @@ def test_whoever_waits_during_a_write_shares_the_next_one():
 def test_the_event_loop_goes_on_during_a_write():
     async def main():
         commit = GroupCommit(Disk(seconds=0.2).write)
-        writing = asyncio.create_task(commit.add([1]))
+        writing = asyncio.ensure_future(commit.add([1]))
         turns = 0
         while not writing.done():
             await asyncio.sleep(0.001)
@@ -71,9 +72,9 @@ def test_who_is_cancelled_stops_waiting_and_the_items_are_written():
 
     async def main():
         commit = GroupCommit(disk.write)
-        callers = [asyncio.create_task(commit.add([number])) for number in range(5)]
+        callers = [asyncio.ensure_future(commit.add([number])) for number in range(5)]
         await asyncio.sleep(0)
-        late = asyncio.create_task(commit.add([5]))  # during the first write
+        late = asyncio.ensure_future(commit.add([5]))  # during the first write
         await asyncio.sleep(0.001)
         for one in (*callers, late):
             one.cancel()
@@ -90,9 +91,9 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
 
     async def main():
         commit = GroupCommit(disk.write)
-        first = asyncio.create_task(commit.add([1]))
+        first = asyncio.ensure_future(commit.add([1]))
         await asyncio.sleep(0.002)
-        second = asyncio.create_task(commit.add([2]))
+        second = asyncio.ensure_future(commit.add([2]))
         with pytest.raises(OSError, match="write 1 failed"):
             await first
         await second
@@ -106,7 +107,7 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
 def test_a_failure_that_nobody_waits_for_is_told_at_the_end():
     async def main():
         commit = GroupCommit(Disk(full={1}).write)
-        lost = asyncio.create_task(commit.add([1]))
+        lost = asyncio.ensure_future(commit.add([1]))
         await asyncio.sleep(0.001)
         lost.cancel()
         with pytest.raises(OSError, match="write 1 failed"):
@@ -128,6 +129,88 @@ def test_one_event_loop_after_another_may_use_it():
     assert disk.writes == [[0], [1], [2]]
 
 
+@pytest.mark.parametrize("turns", range(4))
+def test_what_waits_when_an_event_loop_ends_is_written_in_the_next_one(turns):
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def leave(number):
+        await asyncio.to_thread(int)  # a thread is there, and takes a moment to wake
+        commit.add([number])
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    for number in range(5):
+        asyncio.run(leave(number))
+    asyncio.run(commit.finish())
+    assert written == [0, 1, 2, 3, 4]
+
+
+def test_what_was_left_and_cannot_be_written_is_left_again():
+    written, full = [], []
+
+    def write(items):
+        if full:
+            raise OSError("the disk is full")
+        written.extend(items)
+
+    commit = GroupCommit(write)
+
+    async def leave():
+        await commit.add([1])
+        commit.add([2])  # so soon that it has to wait
+
+    asyncio.run(leave())
+    full.append("full")
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk is full"):
+            asyncio.run(commit.finish())
+    full.clear()
+    asyncio.run(commit.finish())
+    assert written == [1, 2]
+
+
+def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it():
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def late():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(0)  # the write to come is cancelled by now
+            await asyncio.wait_for(commit.add([3]), 10)
+
+    async def main():
+        one = asyncio.create_task(late())
+        await commit.add([1])
+        commit.add([2])
+        return one
+
+    asyncio.run(main())
+    assert written == [1, 2, 3]
+
+
+def test_a_write_that_fails_as_its_event_loop_ends_is_no_warning(caplog):
+    begun = threading.Event()
+
+    def write(items):
+        begun.set()
+        time.sleep(0.05)
+        raise OSError("the disk is full")
+
+    commit = GroupCommit(write)
+
+    async def leave():
+        commit.add([1])
+        while not begun.is_set():
+            await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    gc.collect()
+    assert caplog.text == ""
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=4), max_size=8))
 def test_all_that_is_given_is_written_once_and_in_each_caller_s_order(scripts):
@@ -140,7 +223,7 @@ def test_all_that_is_given_is_written_once_and_in_each_caller_s_order(scripts):
             for step, (pauses, stops) in enumerate(script):
                 for _ in range(pauses):
                     await asyncio.sleep(0)
-                adding = asyncio.create_task(commit.add([(number, step)]))
+                adding = asyncio.ensure_future(commit.add([(number, step)]))
                 await asyncio.sleep(0)
                 if stops:
                     adding.cancel()
