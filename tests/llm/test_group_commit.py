@@ -199,10 +199,8 @@ def test_a_write_that_fails_as_its_event_loop_ends_is_no_warning(caplog):
         time.sleep(0.05)
         raise OSError("the disk is full")
 
-    commit = GroupCommit(write)
-
     async def leave():
-        commit.add([1])
+        GroupCommit(write).add([1])
         while not begun.is_set():
             await asyncio.sleep(0)
 
