@@ -73,7 +73,7 @@ def doctor(
 
 
 def _without_password(url: str | None) -> str:
-    from ragemo.llm.endpoint import Endpoint
+    from ragemo.llm.sending.endpoint import Endpoint
 
     return Endpoint("", url, "").url if url else "not set"
 

@@ -12,8 +12,8 @@ from ragemo.labels import LabelSet
 from ragemo.llm.budget import BudgetError
 from ragemo.llm.event_loop import run_through
 from ragemo.llm.group_commit import GroupCommit
-from ragemo.llm.pace import stop_paces
 from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.sending.pace import stop_paces
 from ragemo.types import Ballot, Prompt
 
 LAST_CALLS = 10.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.connection import NotSentError
 from ragemo.llm.protocol import LanguageModel, in_one_call
+from ragemo.llm.sending.connection import NotSentError
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 

@@ -2,9 +2,9 @@
 
 One class serves OpenAI itself and every compatible server (vLLM, Ollama, llama.cpp, gateways):
 only the base URL differs. What an endpoint can do is learned from its answers and remembered
-(`learning.py`, with the table in `capabilities.py`). A call goes through these modules:
+(`ragemo.llm.abilities`). A call goes through these modules:
 
-    Prompt -> requests -> connection (endpoint, faults) -> replies -> answers -> Ballot
+    Prompt -> requests -> sending.connection -> replies -> answers -> Ballot
 
 No constraint is trusted: every answer is read as if there had been none.
 """
@@ -19,18 +19,18 @@ from typing import Any
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import CONSTRAINTS, Capabilities
-from ragemo.llm.connection import Connection, NotSentError
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.faults import CallError
+from ragemo.llm.abilities.capabilities import CONSTRAINTS, Capabilities
+from ragemo.llm.abilities.learning import Learning
 from ragemo.llm.forms import Answer, read_answer
 from ragemo.llm.label_probabilities import Token, label_probabilities
-from ragemo.llm.learning import Learning
-from ragemo.llm.pace import Limits, check_least
 from ragemo.llm.prices import Price, find_price
 from ragemo.llm.protocol import in_one_call
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import THINKING_TOKENS, Call, answer_room, chat_request
+from ragemo.llm.sending.connection import Connection, NotSentError
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.faults import CallError
+from ragemo.llm.sending.pace import Limits, check_least
 from ragemo.llm.tokens import estimate_prompt_tokens
 from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
 
@@ -55,7 +55,8 @@ class OpenAIModel:
         max_answer_tokens: room for the label; JSON around it, what a form asks for beside it, and
             thoughts get room of their own.
         seed: passed on where the endpoint takes it.
-        concurrency: prompts in flight at most; how many there are: see `concurrency.py`.
+        concurrency: prompts in flight at most; how many there are: see
+            `ragemo.llm.sending.concurrency`.
         timeout: seconds that one request may take.
         deadline: seconds for a call with all its tries and waits, from its first request on.
         attempts: how often a request that failed in passing is made.
@@ -279,8 +280,8 @@ class OpenAIModel:
         await self._connection.close()
 
     async def describe(self) -> dict[str, Any]:
-        """What the endpoint is and does; see `ragemo.llm.examination`."""
-        from ragemo.llm.examination import examine
+        """What the endpoint is and does; see `ragemo.llm.abilities.examination`."""
+        from ragemo.llm.abilities.examination import examine
 
         return await examine(self)
 

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import Capabilities
+from ragemo.llm.abilities.capabilities import Capabilities
 from ragemo.llm.forms import INTENSITIES
 from ragemo.prompting.forms import FORMS
 from ragemo.types import Prompt

@@ -10,8 +10,8 @@ import pytest
 from ragemo.errors import EndpointError
 from ragemo.llm.ask import LAST_CALLS, _ask_all, ask_all
 from ragemo.llm.budget import BudgetError
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.pace import Limits, pace_of
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.pace import Limits, pace_of
 from ragemo.types import Ballot, Prompt
 from tests.conftest import LABELS
 

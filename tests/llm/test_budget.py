@@ -6,7 +6,7 @@ import pytest
 
 from ragemo.errors import SettingsError
 from ragemo.llm.budget import Amount, Budget, BudgetError, MeteredModel, read_budget
-from ragemo.llm.connection import NotSentError
+from ragemo.llm.sending.connection import NotSentError
 from ragemo.types import Message, Prompt, Window
 from tests.conftest import LABELS, make_turn
 from tests.fake_llm import FakeLLM, ShortLLM

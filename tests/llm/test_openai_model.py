@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import SettingsError
-from ragemo.llm.connection import NotSentError
 from ragemo.llm.openai_model import OpenAIModel
-from ragemo.llm.pace import stop_paces
+from ragemo.llm.sending.connection import NotSentError
+from ragemo.llm.sending.pace import stop_paces
 from ragemo.types import Window
 from tests.conftest import make_turn
 from tests.llm.asking import (

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ragemo.errors import EndpointError
-from ragemo.llm.pace import Limits
+from ragemo.llm.sending.pace import Limits
 from ragemo.pipeline.cluster.pace import Asking, Limiter
 
 PLACE = "http://localhost:1/v1"

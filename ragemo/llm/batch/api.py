@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError
 from ragemo.llm.batch.lines import URL
-from ragemo.llm.connection import Connection
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.pace import Limits
+from ragemo.llm.sending.connection import Connection
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.pace import Limits
 
 if TYPE_CHECKING:
     import openai

@@ -15,7 +15,7 @@ from ragemo.errors import EndpointError, PendingError
 from ragemo.llm.batch.api import BatchApi
 from ragemo.llm.batch.folder import BatchFolder, Shipment
 from ragemo.llm.batch.lines import read_outcome
-from ragemo.llm.faults import CallError
+from ragemo.llm.sending.faults import CallError
 
 if TYPE_CHECKING:
     from openai.types import Batch

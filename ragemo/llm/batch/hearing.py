@@ -15,14 +15,14 @@ from functools import reduce
 from typing import Any
 
 from ragemo.labels import LabelSet
+from ragemo.llm.abilities.capabilities import Capabilities
 from ragemo.llm.batch import MOST_SUBMISSIONS
 from ragemo.llm.batch.folder import BatchFolder, Shipment
 from ragemo.llm.batch.lines import Outcome, parts_of
-from ragemo.llm.capabilities import Capabilities
-from ragemo.llm.faults import CallError, explain_outcome
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.replies import Reply, read_reply
 from ragemo.llm.requests import Call
+from ragemo.llm.sending.faults import CallError, explain_outcome
 from ragemo.types import Ballot, Prompt
 
 

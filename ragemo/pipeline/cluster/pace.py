@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ragemo.errors import EndpointError
-from ragemo.llm.concurrency import Flight
-from ragemo.llm.pace import Limits, Pace
+from ragemo.llm.sending.concurrency import Flight
+from ragemo.llm.sending.pace import Limits, Pace
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.llm.waits import parse_duration, seconds_until_reset, seconds_until_retry
+from ragemo.llm.sending.waits import parse_duration, seconds_until_reset, seconds_until_retry
 
 UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
-from ragemo.llm.response import Response, read_response, text_read
+from ragemo.llm.sending.response import Response, read_response, text_read
 
 if TYPE_CHECKING:
     import ssl

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ragemo.llm.capabilities import Capabilities
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.memory import recall, remember
+from ragemo.llm.abilities.capabilities import Capabilities
+from ragemo.llm.abilities.memory import recall, remember
 from ragemo.llm.openai_model import OpenAIModel
+from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.models import cache_folder
 from tests.llm.asking import KEY, OPENAI_TEMPERATURE, ask, refusal
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 from ragemo.errors import EndpointError
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import MOST_ALTERNATIVES, Capabilities
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.faults import CallError
-from ragemo.llm.memory import recall, remember
-from ragemo.llm.remarks import Remarks
+from ragemo.llm.abilities.capabilities import MOST_ALTERNATIVES, Capabilities
+from ragemo.llm.abilities.memory import recall, remember
+from ragemo.llm.abilities.remarks import Remarks
 from ragemo.llm.replies import Reply
 from ragemo.llm.requests import Call
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.faults import CallError
 
 
 class Learning:

@@ -14,10 +14,10 @@ None of it makes a call fail: gateways rename models, and dated snapshots answer
 from __future__ import annotations
 
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import Capabilities
-from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.abilities.capabilities import Capabilities
 from ragemo.llm.replies import Reply
 from ragemo.llm.requests import Call, constraint_for
+from ragemo.llm.sending.endpoint import Endpoint
 
 MOST_MODELS = 3
 """Other models that are named."""

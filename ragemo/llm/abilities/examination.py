@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ragemo.labels import LabelSet
-from ragemo.llm.capabilities import MOST_ALTERNATIVES
+from ragemo.llm.abilities.capabilities import MOST_ALTERNATIVES
+from ragemo.llm.abilities.memory import recall
 from ragemo.llm.label_probabilities import label_probabilities
-from ragemo.llm.memory import recall
 from ragemo.types import Message, Prompt
 
 if TYPE_CHECKING:

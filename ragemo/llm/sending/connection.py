@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError, SettingsError
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.faults import CallError, explain, no_completion
-from ragemo.llm.pace import Limits, Pacing, check_least, pace_of
-from ragemo.llm.posting import Posting
 from ragemo.llm.requests import is_constrained
-from ragemo.llm.waits import seconds_until_reset
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.faults import CallError, explain, no_completion
+from ragemo.llm.sending.pace import Limits, Pacing, check_least, pace_of
+from ragemo.llm.sending.posting import Posting
+from ragemo.llm.sending.waits import seconds_until_reset
 
 if TYPE_CHECKING:
     import openai

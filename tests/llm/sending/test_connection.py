@@ -10,10 +10,10 @@ import time
 import pytest
 
 from ragemo.errors import EndpointError
-from ragemo.llm.connection import Connection, NotSentError
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.faults import CallError
-from ragemo.llm.pace import Limits
+from ragemo.llm.sending.connection import Connection, NotSentError
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.faults import CallError
+from ragemo.llm.sending.pace import Limits
 from tests.llm.asking import JOY, KEY, ask
 
 OPENAI_429 = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit"}}

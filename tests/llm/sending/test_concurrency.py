@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.llm.concurrency import FIRST, Concurrency
+from ragemo.llm.sending.concurrency import FIRST, Concurrency
 
 
 def answer_all(concurrency, calls, *, latency=1.0, slots=None, workers=10**6, refuses=None):

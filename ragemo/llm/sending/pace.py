@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ragemo.errors import EndpointError, SettingsError
-from ragemo.llm.concurrency import Concurrency, Flight
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.waits import LONGEST_WAIT
+from ragemo.llm.sending.concurrency import Concurrency, Flight
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.waits import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ragemo.files import one_at_a_time, write_json
-from ragemo.llm.capabilities import CONSTRAINTS, Capabilities
-from ragemo.llm.endpoint import Endpoint
+from ragemo.llm.abilities.capabilities import CONSTRAINTS, Capabilities
+from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.models import cache_folder
 
 FORMAT = 1

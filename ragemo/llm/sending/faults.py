@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ragemo.errors import EndpointError
-from ragemo.llm.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.waits import LONGEST_WAIT, seconds_until_retry
+from ragemo.llm.abilities.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.waits import LONGEST_WAIT, seconds_until_retry
 
 if TYPE_CHECKING:
     import openai

@@ -14,9 +14,9 @@ import pytest
 import trustme
 
 from ragemo.errors import SettingsError
-from ragemo.llm.connection import Connection
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.pace import Limits
+from ragemo.llm.sending.connection import Connection
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.pace import Limits
 from tests.llm.asking import KEY
 
 pytestmark = pytest.mark.usefixtures("api_environment")
@@ -110,7 +110,7 @@ def recording(*answers, tls=None, then=None):
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"127.0.0.1:{server.server_port}/v1", met
     finally:

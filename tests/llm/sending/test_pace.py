@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ragemo.errors import EndpointError
-from ragemo.llm.endpoint import Endpoint
-from ragemo.llm.pace import Limits, Pace, pace_of
+from ragemo.llm.sending.endpoint import Endpoint
+from ragemo.llm.sending.pace import Limits, Pace, pace_of
 
 ENDPOINT = Endpoint("m", "http://localhost:1/v1", "")
 
