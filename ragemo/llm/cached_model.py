@@ -104,7 +104,8 @@ class CachedModel(WrappedModel):
             raise
         # Who stops waiting stops alone: whoever asks the same waits until it is on disk.
         stored.add_done_callback(release)
-        await asyncio.shield(stored)
+        await asyncio.wait([stored])
+        stored.result()
         return answers
 
     def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -26,11 +27,11 @@ class GroupCommit(Generic[Item]):
 
     def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
         self._write = write
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # the rest belongs to it
         self._waiting: list[tuple[Sequence[Item], asyncio.Future[None]]] = []
-        self._last: asyncio.Task[None] | None = None  # the write under way, or the one before
-        self._next: asyncio.Task[None] | None = None  # the write that takes what is waiting
-        self._began = -APART  # when the last write did, by the event loop's clock
+        self._next: asyncio.Task[None] | None = None  # begins the write of what is waiting
+        self._writing: asyncio.Future[None] | None = None  # the write under way, or the last
+        self._began = -APART  # when that did, by the event loop's clock
 
     def add(self, items: Sequence[Item]) -> asyncio.Future[None]:
         """Have items written.
@@ -42,9 +43,7 @@ class GroupCommit(Generic[Item]):
         self.write_left()
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((items, written))
-        if self._next is None or self._next.done():
-            self._next = asyncio.create_task(self._commit(self._last))
-            self._next.add_done_callback(_hear)
+        self._begin()
         return written
 
     async def finish(self) -> None:
@@ -54,13 +53,15 @@ class GroupCommit(Generic[Item]):
             Exception: what the last `write` raised, if that was in this event loop.
         """
         self.write_left()
-        last = self._next or self._last
-        try:
-            if last is not None:
-                await asyncio.shield(last)
-        finally:
-            if last is self._last:
-                self._last = None
+        while self._waiting:
+            beginning = self._begin()
+            await asyncio.wait([beginning])
+            if not beginning.cancelled():
+                beginning.result()
+        if (last := self._writing) is not None:
+            await asyncio.wait([last])
+            self._writing = None
+            last.result()
 
     def write_left(self) -> None:
         """Write what an event loop that has ended left, if this is another one.
@@ -72,37 +73,40 @@ class GroupCommit(Generic[Item]):
             return
         if left := [item for items, _ in self._waiting for item in items]:
             self._write(left)
-        self._loop, self._waiting, self._last, self._next = loop, [], None, None
+        self._loop, self._waiting, self._next, self._writing = loop, [], None, None
+        self._began = -APART
 
-    async def _commit(self, before: asyncio.Task[None] | None) -> None:
-        if before is not None and not before.done():
-            await asyncio.wait([before])
+    def _begin(self) -> asyncio.Task[None]:
+        """The task that begins the next write; the one before may have been cancelled."""
+        if self._next is None or self._next.cancelling():
+            self._next = asyncio.create_task(self._write_next())
+        return self._next
+
+    async def _write_next(self) -> None:
+        """Begin a write of all that is waiting, as soon as the one before is done."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         loop = asyncio.get_running_loop()
         if (left := self._began + APART - loop.time()) > 0:
             await asyncio.sleep(left)
         self._began = loop.time()
-        self._last, self._next = self._next, None
-        given, self._waiting = self._waiting, []
-        items = [item for some, _ in given for item in some]
-        # An event loop that ends waits for its threads, and cancels what they have not begun.
-        writing = loop.run_in_executor(None, self._write, items)
-        writing.add_done_callback(_hear)
-        awaited = [written for _, written in given]
-        try:
-            await asyncio.shield(writing)
-        except Exception as error:
-            for written in not_done(awaited):
-                written.set_exception(error)
-                _hear(written)
-            raise
-        for written in not_done(awaited):
+        items = [item for some, _ in self._waiting for item in some]
+        # No task waits for it: an event loop that ends cancels those, and what they wait for.
+        self._writing = loop.run_in_executor(None, self._write, items)
+        awaited = [written for _, written in self._waiting]
+        self._writing.add_done_callback(partial(_tell, awaited))
+        self._waiting, self._next = [], None
+
+
+def _tell(awaited: Iterable[asyncio.Future[None]], writing: asyncio.Future[None]) -> None:
+    """Tell who waits of a write that is done; of a failure that nobody hears, `finish` tells."""
+    error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+    for written in not_done(awaited):
+        if error is None:
             written.set_result(None)
-
-
-def _hear(done: asyncio.Future[None]) -> None:
-    """Whoever waits is told of a failure; if nobody does any more, `finish` tells the last."""
-    if not done.cancelled():
-        done.exception()
+        else:
+            written.set_exception(error)
+            written.exception()
 
 
 def not_done(futures: Iterable[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:

@@ -211,6 +211,15 @@ def test_who_is_stopped_while_an_answer_is_stored_finds_it_there_again(cache):
     assert len(llm.asked) == 1
 
 
+def test_who_asked_is_told_if_an_answer_cannot_be_stored(cache):
+    def full(answers):
+        raise RunFolderError("the disk is full")
+
+    cache.write = full
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        ask(CachedModel(FakeLLM(), cache), (prompt(), [0]))
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_who_is_stopped_alone_while_an_answer_is_stored_lets_others_wait_for_it(
     cache, full, caplog
@@ -262,8 +271,17 @@ def test_what_an_event_loop_that_ended_left_to_be_stored_is_not_asked_for_again(
     assert said == ["u1", "u2", "u3"]
 
 
+class SlowAtFirst(FakeLLM):
+    """Takes its time for the first answer."""
+
+    async def ask(self, prompt, labels, samples):
+        found = await super().ask(prompt, labels, samples)
+        await asyncio.sleep(0.3 if len(self.asked) == 1 else 0)
+        return found
+
+
 def test_nobody_waits_for_who_asks_in_an_event_loop_that_stands_still(cache):
-    model = CachedModel(FakeLLM(), cache)
+    model = CachedModel(SlowAtFirst(), cache)
 
     async def begin():
         asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))

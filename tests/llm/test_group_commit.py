@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.llm.group_commit import GroupCommit
+from ragemo.llm.group_commit import APART, GroupCommit
 
 
 class Disk:
@@ -57,7 +57,7 @@ def test_whoever_waits_during_a_write_shares_the_next_one():
 def test_the_event_loop_goes_on_during_a_write():
     async def main():
         commit = GroupCommit(Disk(seconds=0.2).write)
-        writing = asyncio.ensure_future(commit.add([1]))
+        writing = commit.add([1])
         turns = 0
         while not writing.done():
             await asyncio.sleep(0.001)
@@ -68,13 +68,13 @@ def test_the_event_loop_goes_on_during_a_write():
 
 
 def test_who_is_cancelled_stops_waiting_and_the_items_are_written():
-    disk = Disk()
+    disk = Disk(seconds=0.2)
 
     async def main():
         commit = GroupCommit(disk.write)
-        callers = [asyncio.ensure_future(commit.add([number])) for number in range(5)]
+        callers = [commit.add([number]) for number in range(5)]
         await asyncio.sleep(0)
-        late = asyncio.ensure_future(commit.add([5]))  # during the first write
+        late = commit.add([5])  # during the first write
         await asyncio.sleep(0.001)
         for one in (*callers, late):
             one.cancel()
@@ -91,9 +91,9 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
 
     async def main():
         commit = GroupCommit(disk.write)
-        first = asyncio.ensure_future(commit.add([1]))
+        first = commit.add([1])
         await asyncio.sleep(0.002)
-        second = asyncio.ensure_future(commit.add([2]))
+        second = commit.add([2])
         with pytest.raises(OSError, match="write 1 failed"):
             await first
         await second
@@ -107,7 +107,7 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
 def test_a_failure_that_nobody_waits_for_is_told_at_the_end():
     async def main():
         commit = GroupCommit(Disk(full={1}).write)
-        lost = asyncio.ensure_future(commit.add([1]))
+        lost = commit.add([1])
         await asyncio.sleep(0.001)
         lost.cancel()
         with pytest.raises(OSError, match="write 1 failed"):
@@ -170,25 +170,69 @@ def test_what_was_left_and_cannot_be_written_is_left_again():
     assert written == [1, 2]
 
 
-def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it():
+@pytest.mark.parametrize("turns", range(3))
+def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it(turns):
     written = []
     commit = GroupCommit(written.extend)
 
-    async def late():
+    async def late(number):
         try:
             await asyncio.sleep(10)
         finally:
-            await asyncio.sleep(0)  # the write to come is cancelled by now
-            await asyncio.wait_for(commit.add([3]), 10)
+            for _ in range(turns):  # the write to come is being cancelled meanwhile
+                await asyncio.sleep(0)
+            await asyncio.wait_for(commit.add([number]), 10)
 
     async def main():
-        one = asyncio.create_task(late())
+        several = [asyncio.create_task(late(number)) for number in range(3, 20)]
         await commit.add([1])
         commit.add([2])
-        return one
+        return several
 
     asyncio.run(main())
-    assert written == [1, 2, 3]
+    assert written[:2] == [1, 2]
+    assert sorted(written) == list(range(1, 20))
+
+
+def test_what_no_thread_takes_any_more_is_left():
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def main():
+        await asyncio.get_running_loop().shutdown_default_executor()
+        commit.add([1])
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await asyncio.wait_for(commit.finish(), 10)
+
+    asyncio.run(main())
+    asyncio.run(commit.finish())
+    assert written == [1]
+
+
+def test_a_write_does_not_begin_too_soon_after_another():
+    async def main():
+        commit = GroupCommit(Disk(seconds=0).write)
+        began = time.monotonic()
+        for number in range(5):
+            await commit.add([number])
+        return time.monotonic() - began
+
+    assert asyncio.run(main()) > 3.9 * APART
+
+
+def test_who_stops_waiting_for_the_end_lets_it_come_all_the_same():
+    disk = Disk(seconds=0.1)
+
+    async def main():
+        commit = GroupCommit(disk.write)
+        commit.add([1])
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(commit.finish(), 0.02)
+        commit.add([2])
+        await commit.finish()
+
+    asyncio.run(main())
+    assert disk.writes == [[1], [2]]
 
 
 def test_a_write_that_fails_as_its_event_loop_ends_is_no_warning(caplog):
@@ -221,7 +265,7 @@ def test_all_that_is_given_is_written_once_and_in_each_caller_s_order(scripts):
             for step, (pauses, stops) in enumerate(script):
                 for _ in range(pauses):
                     await asyncio.sleep(0)
-                adding = asyncio.ensure_future(commit.add([(number, step)]))
+                adding = commit.add([(number, step)])
                 await asyncio.sleep(0)
                 if stops:
                     adding.cancel()

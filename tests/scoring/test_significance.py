@@ -44,6 +44,7 @@ def test_what_was_fixed_and_broken_stands_in_the_test_and_their_order_does_not_m
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+@settings(deadline=None)
 def test_holm_agrees_with_statsmodels(values):
     with mock.patch("gc.collect"):  # statsmodels collects garbage, of all tests, each time
         expected = multipletests(values, method="holm")[1]

@@ -1,4 +1,4 @@
-"""What an endpoint can do: several answers in a call, probabilities, forms, a temperature.
+"""What an endpoint can do: several answers in a call, probabilities, constraints, a seed.
 
     capabilities  what is tried first, and what is done where it does not work
     learning      learns that from what the endpoint refuses and answers
