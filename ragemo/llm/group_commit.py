@@ -32,6 +32,7 @@ class GroupCommit(Generic[Item]):
         self._next: asyncio.Task[None] | None = None  # begins the write of what is waiting
         self._writing: asyncio.Future[None] | None = None  # the write under way, or the last
         self._began = -APART  # when that did, by the event loop's clock
+        self._failure: BaseException | None = None  # the first one; of any event loop
 
     def add(self, items: Sequence[Item]) -> asyncio.Future[None]:
         """Have items written.
@@ -50,7 +51,8 @@ class GroupCommit(Generic[Item]):
         """Come back when all that was ever given is on disk.
 
         Raises:
-            Exception: what the last `write` raised, if that was in this event loop.
+            Exception: what a `write` raised since the last `finish`, the first one, as not all is
+                on disk then; or why none could begin.
         """
         self.write_left()
         while self._waiting:
@@ -58,10 +60,11 @@ class GroupCommit(Generic[Item]):
             await asyncio.wait([beginning])
             if not beginning.cancelled():
                 beginning.result()
-        if (last := self._writing) is not None:
-            await asyncio.wait([last])
-            self._writing = None
-            last.result()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
     def write_left(self) -> None:
         """Write what an event loop that has ended left, if this is another one.
@@ -78,7 +81,7 @@ class GroupCommit(Generic[Item]):
 
     def _begin(self) -> asyncio.Task[None]:
         """The task that begins the next write; the one before may have been cancelled."""
-        if self._next is None or self._next.cancelling():
+        if self._next is None or self._next.done() or self._next.cancelling():
             self._next = asyncio.create_task(self._write_next())
         return self._next
 
@@ -91,22 +94,32 @@ class GroupCommit(Generic[Item]):
             await asyncio.sleep(left)
         self._began = loop.time()
         items = [item for some, _ in self._waiting for item in some]
-        # No task waits for it: an event loop that ends cancels those, and what they wait for.
-        self._writing = loop.run_in_executor(None, self._write, items)
         awaited = [written for _, written in self._waiting]
-        self._writing.add_done_callback(partial(_tell, awaited))
+        try:
+            # No task waits for it: an event loop that ends cancels those, and what they wait for.
+            self._writing = loop.run_in_executor(None, self._write, items)
+        except RuntimeError as error:  # there is no thread to be had; the items are left
+            _tell(awaited, error)
+            raise
+        self._writing.add_done_callback(partial(self._written, awaited))
         self._waiting, self._next = [], None
 
+    def _written(
+        self, awaited: Sequence[asyncio.Future[None]], writing: asyncio.Future[None]
+    ) -> None:
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+        self._failure = self._failure or error
+        _tell(awaited, error)
 
-def _tell(awaited: Iterable[asyncio.Future[None]], writing: asyncio.Future[None]) -> None:
-    """Tell who waits of a write that is done; of a failure that nobody hears, `finish` tells."""
-    error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
+
+def _tell(awaited: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
+    """Tell who waits of a write that is done, or failed."""
     for written in not_done(awaited):
         if error is None:
             written.set_result(None)
         else:
             written.set_exception(error)
-            written.exception()
+            written.exception()  # who stops waiting now is no warning
 
 
 def not_done(futures: Iterable[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:

@@ -249,6 +249,9 @@ def test_who_is_stopped_alone_while_an_answer_is_stored_lets_others_wait_for_it(
         return [ballot.answer for [ballot] in await asyncio.gather(*others)]
 
     assert len(set(asyncio.run(main()))) == 1
+    if full:
+        with pytest.raises(RunFolderError, match="the disk is full"):
+            asyncio.run(model.close())
     assert len(llm.asked) == 1 + full  # what could not be stored is asked again, once
     gc.collect()
     assert caplog.text == ""

@@ -97,6 +97,8 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
         with pytest.raises(OSError, match="write 1 failed"):
             await first
         await second
+        with pytest.raises(OSError, match="write 1 failed"):  # not all is on disk
+            await commit.finish()
         await commit.finish()
 
     asyncio.run(main())
@@ -104,17 +106,32 @@ def test_a_write_that_fails_is_told_to_those_who_wait_for_it(capsys):
     assert "never retrieved" not in capsys.readouterr().err
 
 
-def test_a_failure_that_nobody_waits_for_is_told_at_the_end():
+@pytest.mark.parametrize("later", [0, 1, 2])
+def test_a_failure_that_nobody_waits_for_is_told_at_the_end_whatever_came_later(later):
     async def main():
         commit = GroupCommit(Disk(full={1}).write)
         lost = commit.add([1])
         await asyncio.sleep(0.001)
         lost.cancel()
+        for number in range(later):
+            await commit.add([2 + number])
         with pytest.raises(OSError, match="write 1 failed"):
             await commit.finish()
         await commit.finish()
 
     asyncio.run(main())
+
+
+def test_a_failure_in_an_event_loop_that_ended_is_told_in_the_next_one():
+    commit = GroupCommit(Disk(full={1}).write)
+
+    async def leave():
+        commit.add([1]).cancel()
+        await asyncio.sleep(0.001)
+
+    asyncio.run(leave())
+    with pytest.raises(OSError, match="write 1 failed"):
+        asyncio.run(commit.finish())
 
 
 def test_one_event_loop_after_another_may_use_it():
@@ -200,13 +217,15 @@ def test_what_no_thread_takes_any_more_is_left():
 
     async def main():
         await asyncio.get_running_loop().shutdown_default_executor()
-        commit.add([1])
+        for number in range(2):
+            with pytest.raises(RuntimeError, match="shutdown"):
+                await asyncio.wait_for(commit.add([number]), 10)
         with pytest.raises(RuntimeError, match="shutdown"):
             await asyncio.wait_for(commit.finish(), 10)
 
     asyncio.run(main())
     asyncio.run(commit.finish())
-    assert written == [1]
+    assert written == [0, 1]
 
 
 def test_a_write_does_not_begin_too_soon_after_another():
