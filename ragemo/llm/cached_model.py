@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.group_commit import GroupCommit
+from ragemo.llm.group_commit import GroupCommit, tell
 from ragemo.llm.group_read import GroupRead
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
@@ -32,7 +32,7 @@ class CachedModel(WrappedModel):
         self._look_up = GroupRead(cache.texts)
         self._commit = GroupCommit(self._write)
         self._loop: asyncio.AbstractEventLoop | None = None  # these belong to it:
-        self._asking: dict[str, asyncio.Event] = {}
+        self._asking: dict[str, asyncio.Future[None]] = {}
         self._places = asyncio.Semaphore(0)
 
     @property
@@ -46,7 +46,8 @@ class CachedModel(WrappedModel):
         As many answers as one call gives now, were none of them known.
 
         Raises:
-            RunFolderError: if an answer cannot be read or kept.
+            RunFolderError: if an answer cannot be read or kept; whoever waits for it because he
+                asks the very same is told so, too, and does not pay for it once more.
         """
         if self._loop is not (loop := asyncio.get_running_loop()):
             self._commit.write_left()  # so that it is not asked for again
@@ -63,7 +64,8 @@ class CachedModel(WrappedModel):
             same = [self._asking[key] for key in missing.values() if key in self._asking]
             if not same:
                 break
-            await same[0].wait()  # another utterance asks the very same
+            await asyncio.wait([same[0]])  # another utterance asks the very same
+            same[0].result()
         known = {
             key: replace(ballot, from_cache=True)
             for key, ballot in self._cache.answers(texts, labels).items()
@@ -86,13 +88,14 @@ class CachedModel(WrappedModel):
         """Really ask, and keep what is answered."""
         if self.exact:
             keys = dict(islice(keys.items(), 1))
-        done, asking = asyncio.Event(), self._asking
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asking = self._asking
         asking |= dict.fromkeys(keys.values(), done)
 
-        def release(_: object = None) -> None:
+        def release(stored: asyncio.Future[None] | None = None) -> None:
             for key in keys.values():
                 asking.pop(key, None)
-            done.set()
+            tell([done], None if stored is None else stored.exception())
 
         try:
             async with self._places:

@@ -10,7 +10,12 @@ from typing import Any
 
 
 def run_through(work: Coroutine[Any, Any, None]) -> None:
-    """Come back when some asynchronous work is done, from wherever this is called."""
+    """Come back when some asynchronous work is done, from wherever this is called.
+
+    Raises:
+        Exception: what the work raised, also if it was interrupted before.
+        KeyboardInterrupt: if it was interrupted, and ended without another error.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -42,4 +47,7 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
                 wait([done])
             except KeyboardInterrupt:
                 cancel()
+            else:
+                if isinstance(error := done.exception(), Exception):
+                    raise error from None
             raise

@@ -99,7 +99,7 @@ class GroupCommit(Generic[Item]):
             # No task waits for it: an event loop that ends cancels those, and what they wait for.
             self._writing = loop.run_in_executor(None, self._write, items)
         except RuntimeError as error:  # there is no thread to be had; the items are left
-            _tell(awaited, error)
+            tell(awaited, error)
             raise
         self._writing.add_done_callback(partial(self._written, awaited))
         self._waiting, self._next = [], None
@@ -109,11 +109,11 @@ class GroupCommit(Generic[Item]):
     ) -> None:
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         self._failure = self._failure or error
-        _tell(awaited, error)
+        tell(awaited, error)
 
 
-def _tell(awaited: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
-    """Tell who waits of a write that is done, or failed."""
+def tell(awaited: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
+    """Tell who waits that it is done, or why it failed."""
     for written in not_done(awaited):
         if error is None:
             written.set_result(None)

@@ -230,8 +230,12 @@ def test_inside_another_event_loop_it_has_one_of_its_own():
     assert len(stored) == 2
 
 
-def test_so_it_has_its_own_interrupt():
-    """As in a notebook: another thread asks, and Ctrl-C comes to this one."""
+@pytest.mark.parametrize("full", [False, True])
+def test_so_it_has_its_own_interrupt(full):
+    """As in a notebook: another thread asks, and Ctrl-C comes to this one.
+
+    That an answer could not be stored thereafter is told as in a script.
+    """
     here = threading.main_thread().ident
 
     class Interrupting(Model):
@@ -240,14 +244,18 @@ def test_so_it_has_its_own_interrupt():
                 signal.pthread_kill(here, signal.SIGINT)
             return await super().ask(prompt, labels, samples)
 
+    def store(ballots):
+        if full and len(model.asked) > 20:
+            raise OSError("the disk is full")
+
     async def cell():
-        ask_all([Steps(f"u{n}", [model]) for n in range(20_000)], [model], LABELS, list)
+        ask_all([Steps(f"u{n}", [model]) for n in range(20_000)], [model], LABELS, store)
 
     model = Interrupting("m", 2)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     loop = asyncio.new_event_loop()
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(OSError if full else KeyboardInterrupt):
             loop.run_until_complete(cell())
     finally:
         signal.signal(signal.SIGINT, before)

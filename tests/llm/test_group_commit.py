@@ -211,6 +211,21 @@ def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it(t
     assert sorted(written) == list(range(1, 20))
 
 
+def test_what_is_given_when_the_next_write_is_being_cancelled_has_a_write_of_its_own():
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def main():
+        await commit.add([1])
+        commit.add([2])
+        for beginning in asyncio.all_tasks() - {asyncio.current_task()}:
+            assert beginning.cancel()  # as an event loop that ends does, to whatever is there
+        await asyncio.wait_for(commit.add([3]), 10)
+
+    asyncio.run(main())
+    assert written == [1, 2, 3]
+
+
 def test_what_no_thread_takes_any_more_is_left():
     written = []
     commit = GroupCommit(written.extend)
