@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragemo.llm import load_llm
     from ragemo.pipeline import calibrate, carry_out, estimate, make_plan, predict, vote
     from ragemo.report.write import write_report
-    from ragemo.retrieval.embedder import load_embedder
+    from ragemo.retrieval.embedding.embedder import load_embedder
     from ragemo.retrieval.index import Index
     from ragemo.runs.compare import compare_runs
     from ragemo.runs.export import export_predictions
@@ -49,7 +49,7 @@ _HOMES = {
     "convert_corpus": "ragemo.corpus",
     "estimate": "ragemo.pipeline",
     "export_predictions": "ragemo.runs.export",
-    "load_embedder": "ragemo.retrieval.embedder",
+    "load_embedder": "ragemo.retrieval.embedding.embedder",
     "load_labels": "ragemo.labels",
     "load_llm": "ragemo.llm",
     "log_run": "ragemo.runs.tracking",

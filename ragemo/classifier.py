@@ -24,9 +24,9 @@ from ragemo.llm.answer_cache import AnswerCache, answers_file
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.judge import judge
-from ragemo.retrieval.embedder import Embedder, load_embedder
+from ragemo.retrieval.embedding.embedder import Embedder, load_embedder
+from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.retrieval.vectors import Composition
 from ragemo.settings import LLMSettings, Settings, resolve_settings
 from ragemo.types import Verdict

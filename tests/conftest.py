@@ -30,7 +30,7 @@ from ragemo.models import (
     is_ready,
     model_folder,
 )
-from ragemo.retrieval.embedder import OnnxEmbedder, Vectors
+from ragemo.retrieval.embedding.embedder import OnnxEmbedder, Vectors
 from ragemo.types import Corpus, Dialogue, Turn, Utterance
 from tests.warm import Forked
 

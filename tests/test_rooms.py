@@ -131,7 +131,7 @@ def test_faiss_is_loaded_in_one_place_which_tells_it_of_the_processor(module: Pa
     loads = any(
         name.split(".")[0] == "faiss" for name, _ in imports(ast.parse(module.read_text("utf-8")))
     )
-    assert loads == (module_id(module) == "retrieval/faiss_library.py")
+    assert loads == (module_id(module) == "retrieval/stores/faiss_library.py")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=module_id)

@@ -17,9 +17,9 @@ from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.pipeline import Plan, make_plan
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
+from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.settings import DEFAULT_TRANSCRIPT, Settings
 from ragemo.types import Corpus
 

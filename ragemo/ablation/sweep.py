@@ -38,9 +38,9 @@ from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.budget import Budget, BudgetError, MeteredModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent, Words
-from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.retrieval.retrieve import probing_row
 from ragemo.runs.run import Run
 from ragemo.types import Corpus

@@ -28,9 +28,9 @@ from ragemo.garbage import SELDOM
 from ragemo.llm.budget import BudgetError
 from ragemo.pipeline import predict
 from ragemo.pipeline.plan import composition_of
-from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors, load_index_embedder
+from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.remembering import RememberingEmbedder
 from ragemo.types import Corpus
 
 _Common = tuple[Corpus, Mapping[str, Vectors]]

@@ -55,7 +55,7 @@ def ablate(
     from ragemo.errors import SettingsError
     from ragemo.llm.answer_cache import answers_file
     from ragemo.llm.budget import read_budget
-    from ragemo.retrieval.embedder import load_index_embedder
+    from ragemo.retrieval.embedding.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
 
     if format_ not in FORMATS:

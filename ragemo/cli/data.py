@@ -137,7 +137,7 @@ def select(
     from ragemo.corpus import read_corpus
     from ragemo.errors import SettingsError
     from ragemo.files import write_text
-    from ragemo.retrieval.embedder import load_embedder
+    from ragemo.retrieval.embedding.embedder import load_embedder
     from ragemo.retrieval.select import select_turns, turns_csv
     from ragemo.settings import DEFAULT_TRANSCRIPT
 

@@ -36,7 +36,7 @@ def doctor(
     from rich.table import Table
 
     from ragemo.models import EMBEDDED_MODELS, cache_folder, is_ready
-    from ragemo.retrieval.vector_cache import kept_vectors, vectors_folder
+    from ragemo.retrieval.embedding.vector_cache import kept_vectors, vectors_folder
 
     table = Table("what", "found", box=None, show_header=False)
     table.add_row("python", f"{platform.python_version()} on {platform.machine()}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ragemo.pipeline.cluster.connection import Cluster
     from ragemo.pipeline.streaming import MakeParts
     from ragemo.progress import Progress
-    from ragemo.retrieval.embedder import Embedder
+    from ragemo.retrieval.embedding.embedder import Embedder
     from ragemo.retrieval.index import Index
     from ragemo.settings import Settings
     from ragemo.types import Shard

@@ -73,12 +73,12 @@ def build(
     from ragemo.cli.console import ConsoleProgress
     from ragemo.cli.settings import pick_path, settings_and_paths, train_files
     from ragemo.cli.sources import read_sources
-    from ragemo.retrieval.embedder import load_embedder
+    from ragemo.retrieval.embedding.embedder import load_embedder
+    from ragemo.retrieval.embedding.vector_cache import with_cache
     from ragemo.retrieval.folder import check_destination, take_voters
     from ragemo.retrieval.index import Index
     from ragemo.retrieval.material import take_in
     from ragemo.retrieval.shards import check_shard_destination, write_index_shard
-    from ragemo.retrieval.vector_cache import with_cache
     from ragemo.retrieval.vectors import Composition
     from ragemo.settings import DEFAULT_TRANSCRIPT
     from ragemo.types import Shard

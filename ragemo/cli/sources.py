@@ -17,7 +17,7 @@ from ragemo.types import Corpus
 
 if TYPE_CHECKING:
     from ragemo.llm.answer_cache import AnswerCache
-    from ragemo.retrieval.embedder import Embedder
+    from ragemo.retrieval.embedding.embedder import Embedder
     from ragemo.retrieval.index import Index
 
 LARGE = 64 << 20
@@ -34,9 +34,9 @@ def open_index(
     folder: Path | None, say: Callable[[str], None]
 ) -> tuple[Index, Embedder] | tuple[None, None]:
     """An index and its embedder, if a folder is named."""
-    from ragemo.retrieval.embedder import load_index_embedder
+    from ragemo.retrieval.embedding.embedder import load_index_embedder
+    from ragemo.retrieval.embedding.vector_cache import with_cache
     from ragemo.retrieval.index import Index
-    from ragemo.retrieval.vector_cache import with_cache
 
     if folder is None:
         return None, None

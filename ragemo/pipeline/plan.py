@@ -19,7 +19,7 @@ from ragemo.pipeline.questions import Question, Seen, ask_of, asked_prompts, tem
 from ragemo.pipeline.voters import check_voters, joining_ballots, notes_on, weights_hash
 from ragemo.progress import Progress, Silent
 from ragemo.prompting.templates import Template
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.folds import Cell
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index

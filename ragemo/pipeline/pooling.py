@@ -14,7 +14,7 @@ from ragemo.pipeline.plan import Plan, index_ballots, look_up
 from ragemo.pipeline.predicting import carry_out
 from ragemo.pipeline.voters import check_named, joining_ballots, weights_hash
 from ragemo.progress import Progress
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import Retrieval, same_words
 from ragemo.retrieval.voters import INDEX_VOTERS

@@ -23,7 +23,7 @@ from ragemo.pipeline.plan import NOWHERE, Plan, make_plan
 from ragemo.pipeline.questions import Question
 from ragemo.pipeline.sharing import share_of
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.runs.answered import finish_answers
 from ragemo.runs.run import Run

@@ -11,7 +11,6 @@ from ragemo.errors import SettingsError
 from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.hints import held_out_hints
 from ragemo.pipeline.questions import Question, Seen, prompt_of
-from ragemo.retrieval.beliefs import common_belief, votes_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.memory import recall
@@ -20,6 +19,7 @@ from ragemo.retrieval.searcher import Neighbours
 from ragemo.retrieval.shared import choose_shared
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
+from ragemo.retrieval.voters.beliefs import common_belief, votes_of
 from ragemo.settings import Settings
 from ragemo.types import Demonstration, Turn, Window
 from ragemo.voting.weighing import ENOUGH

@@ -14,7 +14,7 @@ from ragemo.corpus.blocks import Blocks
 from ragemo.errors import RagemoError
 from ragemo.pipeline.streaming import BLOCK, Labeller, outline_of, parts_here, refuse_blocks
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.runs.parts import part_folder, write_part
 from ragemo.runs.shards import RunShard, ShardManifest, check_new_shard

@@ -11,7 +11,7 @@ from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.plan import make_plan
 from ragemo.pipeline.questions import Question, templates_of
 from ragemo.prompting.templates import Template
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.settings import Settings
 from ragemo.types import Corpus, Message, Prompt, Window

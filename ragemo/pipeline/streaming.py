@@ -28,7 +28,7 @@ from ragemo.errors import SettingsError
 from ragemo.pipeline.judge import adapted, judge, reviewed
 from ragemo.pipeline.plan import NOWHERE, Plan, Survey, is_same_corpus, make_plan
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.restrict import survey_kinship
 from ragemo.runs.parts import Part, drop_parts, join_parts, part_folder, write_part

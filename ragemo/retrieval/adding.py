@@ -7,7 +7,7 @@ import numpy as np
 from ragemo.errors import DataError, SettingsError
 from ragemo.files import canonical_json, sha256_bytes
 from ragemo.progress import Progress
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.material import embedded, take_in
 from ragemo.retrieval.retrieve import check_fits

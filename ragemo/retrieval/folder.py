@@ -39,13 +39,13 @@ from ragemo.files import (
 )
 from ragemo.labels import LabelSet
 from ragemo.retrieval.arrays import map_array, read_arrays
-from ragemo.retrieval.factory import Factory
-from ragemo.retrieval.fitting import FittedVoters
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import FORMAT, files_below, read_manifest, verify_index
 from ragemo.retrieval.stores import WrittenStore, read_store, store_name
+from ragemo.retrieval.stores.factory import Factory
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.retrieval.voters import INDEX_VOTERS, Questions, voter_class
+from ragemo.retrieval.voters.fitting import FittedVoters
 from ragemo.types import Turn
 
 

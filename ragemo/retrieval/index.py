@@ -18,22 +18,22 @@ from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval import variants
 from ragemo.retrieval.cuts import Cuts
-from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.factory import Factory, choose_factory
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
 from ragemo.retrieval.folds import Folds
 from ragemo.retrieval.guards import Guard, GuardedRows, Mask
 from ragemo.retrieval.material import embedded, take_in
-from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.searcher import Neighbours, Searcher
 from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import EXACT, FarVectors, Rows, VectorStore
+from ragemo.retrieval.stores.factory import Factory, choose_factory
 from ragemo.retrieval.vectors import Composition, compose
+from ragemo.retrieval.voters.neighbours import Floats, Integers
 from ragemo.settings import DEFAULT_TRANSCRIPT
 from ragemo.types import Corpus, Demonstration, Distribution, Turn, Window
 
 if TYPE_CHECKING:
-    from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.voters import IndexVoter
+    from ragemo.retrieval.voters.fitting import FittedVoters
 
 
 class Index:
@@ -105,7 +105,7 @@ class Index:
             composition: weight, decay and length of the context in a window's vector.
             factory: FAISS's index factory string: "Flat" is exact; others trade recall for
                 speed and memory. "auto" and "auto-latency" choose one, see
-                `ragemo.retrieval.factory`.
+                `ragemo.retrieval.stores.factory`.
             provenance, seed: as `corpus`.
             progress: told what is being done.
 
@@ -203,7 +203,7 @@ class Index:
     def fitted(self) -> FittedVoters:
         """The voters, and what they said of held-out windows; fitted when first asked for."""
         if self.known.fitted is None:
-            from ragemo.retrieval.fitting import fit_voters
+            from ragemo.retrieval.voters.fitting import fit_voters
 
             self.known.fitted = fit_voters(self, self.known.alike)
         return self.known.fitted

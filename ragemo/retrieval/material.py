@@ -15,7 +15,7 @@ from ragemo.corpus.windows import turns_of
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
 from ragemo.types import Corpus, Turn
 
 

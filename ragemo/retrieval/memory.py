@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.types import Turn
 
 

@@ -12,10 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import ExactStore, Rows
+from ragemo.retrieval.voters.neighbours import Floats
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import NeighbourVoter
 from ragemo.retrieval.searcher import Neighbours, Searcher
+from ragemo.retrieval.voters.neighbours import NeighbourVoter
 
 DEPTHS = (1, 8, 64)
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from ragemo.errors import IndexFolderError, SettingsError
 from ragemo.progress import Progress, Silent
-from ragemo.retrieval.beliefs import common_belief, votes_of
-from ragemo.retrieval.embedder import Embedder, load_index_embedder
+from ragemo.retrieval.embedding.embedder import Embedder, load_index_embedder
 from ragemo.retrieval.folds import Cell, Folds
 from ragemo.retrieval.guards import Guard, Mask, words
 from ragemo.retrieval.index import Index
@@ -22,6 +21,7 @@ from ragemo.retrieval.restrict import SAME_CORPUS, Kinship, find_kinship, shut_o
 from ragemo.retrieval.shared import choose_shared
 from ragemo.retrieval.strategies import Queries, choose, load_strategies
 from ragemo.retrieval.vectors import Composition, compose
+from ragemo.retrieval.voters.beliefs import common_belief, votes_of
 from ragemo.settings import OnlySettings
 from ragemo.types import Demonstration, Distribution, Turn
 

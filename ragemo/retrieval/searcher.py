@@ -11,10 +11,8 @@ import numpy as np
 
 from ragemo.cores import cores
 from ragemo.files import sha256_bytes
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedQueries, GuardedRows, Mask
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import (
     EXACT,
@@ -25,6 +23,8 @@ from ragemo.retrieval.stores import (
     is_exact,
     make_store,
 )
+from ragemo.retrieval.stores.faiss_library import load_faiss
+from ragemo.retrieval.voters.neighbours import Floats
 from ragemo.types import Turn
 
 FETCH_MARGIN = 1e-5

@@ -11,7 +11,7 @@ import numpy as np
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
 from ragemo.files import as_cell
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.strategies.vote_k import vote_k
 from ragemo.retrieval.vectors import Composition, compose
 from ragemo.settings import DEFAULT_TRANSCRIPT

@@ -25,7 +25,7 @@ from ragemo.files import file_in, sha256_file, whole_folder, write_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
 from ragemo.retrieval.arrays import map_array
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.folder import read_utterances
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import SHARD

@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from ragemo.retrieval.beliefs import common_belief, votes_of
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Neighbours
 from ragemo.retrieval.similarities import similarities_of_each
 from ragemo.retrieval.stores import Rows
+from ragemo.retrieval.stores.faiss_library import load_faiss
 from ragemo.retrieval.strategies import Queries, Strategy, choose
+from ragemo.retrieval.voters.beliefs import common_belief, votes_of
 
 ROUNDS = 10
 """Of k-means; few windows change their cluster afterwards."""

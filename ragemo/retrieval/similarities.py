@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
-from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.stores import Rows
+from ragemo.retrieval.stores.faiss_library import load_faiss
+from ragemo.retrieval.voters.neighbours import Floats
 
 FEW = 10_000
 """So many pairs take one core a millisecond, and are not parted among threads: these would go on

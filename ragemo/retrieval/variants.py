@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ragemo.errors import SettingsError
-from ragemo.retrieval.factory import Factory
 from ragemo.retrieval.guards import Mask
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.stores import EXACT, FarVectors, Rows
+from ragemo.retrieval.stores.factory import Factory
 from ragemo.retrieval.vectors import Composition
 
 if TYPE_CHECKING:
-    from ragemo.retrieval.fitting import FittedVoters
     from ragemo.retrieval.index import Index
+    from ragemo.retrieval.voters.fitting import FittedVoters
 
 KEPT_PARTS = 8
 """Indexes without some examples that are kept: blocks of a stream ask for the same again and again,
@@ -65,7 +65,7 @@ def with_neighbours(index: Index, count: int | None) -> Index:
     """
     if count == index.neighbours:
         return index
-    from ragemo.retrieval.fitting import fit_voters, refit_neighbours
+    from ragemo.retrieval.voters.fitting import fit_voters, refit_neighbours
 
     other = copy(index)
     other.neighbours = count

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from ragemo.cores import cores
 from ragemo.errors import SettingsError
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 
 COMPOSED_AT_ONCE = 512
 """So many windows are composed at a time: they and the turns before them stay in the cache."""

@@ -34,8 +34,8 @@ from ragemo import Index, read_corpus, resolve_settings
 from ragemo.corpus.stream import CorpusStream
 from ragemo.pipeline.streaming import predict_stream
 from ragemo.progress import Advance, Silent
-from ragemo.retrieval.embedder import Embedder, Vectors, load_index_embedder
-from ragemo.retrieval.wrapped import WrappedEmbedder
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors, load_index_embedder
+from ragemo.retrieval.embedding.wrapped import WrappedEmbedder
 
 UTTERANCES = 12_000
 NEW = 0.1

@@ -29,8 +29,8 @@ from ragemo.pipeline.cluster.connection import open_cluster
 from ragemo.pipeline.cluster.labelling import parts_on
 from ragemo.pipeline.sharding import predict_shard
 from ragemo.pipeline.streaming import Labeller, MakeParts, parts_here, predict_stream
-from ragemo.retrieval.embedder import load_index_embedder
-from ragemo.retrieval.vector_cache import with_cache
+from ragemo.retrieval.embedding.embedder import load_index_embedder
+from ragemo.retrieval.embedding.vector_cache import with_cache
 from ragemo.runs.merging import merge_shards
 from ragemo.runs.parts import Part
 from ragemo.settings import resolve_settings

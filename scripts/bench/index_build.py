@@ -45,11 +45,11 @@ from typing import Any
 from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings, score_run
 from ragemo.cores import cores
 from ragemo.models import ensure_model
-from ragemo.retrieval.embedder import MAX_TOKENS, Embedder, OnnxEmbedder
+from ragemo.retrieval.embedding.embedder import MAX_TOKENS, Embedder, OnnxEmbedder
+from ragemo.retrieval.embedding.token_batches import TokenBatches
+from ragemo.retrieval.embedding.vector_cache import CachedEmbedder
+from ragemo.retrieval.embedding.word_tokens import WordTokens
 from ragemo.retrieval.folder import take_voters
-from ragemo.retrieval.token_batches import TokenBatches
-from ragemo.retrieval.vector_cache import CachedEmbedder
-from ragemo.retrieval.word_tokens import WordTokens
 from ragemo.types import Corpus
 
 WARM_UP = 64

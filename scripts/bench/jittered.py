@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ragemo import Index, load_embedder, read_corpus
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.vectors import Composition
 
 QUESTIONS = 500

@@ -39,7 +39,7 @@ from ragemo.llm.server import serve
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.asking_order import together
 from ragemo.progress import Silent
-from ragemo.retrieval.embedder import load_index_embedder
+from ragemo.retrieval.embedding.embedder import load_index_embedder
 from ragemo.types import Prompt
 
 ANSWERS = 5

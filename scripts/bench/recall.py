@@ -32,12 +32,12 @@ from jittered import write_vectors, write_windows
 
 from ragemo.cores import cores
 from ragemo.retrieval.arrays import map_array
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.factory import choose_factory
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard, GuardedRows
 from ragemo.retrieval.recall import recall_of
 from ragemo.retrieval.searcher import Neighbours, Searcher
 from ragemo.retrieval.stores import EXACT, WrittenStore, make_store, read_store
+from ragemo.retrieval.stores.factory import choose_factory
 from ragemo.types import Turn
 
 SIZES = (100_000, 1_000_000, 5_000_000)

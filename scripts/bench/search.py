@@ -6,8 +6,8 @@ Ours is `Index.search`: eight neighbours, none of the query's own dialogue, and 
 are computed again pair by pair.
 The reference is `faiss.IndexFlatIP.search` for eight without any guard, in a process of its own,
 where FAISS is as it comes. Where ragemo gives FAISS other matrix products than it would take by
-itself (see `ragemo.retrieval.faiss_library`), a line more tells what raw FAISS does with these. If
-the environment chooses them (OPENBLAS_CORETYPE), all take those.
+itself (see `ragemo.retrieval.stores.faiss_library`), a line more tells what raw FAISS does with
+these. If the environment chooses them (OPENBLAS_CORETYPE), all take those.
 
 Queries are MELD's own windows, a batch at a time; larger indexes hold the same windows with seeded
 jitter and dialogue ids of their own. All take turns, so that what else the machine does hits all;
@@ -33,10 +33,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_info
 
 from ragemo import Index, load_embedder, read_corpus
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.searcher import Searcher
+from ragemo.retrieval.stores.faiss_library import load_faiss
 from ragemo.types import Turn
 
 SIZES = (0, 100_000, 500_000)

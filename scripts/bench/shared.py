@@ -34,9 +34,9 @@ from ragemo.pipeline.asking_order import repeated_share, together
 from ragemo.pipeline.judge import judge
 from ragemo.pipeline.plan import Plan
 from ragemo.progress import Silent
-from ragemo.retrieval.embedder import load_index_embedder
+from ragemo.retrieval.embedding.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import NeighbourVoter
+from ragemo.retrieval.voters.neighbours import NeighbourVoter
 from ragemo.scoring.paired import paired_differences
 from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.score import score

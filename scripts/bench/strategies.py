@@ -21,11 +21,11 @@ from ragemo.corpus import read_corpus
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import cut_windows
 from ragemo.progress import Silent
-from ragemo.retrieval.embedder import Embedder, load_index_embedder
+from ragemo.retrieval.embedding.embedder import Embedder, load_index_embedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import NeighbourVoter
 from ragemo.retrieval.retrieve import retrieve
 from ragemo.retrieval.strategies import STRATEGIES
+from ragemo.retrieval.voters.neighbours import NeighbourVoter
 from ragemo.scoring.paired import paired_differences
 from ragemo.scoring.predictions import Predictions, ScoredUtterance
 from ragemo.scoring.score import score

@@ -27,7 +27,7 @@ from ragemo import Index, load_embedder, predict, read_corpus, resolve_settings
 from ragemo.corpus import choose_transcripts
 from ragemo.corpus.transcripts import REFERENCE
 from ragemo.corpus.words import fold
-from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
 from ragemo.runs.scores import scored
 from ragemo.scoring.paired import paired_differences
 from ragemo.scoring.predictions import Predictions

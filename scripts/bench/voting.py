@@ -17,7 +17,7 @@ from ragemo.pipeline import make_plan
 from ragemo.pipeline.judge import judge
 from ragemo.pipeline.plan import Plan
 from ragemo.progress import Silent
-from ragemo.retrieval.embedder import load_index_embedder
+from ragemo.retrieval.embedding.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
 from ragemo.runs.scores import predictions_on
 from ragemo.scoring.paired import paired_differences

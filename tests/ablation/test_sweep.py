@@ -11,7 +11,7 @@ from ragemo.errors import DataError, EndpointError, RunFolderError
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import answer_key
 from ragemo.llm.budget import Budget, BudgetError
-from ragemo.retrieval.remembering import RememberingEmbedder
+from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.runs.run import Run
 from ragemo.runs.scores import scored
 from ragemo.scoring.bootstrap import intervals

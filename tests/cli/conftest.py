@@ -14,7 +14,7 @@ import pytest
 
 import ragemo
 from ragemo.cli import main
-from ragemo.retrieval.embedder import load_embedder
+from ragemo.retrieval.embedding.embedder import load_embedder
 from tests.llm.conftest import llama_url, scenario, scripted_port
 
 __all__ = ["llama_url", "scenario", "scripted_port"]
@@ -59,7 +59,7 @@ def load_once(name="minilm", precision="int8", say=None):
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     """An empty working folder, no setting from outside, and an embedder that is there already."""
-    monkeypatch.setattr("ragemo.retrieval.embedder.load_embedder", load_once)
+    monkeypatch.setattr("ragemo.retrieval.embedding.embedder.load_embedder", load_once)
     with mock.patch.dict(os.environ):  # what a .env file adds goes with it
         for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "RAGEMO_PRICES"):
             os.environ.pop(name, None)

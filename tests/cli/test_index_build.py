@@ -145,7 +145,7 @@ def test_an_unchanged_index_is_built_again_without_fitting_its_voters(command, m
     command("index", "build", "m.csv", "--out", "ix")
     first = contents("ix")
     with monkeypatch.context() as patched:
-        patched.setattr("ragemo.retrieval.fitting.fit_voters", None)
+        patched.setattr("ragemo.retrieval.voters.fitting.fit_voters", None)
         done = command("index", "build", "m.csv", "--out", "ix", "--overwrite")
     assert (done.code, contents("ix")) == (0, first)
 

@@ -6,7 +6,7 @@ import pytest
 
 from ragemo.corpus import read_corpus
 from ragemo.pipeline import predict
-from ragemo.retrieval.embedder import load_index_embedder
+from ragemo.retrieval.embedding.embedder import load_index_embedder
 from ragemo.retrieval.index import Index
 from ragemo.settings import resolve_settings
 from tests.fake_llm import FakeLLM

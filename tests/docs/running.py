@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ragemo.retrieval.embedder import OnnxEmbedder
-from ragemo.retrieval.vector_cache import with_cache
+from ragemo.retrieval.embedding.embedder import OnnxEmbedder
+from ragemo.retrieval.embedding.vector_cache import with_cache
 from tests.docs.pages import DATA, ROOT, Block, blocks, page_id
 
 

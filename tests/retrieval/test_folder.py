@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.folder import take_voters
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import verify_index
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.retrieval.voters.fitting import questions_of
 from tests.conftest import FakeEmbedder, make_corpus, make_turn
 from tests.retrieval.folders import FILES, contents, sign
 from tests.retrieval.worlds import build

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ragemo.errors import SettingsError
-from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import retrieve
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.retrieval.voters.fitting import questions_of
 from ragemo.settings import OnlySettings
 from tests.conftest import FakeEmbedder, make_corpus
 from tests.retrieval.worlds import CORPUS, build
@@ -70,7 +70,7 @@ def test_another_composition_costs_no_embedding(index):
 
 def test_its_voters_are_fitted_when_they_are_first_asked_for(monkeypatch):
     index = build()
-    monkeypatch.setattr("ragemo.retrieval.fitting.fit_voters", lambda *given: 1 / 0)
+    monkeypatch.setattr("ragemo.retrieval.voters.fitting.fit_voters", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         _ = index.voters
 

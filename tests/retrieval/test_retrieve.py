@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.retrieval import scale
-from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.restrict import find_kinship
 from ragemo.retrieval.retrieve import check_fits, retrieve, search_text
 from ragemo.retrieval.strategies import STRATEGIES
 from ragemo.retrieval.vectors import Composition
-from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.retrieval.voters import INDEX_VOTERS, scale
+from ragemo.retrieval.voters.fitting import questions_of
 from tests.conftest import LABELS, FakeEmbedder, make_corpus, make_turn
 from tests.retrieval.worlds import (
     CORPUS,

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval.fitting import fit_voters, questions_of
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.vectors import Composition
+from ragemo.retrieval.voters.fitting import fit_voters, questions_of
 from tests.conftest import FakeEmbedder, make_turn
 from tests.pipeline.inputs import telling_corpus
 from tests.retrieval.worlds import build, scattered

@@ -12,16 +12,16 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.fitting import questions_of
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats, Integers
 from ragemo.retrieval.pieces import cut, joined
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries
 from ragemo.retrieval.vectors import Composition
 from ragemo.retrieval.voters import Examples, Questions
+from ragemo.retrieval.voters.fitting import questions_of
+from ragemo.retrieval.voters.neighbours import Floats, Integers
 from ragemo.types import Corpus, Turn
 from tests.conftest import LABELS, FakeEmbedder, make_corpus, make_turn
 
@@ -147,8 +147,8 @@ def accuracy(votes: Floats, gold: Integers) -> float:
 
 
 LOUD = (100.0,)
-"""In the place of `ragemo.retrieval.scale.SCALES`: voters that have learned nothing of use get a
-scale near 0, for good reason, and that would hide what they have learned by heart."""
+"""In the place of `ragemo.retrieval.voters.scale.SCALES`: voters that have learned nothing of use
+get a scale near 0, for good reason, and that would hide what they have learned by heart."""
 
 
 def by_heart(index: Index) -> dict[str, Floats]:

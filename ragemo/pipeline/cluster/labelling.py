@@ -27,7 +27,7 @@ from ragemo.pipeline.cluster.pieces import check_pieces, in_pieces
 from ragemo.pipeline.cluster.stages import Stage, through
 from ragemo.pipeline.plan import fitted_for
 from ragemo.pipeline.streaming import Labeller, MakeParts, Outline, numbered
-from ragemo.retrieval.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
 from ragemo.retrieval.retrieve import check_identity, probing_row
 from ragemo.runs.parts import Part
 from ragemo.settings import Settings

@@ -16,11 +16,11 @@ import numpy as np
 
 from ragemo.errors import SettingsError
 from ragemo.pipeline.cluster.connection import Cluster, outcome
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.pieces import Piece, cut, joined
 from ragemo.retrieval.stores import EXACT, Rows
+from ragemo.retrieval.voters.neighbours import Floats
 from ragemo.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from ragemo.errors import SettingsError
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.searcher import Neighbours
 from ragemo.retrieval.stores import Rows
+from ragemo.retrieval.voters.neighbours import Floats
 from ragemo.types import Turn
 
 STRATEGIES: dict[str, str] = {

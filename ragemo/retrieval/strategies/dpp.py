@@ -18,9 +18,9 @@ from __future__ import annotations
 import numpy as np
 
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, check_count, check_number, filled
+from ragemo.retrieval.voters.neighbours import Floats
 
 NOTHING_NEW = 1e-9
 """What an example adds at least, as a share of its own quality."""

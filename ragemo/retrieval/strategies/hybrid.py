@@ -19,9 +19,9 @@ import numpy as np
 
 from ragemo.retrieval.guards import words
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats
 from ragemo.retrieval.stores import Rows
 from ragemo.retrieval.strategies import Queries, best, check_count, filled
+from ragemo.retrieval.voters.neighbours import Floats
 
 DAMPING = 60
 """Keeps the first ranks from deciding everything; the value of the source."""

@@ -16,11 +16,11 @@ from __future__ import annotations
 import numpy as np
 
 from ragemo.errors import SettingsError
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.searcher import Searcher
 from ragemo.retrieval.stores import Rows
+from ragemo.retrieval.stores.faiss_library import load_faiss
 from ragemo.retrieval.strategies import Queries, check_count
 
 LINKS = 150

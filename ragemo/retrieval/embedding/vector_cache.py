@@ -27,8 +27,8 @@ import numpy as np
 
 from ragemo.files import canonical_json, sha256_bytes, write_ahead
 from ragemo.models import cache_folder
-from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.wrapped import WrappedEmbedder
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.wrapped import WrappedEmbedder
 
 LIBRARIES = ("onnxruntime", "sentence-transformers", "tokenizers", "torch", "transformers")
 """Whose versions may change a vector in its last bits."""

@@ -13,13 +13,13 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
+from ragemo.retrieval.stores.faiss_library import load_faiss
 
 EXACT = "Flat"
 """The factory string of exact search."""
 
-OUTSIDE: dict[str, str] = {"lancedb": "ragemo.retrieval.lance_store:LanceStore"}
+OUTSIDE: dict[str, str] = {"lancedb": "ragemo.retrieval.stores.lance_store:LanceStore"}
 """Stores of other libraries: the name that stands for a factory string -> where the class is."""
 
 ADDED_AT_ONCE = 65_536
@@ -186,7 +186,7 @@ def make_store(vectors: Vectors, rows: Rows, factory: str) -> VectorStore:
         return ExactStore(vectors, rows)
     if factory in OUTSIDE:
         return _outside(factory).make(vectors, rows)
-    from ragemo.retrieval.faiss_store import FaissStore  # it takes its words from here
+    from ragemo.retrieval.stores.faiss_store import FaissStore  # it takes its words from here
 
     return FaissStore.make(vectors, rows, factory)
 
@@ -202,6 +202,6 @@ def read_store(path: Path, factory: str, *, count: int, dimension: int) -> Writt
     """
     if factory in OUTSIDE:
         return _outside(factory).read(path, count=count, dimension=dimension)
-    from ragemo.retrieval.faiss_store import FaissStore
+    from ragemo.retrieval.stores.faiss_store import FaissStore
 
     return FaissStore.read(path, count=count, dimension=dimension)

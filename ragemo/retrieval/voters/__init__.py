@@ -15,15 +15,15 @@ from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Mask
-from ragemo.retrieval.neighbours import Floats, Integers
+from ragemo.retrieval.voters.neighbours import Floats, Integers
 from ragemo.types import Turn
 
 INDEX_VOTERS: Mapping[str, str] = {
-    "neighbours": "ragemo.retrieval.neighbours:NeighbourVoter",
-    "probe": "ragemo.retrieval.probe:Probe",
-    "words": "ragemo.retrieval.words:WordVoter",
+    "neighbours": "ragemo.retrieval.voters.neighbours:NeighbourVoter",
+    "probe": "ragemo.retrieval.voters.probe:Probe",
+    "words": "ragemo.retrieval.voters.words:WordVoter",
 }
 """Name -> where its class is."""
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Embedder, Vectors
-from ragemo.retrieval.wrapped import WrappedEmbedder
+from ragemo.retrieval.embedding.embedder import Embedder, Vectors
+from ragemo.retrieval.embedding.wrapped import WrappedEmbedder
 
 
 class RememberingEmbedder(WrappedEmbedder):

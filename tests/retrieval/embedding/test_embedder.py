@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ragemo.errors import ModelError, SettingsError
 from ragemo.models import MINILM, model_folder
-from ragemo.retrieval.embedder import (
+from ragemo.retrieval.embedding.embedder import (
     MAX_TOKENS,
     PRECISIONS,
     OnnxEmbedder,
@@ -102,8 +102,8 @@ def test_not_a_bit_of_a_vector_depends_on_its_batch(which, request):
 
 
 def test_more_than_a_block_of_texts_comes_in_order(embedder, monkeypatch):
-    monkeypatch.setattr("ragemo.retrieval.embedder.FIRST_BLOCK", 4)
-    monkeypatch.setattr("ragemo.retrieval.embedder.BLOCK", 8)
+    monkeypatch.setattr("ragemo.retrieval.embedding.embedder.FIRST_BLOCK", 4)
+    monkeypatch.setattr("ragemo.retrieval.embedding.embedder.BLOCK", 8)
     texts = [f"{TEXTS[number % 3]} {number}" for number in range(35)]
     vectors = embedder.embed(texts)
     for row in (0, 3, 4, 11, 12, 34):
@@ -111,7 +111,7 @@ def test_more_than_a_block_of_texts_comes_in_order(embedder, monkeypatch):
 
 
 def test_a_failing_batch_is_an_error_and_the_rest_is_dropped(embedder, monkeypatch):
-    monkeypatch.setattr("ragemo.retrieval.embedder.cores", lambda: 1)
+    monkeypatch.setattr("ragemo.retrieval.embedding.embedder.cores", lambda: 1)
     begun = []
 
     class Failing:

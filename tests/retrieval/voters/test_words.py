@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval import words
-from ragemo.retrieval.scale import UNTRIED
-from ragemo.retrieval.words import LONGEST, RARE, WordVoter, features
+from ragemo.retrieval.voters import words
+from ragemo.retrieval.voters.scale import UNTRIED
+from ragemo.retrieval.voters.words import LONGEST, RARE, WordVoter, features
 from tests.retrieval.worlds import ask, examples_of
 
 VOCABULARY = ["oh", "my", "God", "no", "way", "I'm", "so", "glad", "!", "?!", "…"]
@@ -113,7 +113,7 @@ def plain_words():
     """Weaker smoothing, so that a few texts say something, and a scale that is given."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(words, "SMOOTHING", 10)
-        patch.setattr("ragemo.retrieval.scale.SCALES", (2.0,))
+        patch.setattr("ragemo.retrieval.voters.scale.SCALES", (2.0,))
         yield
 
 

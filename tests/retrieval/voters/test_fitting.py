@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval import fitting, neighbours, scale
-from ragemo.retrieval.fitting import questions_of
 from ragemo.retrieval.guards import UNITS, Guard
-from ragemo.retrieval.neighbours import UNTRIED
-from ragemo.retrieval.voters import INDEX_VOTERS
+from ragemo.retrieval.voters import INDEX_VOTERS, fitting, neighbours, scale
+from ragemo.retrieval.voters.fitting import questions_of
+from ragemo.retrieval.voters.neighbours import UNTRIED
 from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.retrieval.worlds import (
     DIMENSION,

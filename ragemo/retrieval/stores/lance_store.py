@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.stores import ADDED_AT_ONCE, Rows
 
 TABLE = "windows"

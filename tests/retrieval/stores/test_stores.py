@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval import checksums, faiss_store
+from ragemo.retrieval import checksums
 from ragemo.retrieval.checksums import remembered_sha256
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import verify_index
 from ragemo.retrieval.searcher import Searcher
-from ragemo.retrieval.stores import ExactStore, make_store, read_store
+from ragemo.retrieval.stores import ExactStore, faiss_store, make_store, read_store
 from tests.conftest import make_turn
 from tests.retrieval.worlds import build, scattered, vector_index
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from ragemo.errors import SettingsError
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.faiss_library import load_faiss
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.stores import ADDED_AT_ONCE, Rows
+from ragemo.retrieval.stores.faiss_library import load_faiss
 
 VISITED_LISTS = 0.25
 """Share of the lists of an inverted file (IVF) that are visited."""

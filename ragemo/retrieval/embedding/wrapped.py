@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ragemo.retrieval.embedder import Embedder
+from ragemo.retrieval.embedding.embedder import Embedder
 
 
 class WrappedEmbedder:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ragemo.retrieval.faiss_library import KERNELS, kernels_for
+from ragemo.retrieval.stores.faiss_library import KERNELS, kernels_for
 
 WIDE = "fpu sse2 avx2 fma avx512f avx512cd avx512bw avx512dq avx512vl"
 
@@ -63,7 +63,7 @@ STUB = "import os\nTOLD = os.environ.get('OPENBLAS_CORETYPE')\n"
 
 PROBE = """
 import os, pathlib, platform, sys
-from ragemo.retrieval import faiss_library as library
+from ragemo.retrieval.stores import faiss_library as library
 library.PROCESSORS = pathlib.Path(sys.argv[1])
 library.brought = lambda kernels: True
 sys.platform, platform.machine = "linux", lambda: "x86_64"
@@ -113,6 +113,6 @@ def test_the_users_own_word_stands(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="FAISS brings OpenBLAS on Linux alone")
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these are products for x86-64")
 def test_faiss_brings_the_products_that_are_named():
-    from ragemo.retrieval.faiss_library import brought
+    from ragemo.retrieval.stores.faiss_library import brought
 
     assert all(brought(kernels) for kernels in KERNELS)

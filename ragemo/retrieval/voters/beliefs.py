@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ragemo.retrieval.embedder import Vectors
-from ragemo.retrieval.fitting import questions_of
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.neighbours import Floats
+from ragemo.retrieval.voters.fitting import questions_of
+from ragemo.retrieval.voters.neighbours import Floats
 from ragemo.types import Turn
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.retrieval.scale import SCALES, UNTRIED, fit_scale, scaled
+from ragemo.retrieval.voters.scale import SCALES, UNTRIED, fit_scale, scaled
 
 PRIOR = (0.5, 0.3, 0.2)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.retrieval.factory import USABLE, choose_factory, memory_there_is
 from ragemo.retrieval.index import Index
+from ragemo.retrieval.stores.factory import USABLE, choose_factory, memory_there_is
 from tests.retrieval.worlds import build
 
 GIB = 2**30

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.retrieval.token_batches import BATCH_TOKENS, TokenBatches
+from ragemo.retrieval.embedding.token_batches import BATCH_TOKENS, TokenBatches
 
 LENGTHS = st.lists(
     st.tuples(st.sampled_from([3, 7, 40, 100, 128, 200, 256, 400]), st.integers(1, 150)),

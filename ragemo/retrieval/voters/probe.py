@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ragemo.retrieval.neighbours import Floats, Integers
-from ragemo.retrieval.scale import fit_scale, scaled
+from ragemo.retrieval.voters.neighbours import Floats, Integers
+from ragemo.retrieval.voters.scale import fit_scale, scaled
 
 if TYPE_CHECKING:
-    from ragemo.retrieval.embedder import Vectors
+    from ragemo.retrieval.embedding.embedder import Vectors
     from ragemo.retrieval.voters import Examples, Questions
 
 SHRINKAGE = 0.5

@@ -6,8 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ragemo.retrieval.embedder import SentenceTransformerEmbedder
-from ragemo.retrieval.vector_cache import CachedEmbedder, kept_vectors, vectors_folder, with_cache
+from ragemo.retrieval.embedding.embedder import SentenceTransformerEmbedder
+from ragemo.retrieval.embedding.vector_cache import (
+    CachedEmbedder,
+    kept_vectors,
+    vectors_folder,
+    with_cache,
+)
 from tests.conftest import FakeEmbedder
 
 TEXTS = ["Yes.", "No.", "Yes.", "", "Perhaps.", "\ud800"]

@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from ragemo.retrieval import word_tokens
-from ragemo.retrieval.word_tokens import WordTokens
+from ragemo.retrieval.embedding import word_tokens
+from ragemo.retrieval.embedding.word_tokens import WordTokens
 
 MOST = 12
 PIECES = st.one_of(

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ragemo.corpus.words import CHARACTER, UNSPACED
-from ragemo.retrieval.neighbours import Floats
-from ragemo.retrieval.scale import fit_scale, scaled
+from ragemo.retrieval.voters.neighbours import Floats
+from ragemo.retrieval.voters.scale import fit_scale, scaled
 
 if TYPE_CHECKING:
     from ragemo.retrieval.voters import Examples, Questions

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragemo.errors import IndexFolderError, SettingsError
-from ragemo.retrieval import lance_store
 from ragemo.retrieval.guards import UNITS, Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import verify_index
 from ragemo.retrieval.searcher import Searcher
-from ragemo.retrieval.stores import ExactStore, make_store
+from ragemo.retrieval.stores import ExactStore, lance_store, make_store
 from tests.conftest import LABELS, make_turn
 from tests.retrieval.test_folder import sign
 from tests.retrieval.worlds import build, kin, scattered, vector_index

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ragemo.retrieval.neighbours import Floats, Integers
+from ragemo.retrieval.voters.neighbours import Floats, Integers
 
 SCALES = (0.0, *(float(scale) for scale in np.geomspace(0.02, 5, 56).round(4)))
 """The values of T that are tried; 0: the scores say nothing."""

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ragemo.files import sha256_bytes
-from ragemo.retrieval.embedder import Vectors
+from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
-from ragemo.retrieval.neighbours import COUNTS, Floats, Integers, fit_neighbour_voter
 from ragemo.retrieval.voters import (
     INDEX_VOTERS,
     Examples,
@@ -19,6 +18,7 @@ from ragemo.retrieval.voters import (
     Questions,
     voter_class,
 )
+from ragemo.retrieval.voters.neighbours import COUNTS, Floats, Integers, fit_neighbour_voter
 from ragemo.types import Turn
 
 if TYPE_CHECKING:

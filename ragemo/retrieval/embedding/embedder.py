@@ -22,9 +22,9 @@ from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
-from ragemo.retrieval.crew import Crew
-from ragemo.retrieval.token_batches import TokenBatch, TokenBatches
-from ragemo.retrieval.word_tokens import WordTokens
+from ragemo.retrieval.embedding.crew import Crew
+from ragemo.retrieval.embedding.token_batches import TokenBatch, TokenBatches
+from ragemo.retrieval.embedding.word_tokens import WordTokens
 
 Vectors = npt.NDArray[np.float32]
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ragemo.retrieval.crew import Crew
+from ragemo.retrieval.embedding.crew import Crew
 
 
 @pytest.mark.parametrize("threads", [1, 3, 50])

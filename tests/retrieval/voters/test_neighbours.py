@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.retrieval.neighbours import (
+from ragemo.retrieval.voters import Questions
+from ragemo.retrieval.voters.neighbours import (
     COUNTS,
     TEMPERATURES,
     UNTRIED,
     NeighbourVoter,
     fit_neighbour_voter,
 )
-from ragemo.retrieval.voters import Questions
 from tests.conftest import make_turn
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from ragemo.retrieval.probe import SHRINKAGE, Probe
-from ragemo.retrieval.scale import UNTRIED
+from ragemo.retrieval.voters.probe import SHRINKAGE, Probe
+from ragemo.retrieval.voters.scale import UNTRIED
 from tests.retrieval.worlds import ask, examples_of
 
 seeds = st.integers(0, 2**32 - 1)

@@ -1,0 +1,1 @@
+"""Texts become vectors, each text once."""
