@@ -56,16 +56,20 @@ class CachedModel(WrappedModel):
         keys = {sample: answer_key(self.model, prompt, labels, sample) for sample in samples}
         while True:
             first = in_one_call(samples, self.model.answers_per_call)
-            texts = await self._look_up.of({keys[sample] for sample in first})
+            before = {key: self._asking.get(key) for key in (keys[sample] for sample in first)}
+            texts = await self._look_up.of(before.keys())
             missing = {sample: keys[sample] for sample in first if keys[sample] not in texts}
-            # A look is heard of in the next turn of the event loop. That an answer was stored is
-            # told in the look's own turn at the earliest, to the commit, which tells who has asked:
-            # whoever asks for what this look missed is still among these.
-            same = [self._asking[key] for key in missing.values() if key in self._asking]
+            # Another utterance asked the very same before this look, or since. A look is heard of
+            # in the next turn of the event loop, and that an answer was stored is told in the
+            # look's own turn at the earliest, to the commit, which tells who has asked: whoever
+            # has asked since is still among these.
+            others = (before[key] or self._asking.get(key) for key in missing.values())
+            same = [other for other in others if other is not None]
             if not same:
                 break
-            await asyncio.wait([same[0]])  # another utterance asks the very same
-            same[0].result()
+            await asyncio.wait(same)
+            for future in same:
+                future.result()
         known = {
             key: replace(ballot, from_cache=True)
             for key, ballot in self._cache.answers(texts, labels).items()

@@ -13,7 +13,7 @@ def run_through(work: Coroutine[Any, Any, None]) -> None:
     """Come back when some asynchronous work is done, from wherever this is called.
 
     Raises:
-        Exception: what the work raised, also if it was interrupted before.
+        Exception: what the work raised, also if it was interrupted, once, before.
         KeyboardInterrupt: if it was interrupted, and ended without another error.
     """
     try:

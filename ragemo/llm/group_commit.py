@@ -76,6 +76,9 @@ class GroupCommit(Generic[Item]):
             return
         if left := [item for items, _ in self._waiting for item in items]:
             self._write(left)
+        for _, written in self._waiting:
+            if not (its := written.get_loop()).is_closed():  # it only stood still
+                its.call_soon_threadsafe(tell, [written], None)
         self._loop, self._waiting, self._next, self._writing = loop, [], None, None
         self._began = -APART
 
@@ -83,6 +86,7 @@ class GroupCommit(Generic[Item]):
         """The task that begins the next write; the one before may have been cancelled."""
         if self._next is None or self._next.done() or self._next.cancelling():
             self._next = asyncio.create_task(self._write_next())
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._next
 
     async def _write_next(self) -> None:
@@ -99,6 +103,7 @@ class GroupCommit(Generic[Item]):
             # No task waits for it: an event loop that ends cancels those, and what they wait for.
             self._writing = loop.run_in_executor(None, self._write, items)
         except RuntimeError as error:  # there is no thread to be had; the items are left
+            items.clear()  # it may have been queued before one could not be started
             tell(awaited, error)
             raise
         self._writing.add_done_callback(partial(self._written, awaited))

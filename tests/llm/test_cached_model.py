@@ -262,6 +262,67 @@ def test_who_is_stopped_alone_while_an_answer_is_stored_lets_others_wait_for_it(
     assert caplog.text == ""
 
 
+def test_who_asks_as_a_write_fails_is_told_and_does_not_pay_again(cache, monkeypatch):
+    """The look of who asks comes to its end when nobody asks any more."""
+
+    class Commit:
+        def __init__(self, write):
+            self.stored = None
+
+        def write_left(self):
+            pass
+
+        def add(self, items):
+            self.stored = asyncio.get_running_loop().create_future()
+            return self.stored
+
+    monkeypatch.setattr("ragemo.llm.cached_model.GroupCommit", Commit)
+    llm = FakeLLM()
+    model = CachedModel(llm, cache)
+
+    async def main():
+        one = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        while model._commit.stored is None and not one.done():
+            await asyncio.sleep(0)
+        another = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        await asyncio.sleep(0)
+        model._commit.stored.set_exception(RunFolderError("the disk is full"))
+        return await asyncio.wait_for(asyncio.gather(one, another, return_exceptions=True), 10)
+
+    assert [str(error) for error in asyncio.run(main())] == 2 * ["the disk is full"]
+    assert len(llm.asked) == 1
+
+
+def test_who_waits_for_the_answers_of_several_is_told_if_any_cannot_be_stored(cache):
+    class SlowFirstSample(FakeLLM):
+        async def ask(self, prompt, labels, samples):
+            found = await super().ask(prompt, labels, samples)
+            await asyncio.sleep(0.1 if 0 in samples else 0)
+            return found
+
+    write, llm = cache.write, SlowFirstSample()
+    llm.answers_per_call = 2
+
+    def full_at_first(answers):
+        if len(llm.asked) == 2:  # of samples 0 and 1, of which 1 is answered
+            cache.write = write
+            raise RunFolderError("the disk is full")
+        write(answers)
+
+    cache.write = full_at_first
+    questions = [(prompt(), samples) for samples in ([0], [1], [0, 1])]
+
+    async def main():
+        model = CachedModel(llm, cache)
+        asking = [asyncio.create_task(model.ask(p, LABELS, samples)) for p, samples in questions]
+        return await asyncio.gather(*asking, return_exceptions=True)
+
+    [first], second, both = asyncio.run(main())
+    assert first.answer
+    assert [str(second), str(both)] == 2 * ["the disk is full"]
+    assert len(llm.asked) == 2
+
+
 def test_what_an_event_loop_that_ended_left_to_be_stored_is_not_asked_for_again(cache):
     said = []
     model = CachedModel(FakeLLM(lambda p, _: said.append(p.utterance_id) or "hap"), cache)

@@ -163,6 +163,25 @@ def test_what_waits_when_an_event_loop_ends_is_written_in_the_next_one(turns):
     assert written == [0, 1, 2, 3, 4]
 
 
+def test_who_waits_in_an_event_loop_that_stood_still_is_told_that_another_one_wrote_it():
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def begin():
+        await commit.add([1])
+        return commit.add([2])  # so soon that it has to wait
+
+    async def wait_for(future):
+        await asyncio.wait_for(future, 10)
+
+    with asyncio.Runner() as runner:
+        left = runner.run(begin())
+        asyncio.run(commit.finish())
+        assert written == [1, 2]
+        runner.run(wait_for(left))
+    assert written == [1, 2]
+
+
 def test_what_was_left_and_cannot_be_written_is_left_again():
     written, full = [], []
 
@@ -226,7 +245,7 @@ def test_what_is_given_when_the_next_write_is_being_cancelled_has_a_write_of_its
     assert written == [1, 2, 3]
 
 
-def test_what_no_thread_takes_any_more_is_left():
+def test_what_no_thread_takes_any_more_is_left(caplog):
     written = []
     commit = GroupCommit(written.extend)
 
@@ -235,12 +254,40 @@ def test_what_no_thread_takes_any_more_is_left():
         for number in range(2):
             with pytest.raises(RuntimeError, match="shutdown"):
                 await asyncio.wait_for(commit.add([number]), 10)
+            gc.collect()
+            assert caplog.text == ""  # of an error that nobody has heard of
         with pytest.raises(RuntimeError, match="shutdown"):
             await asyncio.wait_for(commit.finish(), 10)
 
     asyncio.run(main())
     asyncio.run(commit.finish())
     assert written == [0, 1]
+
+
+def test_what_was_queued_for_a_thread_that_could_not_be_started_is_written_once(monkeypatch):
+    written = []
+    commit = GroupCommit(written.extend)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        run_in_executor = loop.run_in_executor
+
+        def full(executor, call, *args):
+            run_in_executor(executor, call, *args)
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(loop, "run_in_executor", full)
+        hold = threading.Event()
+        held = [run_in_executor(None, hold.wait) for _ in range(64)]  # all threads there may be
+        with pytest.raises(RuntimeError, match="can't start"):
+            await asyncio.wait_for(commit.add([1]), 10)
+        hold.set()
+        await asyncio.gather(*held)
+        monkeypatch.undo()
+        await commit.finish()
+
+    asyncio.run(main())
+    assert written == [1]
 
 
 def test_a_write_does_not_begin_too_soon_after_another():
