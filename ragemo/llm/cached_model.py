@@ -19,7 +19,8 @@ from ragemo.types import Ballot, Prompt
 class CachedModel(WrappedModel):
     """A language model in front of which a cache answers what it knows.
 
-    An answer that was really asked for is on disk before anybody hears of it.
+    An answer that was really asked for is on disk before anybody hears of it. Event loops may use
+    it one after the other, and not in turn.
 
     Args:
         model: who is asked.

@@ -19,7 +19,9 @@ from ragemo.voting.panel import Panel
 
 
 class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="allow")
+    model_config = pydantic.ConfigDict(
+        extra="allow", strict=True
+    )  # what is read is the data itself
 
 
 class _Corpus(_Part):
@@ -60,7 +62,7 @@ class _Deciding(_Part):
 
 
 class _Shard(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
     number: int = pydantic.Field(ge=1)
     of: int = pydantic.Field(ge=1)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragemo.errors import RunFolderError
 from ragemo.pipeline import vote
 from ragemo.pipeline.calibrating import calibrate
 from ragemo.pipeline.pooling import retrieval_of
@@ -114,3 +115,30 @@ def test_all_that_is_read_is_damaged_here(runs):
 def test_a_sound_run_is_read(runs, reader):
     with only_our_errors():
         READERS[reader](Run.open(runs / "sound"), runs)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("index", "label_counts", "neu"), "0"),
+        (("index", "label_counts", "neu"), 1.0),
+        (("index", "label_counts", "neu"), True),
+        (("uses_reference_transcripts",), "no"),
+        (("settings", "limit"), "6"),
+    ],
+)
+def test_a_value_that_is_nearly_of_its_type_is_none(runs, place, value):
+    """What is read later is the file's own value, so nothing may be taken for another one."""
+    victim = runs / "victim"
+    shutil.rmtree(victim, ignore_errors=True)
+    shutil.copytree(runs / "sound", victim)
+    manifest = json.loads((victim / "manifest.json").read_text())
+    *holders, name = place
+    holder = manifest
+    for one in holders:
+        holder = holder[one]
+    assert name in holder
+    holder[name] = value
+    (victim / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunFolderError, match=r"manifest\.json.*" + ".*".join(place)):
+        Run.open(victim)

@@ -279,9 +279,11 @@ def test_what_was_queued_for_a_thread_that_could_not_be_started_is_written_once(
         monkeypatch.setattr(loop, "run_in_executor", full)
         hold = threading.Event()
         held = [run_in_executor(None, hold.wait) for _ in range(64)]  # all threads there may be
-        with pytest.raises(RuntimeError, match="can't start"):
-            await asyncio.wait_for(commit.add([1]), 10)
-        hold.set()
+        try:
+            with pytest.raises(RuntimeError, match="can't start"):
+                await asyncio.wait_for(commit.add([1]), 10)
+        finally:
+            hold.set()
         await asyncio.gather(*held)
         monkeypatch.undo()
         await commit.finish()
