@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ragemo.errors import IndexFolderError
 from ragemo.files import canonical_json
 from ragemo.labels import LabelSet
 from ragemo.progress import Progress
@@ -215,11 +216,16 @@ class Index:
 
     @cached_property
     def probed(self) -> Floats:
-        """What the probe says of each example, shape (len(examples), L); it has seen its label."""
+        """What the probe says of each example, shape (len(examples), L); it has seen its label.
+
+        Raises:
+            IndexFolderError: if a window holds what is no number. An index that is loaded does not
+                read all of them.
+        """
         from ragemo.retrieval.voters import Questions
 
         nobody = np.zeros((len(self.examples), 0))
-        return self.voters["probe"].distributions(
+        said = self.voters["probe"].distributions(
             Questions(
                 turns=[self.turns[row] for row in self.examples],
                 vectors=self.window_vectors[self.examples],
@@ -227,6 +233,9 @@ class Index:
                 neighbour_labels=nobody.astype(np.int64),
             )
         )
+        if not np.isfinite(said).all():
+            raise IndexFolderError("windows.npy holds what is no vector; build the index anew")
+        return said
 
     def folds(self, exclude: str) -> Folds:
         """The examples, dealt into folds of whole dialogues, sessions or speakers."""

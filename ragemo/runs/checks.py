@@ -84,6 +84,7 @@ class _Manifest(_Part):
 def check_manifest(data: Mapping[str, Any]) -> None:
     """A run's manifest: the places that anybody looks at."""
     manifest = checked(_Manifest, data)
+    require("shard", manifest.shard is not None or "shard" not in data)
     labels = LabelSet.from_dict(manifest.labels).names
     if manifest.index and (
         set(manifest.index.label_counts) != set(labels)

@@ -119,6 +119,22 @@ def test_arrays(indexes, name):
     try_one()
 
 
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 3e38])
+@pytest.mark.parametrize("example", [0, 3])
+def test_windows_of_no_numbers_are_refused_when_they_are_read(indexes, example, number):
+    victim = victim_of(indexes)
+    row = Index.load(victim).examples[example]
+    windows = np.load(victim / "windows.npy")
+    windows[row] = number
+    np.save(victim / "windows.npy", windows)
+    sign(victim)
+    with only_our_errors():
+        use(victim)
+    if not np.isfinite(number):
+        with pytest.raises(IndexFolderError, match="build the index anew"):
+            _ = Index.load(victim).probed
+
+
 @pytest.mark.parametrize("factory", [name for name in FACTORIES if name != "Flat"])
 def test_whatever_faiss_is_given(indexes, factory):
     sound = (indexes / factory / "windows.faiss").read_bytes()

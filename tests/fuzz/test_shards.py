@@ -161,6 +161,15 @@ def test_whoever_merges_answers(answers, name):
     try_one()
 
 
+def test_a_shard_that_is_none_is_refused(answers):
+    victim = victim_of(answers)
+    manifest = json.loads((victim / "manifest.json").read_bytes())
+    (victim / "manifest.json").write_text(json.dumps(manifest | {"shard": None}))
+    shutil.rmtree(answers / "run", ignore_errors=True)
+    with pytest.raises(RunFolderError, match="shard"):
+        merge_answers([answers / "1", victim], answers / "run")
+
+
 def test_sound_answers_are_merged(answers):
     shutil.rmtree(answers / "run", ignore_errors=True)
     run = merge_answers([answers / "1", answers / "2"], answers / "run")

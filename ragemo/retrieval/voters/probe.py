@@ -77,8 +77,9 @@ class Probe:
 
     def distributions(self, questions: Questions) -> Floats:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        scores = _scores(questions.vectors, self.weights, self.offsets)
-        return scaled(scores, self.scale, self.prior)
+        with np.errstate(invalid="ignore"):  # whoever gave infinity sees it by what comes out
+            scores = _scores(questions.vectors, self.weights, self.offsets)
+            return scaled(scores, self.scale, self.prior)
 
     def to_dict(self) -> dict[str, Any]:
         """See `ragemo.retrieval.voters.IndexVoter`."""
