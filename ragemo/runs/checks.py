@@ -19,9 +19,9 @@ from ragemo.voting.panel import Panel
 
 
 class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(
-        extra="allow", strict=True
-    )  # what is read is the data itself
+    """What is read later is the data itself, so nothing may be taken for what it is like."""
+
+    model_config = pydantic.ConfigDict(extra="allow", strict=True)
 
 
 class _Corpus(_Part):
