@@ -19,8 +19,8 @@ from ragemo.types import Ballot, Prompt
 class CachedModel(WrappedModel):
     """A language model in front of which a cache answers what it knows.
 
-    An answer that was really asked for is on disk before anybody hears of it. Event loops may use
-    it one after the other, and not in turn.
+    An answer that was really asked for is on disk before anybody hears of it. An event loop may use
+    it when the one before has ended, and not two of them alternately.
 
     Args:
         model: who is asked.

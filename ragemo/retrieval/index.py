@@ -219,8 +219,8 @@ class Index:
         """What the probe says of each example, shape (len(examples), L); it has seen its label.
 
         Raises:
-            IndexFolderError: if a window holds what is no number. An index that is loaded does not
-                read all of them.
+            IndexFolderError: if that is no number, as of a window or a weight that is infinite. An
+                index that is loaded does not look at all of them.
         """
         from ragemo.retrieval.voters import Questions
 
@@ -234,7 +234,9 @@ class Index:
             )
         )
         if not np.isfinite(said).all():
-            raise IndexFolderError("windows.npy holds what is no vector; build the index anew")
+            raise IndexFolderError(
+                "the index's windows, or its probe, hold what is no number; build the index anew"
+            )
         return said
 
     def folds(self, exclude: str) -> Folds:

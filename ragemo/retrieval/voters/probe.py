@@ -77,7 +77,7 @@ class Probe:
 
     def distributions(self, questions: Questions) -> Floats:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        with np.errstate(invalid="ignore"):  # whoever gave infinity sees it by what comes out
+        with np.errstate(invalid="ignore"):  # of infinity comes what is no number, silently
             scores = _scores(questions.vectors, self.weights, self.offsets)
             return scaled(scores, self.scale, self.prior)
 
