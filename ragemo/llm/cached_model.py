@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answer_cache import AnswerCache, answer_key
+from ragemo.llm.event_loop import PerLoop
 from ragemo.llm.group_commit import GroupCommit, tell
 from ragemo.llm.group_read import GroupRead
 from ragemo.llm.protocol import LanguageModel, in_one_call
@@ -16,11 +17,22 @@ from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt
 
 
+@dataclass(frozen=True, slots=True)
+class _InLoop:
+    """What asks in one event loop."""
+
+    look_up: GroupRead[str, str]
+    commit: GroupCommit[tuple[str, Ballot]]
+    places: asyncio.Semaphore
+    asking: dict[str, asyncio.Future[None]] = field(default_factory=dict)
+
+
 class CachedModel(WrappedModel):
     """A language model in front of which a cache answers what it knows.
 
-    An answer that was really asked for is on disk before anybody hears of it. An event loop may use
-    it when the one before has ended, and not two of them alternately.
+    An answer that was really asked for is on disk before anybody hears of it. What is being asked
+    in one event loop is not waited for in another, which may have to ask the same; what is answered
+    is known to all.
 
     Args:
         model: who is asked.
@@ -30,11 +42,8 @@ class CachedModel(WrappedModel):
     def __init__(self, model: LanguageModel, cache: AnswerCache) -> None:
         super().__init__(model)
         self._cache = cache
-        self._look_up = GroupRead(cache.texts)
-        self._commit = GroupCommit(self._write)
-        self._loop: asyncio.AbstractEventLoop | None = None  # these belong to it:
-        self._asking: dict[str, asyncio.Future[None]] = {}
-        self._places = asyncio.Semaphore(0)
+        self._loops = PerLoop(self._open, self._settle)
+        self._failure: BaseException | None = None  # of a write in an event loop that was left
 
     @property
     def concurrency(self) -> int:
@@ -50,21 +59,18 @@ class CachedModel(WrappedModel):
             RunFolderError: if an answer cannot be read or kept; whoever waits for it because he
                 asks the very same is told so, too, and does not pay for it once more.
         """
-        if self._loop is not (loop := asyncio.get_running_loop()):
-            self._commit.write_left()  # so that it is not asked for again
-            self._loop, self._asking = loop, {}
-            self._places = asyncio.Semaphore(self.model.concurrency)
+        here = self._loops.here()
         keys = {sample: answer_key(self.model, prompt, labels, sample) for sample in samples}
         while True:
             first = in_one_call(samples, self.model.answers_per_call)
-            before = {key: self._asking.get(key) for key in (keys[sample] for sample in first)}
-            texts = await self._look_up.of(before.keys())
+            before = {key: here.asking.get(key) for key in (keys[sample] for sample in first)}
+            texts = await here.look_up.of(before.keys())
             missing = {sample: keys[sample] for sample in first if keys[sample] not in texts}
             # Another utterance asked the very same before this look, or since. A look is heard of
             # in the next turn of the event loop, and that an answer was stored is told in the
             # look's own turn at the earliest, to the commit, which tells who has asked: whoever
             # has asked since is still among these.
-            others = (before[key] or self._asking.get(key) for key in missing.values())
+            others = (before[key] or here.asking.get(key) for key in missing.values())
             same = [other for other in others if other is not None]
             if not same:
                 break
@@ -76,37 +82,39 @@ class CachedModel(WrappedModel):
             for key, ballot in self._cache.answers(texts, labels).items()
         }
         if missing:
-            known |= await self._ask(prompt, labels, missing)
+            known |= await self._ask(here, prompt, labels, missing)
         there = takewhile(lambda sample: keys[sample] in known, first)
         return [self._as_of(known[keys[sample]], prompt, sample) for sample in there]
 
     async def close(self) -> None:
         """See `LanguageModel`; what was answered is on disk then."""
         try:
-            await self._commit.finish()
+            await self._loops.here().commit.finish()
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
         finally:
             await self.model.close()
 
     async def _ask(
-        self, prompt: Prompt, labels: LabelSet, keys: Mapping[int, str]
+        self, here: _InLoop, prompt: Prompt, labels: LabelSet, keys: Mapping[int, str]
     ) -> dict[str, Ballot]:
         """Really ask, and keep what is answered."""
         if self.exact:
             keys = dict(islice(keys.items(), 1))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        asking = self._asking
-        asking |= dict.fromkeys(keys.values(), done)
+        here.asking.update(dict.fromkeys(keys.values(), done))
 
         def release(stored: asyncio.Future[None] | None = None) -> None:
             for key in keys.values():
-                asking.pop(key, None)
+                here.asking.pop(key, None)
             tell([done], None if stored is None else stored.exception())
 
         try:
-            async with self._places:
+            async with here.places:
                 ballots = await self.model.ask(prompt, labels, list(keys))
             answers = {keys[ballot.sample]: ballot for ballot in ballots}
-            stored = self._commit.add([(key, b) for key, b in answers.items() if not b.failed])
+            stored = here.commit.add([(key, b) for key, b in answers.items() if not b.failed])
         except BaseException:
             release()
             raise
@@ -115,6 +123,16 @@ class CachedModel(WrappedModel):
         await asyncio.wait([stored])
         stored.result()
         return answers
+
+    def _open(self) -> _InLoop:
+        places = asyncio.Semaphore(self.model.concurrency)
+        return _InLoop(GroupRead(self._cache.texts), GroupCommit(self._write), places)
+
+    def _settle(self, left: _InLoop) -> None:
+        """Keep what was answered in an event loop that was left, so that nobody asks it again."""
+        left.commit.write_left()
+        self._failure = self._failure or left.commit.failure
+        left.commit.failure = None
 
     def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:
         """A ballot, which may have been cast on another utterance of the same words."""

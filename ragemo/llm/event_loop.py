@@ -1,4 +1,4 @@
-"""Run asynchronous work to its end, from a script or from a notebook, and hear Ctrl-C in both."""
+"""Event loops: work run to its end, in a script or in a notebook, and what belongs to one loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,53 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+Held = TypeVar("Held")
+
+
+class PerLoop(Generic[Held]):
+    """What belongs to one event loop, as connections and futures do, and is made anew in each.
+
+    Whoever uses it may be used in one event loop after another, in several alternately, and in
+    those of several threads.
+
+    Args:
+        make: makes it, in the event loop that is to use it.
+        settle: finishes what an event loop that has ended, or stands still, has begun. It may
+            raise, and is called again, then.
+    """
+
+    def __init__(
+        self, make: Callable[[], Held], settle: Callable[[Held], None] = lambda held: None
+    ) -> None:
+        self._make = make
+        self._settle = settle
+        self._held: dict[asyncio.AbstractEventLoop, Held] = {}
+
+    def here(self) -> Held:
+        """That of the running event loop.
+
+        Raises:
+            Exception: what `make` or `settle` raised.
+        """
+        loop = asyncio.get_running_loop()
+        if loop not in self._held:
+            self._held[loop] = self._make()
+        if len(self._held) > 1:
+            self._settle_idle()
+        return self._held[loop]
+
+    def pop(self) -> Held | None:
+        """That of the running event loop, which has it no more; None: it had none."""
+        return self._held.pop(asyncio.get_running_loop(), None)
+
+    def _settle_idle(self) -> None:
+        for loop, held in list(self._held.items()):
+            if not loop.is_running():
+                self._settle(held)
+                if loop.is_closed():
+                    self._held.pop(loop, None)
 
 
 def run_through(work: Coroutine[Any, Any, None]) -> None:

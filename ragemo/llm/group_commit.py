@@ -18,21 +18,25 @@ class GroupCommit(Generic[Item]):
 
     Whatever is given while a write is under way, or soon after it began, goes into the next one:
     with many callers a write holds more, so the disk never sets their pace, and who calls now and
-    then does not wait. What still waits when an event loop ends is written in the next one.
+    then does not wait. It belongs to the event loop in which it is made; what still waits when
+    that ends is for `write_left`.
 
     Args:
         write: puts items on disk before it returns. It may raise, and whoever waits for these
             items is told; later ones are written all the same.
+
+    Attributes:
+        failure: the first of what `write` raised since the last `finish`.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
         self._write = write
-        self._loop: asyncio.AbstractEventLoop | None = None  # the rest belongs to it
+        self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[Sequence[Item], asyncio.Future[None]]] = []
         self._next: asyncio.Task[None] | None = None  # begins the write of what is waiting
         self._writing: asyncio.Future[None] | None = None  # the write under way, or the last
         self._began = -APART  # when that did, by the event loop's clock
-        self._failure: BaseException | None = None  # the first one; of any event loop
+        self.failure: BaseException | None = None
 
     def add(self, items: Sequence[Item]) -> asyncio.Future[None]:
         """Have items written.
@@ -41,8 +45,7 @@ class GroupCommit(Generic[Item]):
             What is done when they are on disk, or raises what `write` raised. Who is cancelled
             while he waits for it stops waiting; the items are written nevertheless.
         """
-        self.write_left()
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((items, written))
         self._begin()
         return written
@@ -54,7 +57,6 @@ class GroupCommit(Generic[Item]):
             Exception: what a `write` raised since the last `finish`, the first one, as not all is
                 on disk then; or why none could begin.
         """
-        self.write_left()
         while self._waiting:
             beginning = self._begin()
             await asyncio.wait([beginning])
@@ -62,25 +64,25 @@ class GroupCommit(Generic[Item]):
                 beginning.result()
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        failure, self._failure = self._failure, None
+        failure, self.failure = self.failure, None
         if failure is not None:
             raise failure
 
     def write_left(self) -> None:
-        """Write what an event loop that has ended left, if this is another one.
+        """Write what waits, at once and here, as its event loop has ended or stands still.
 
         Raises:
-            Exception: what `write` raised; it is left, then.
+            Exception: what `write` raised; it waits still, then.
         """
-        if self._loop is (loop := asyncio.get_running_loop()):
-            return
-        if left := [item for items, _ in self._waiting for item in items]:
-            self._write(left)
-        for _, written in self._waiting:
-            if not (its := written.get_loop()).is_closed():  # it only stood still
-                its.call_soon_threadsafe(tell, [written], None)
-        self._loop, self._waiting, self._next, self._writing = loop, [], None, None
-        self._began = -APART
+        waiting, self._waiting = self._waiting, []
+        try:
+            if items := [item for some, _ in waiting for item in some]:
+                self._write(items)
+        except BaseException:
+            self._waiting = waiting + self._waiting
+            raise
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(tell, [written for _, written in waiting], None)
 
     def _begin(self) -> asyncio.Task[None]:
         """The task that begins the next write; the one before may have been cancelled."""
@@ -93,15 +95,16 @@ class GroupCommit(Generic[Item]):
         """Begin a write of all that is waiting, as soon as the one before is done."""
         if self._writing is not None:
             await asyncio.wait([self._writing])
-        loop = asyncio.get_running_loop()
-        if (left := self._began + APART - loop.time()) > 0:
+        if (left := self._began + APART - self._loop.time()) > 0:
             await asyncio.sleep(left)
-        self._began = loop.time()
+        if not self._waiting:
+            return  # `write_left` was faster
+        self._began = self._loop.time()
         items = [item for some, _ in self._waiting for item in some]
         awaited = [written for _, written in self._waiting]
         try:
             # No task waits for it: an event loop that ends cancels those, and what they wait for.
-            self._writing = loop.run_in_executor(None, self._write, items)
+            self._writing = self._loop.run_in_executor(None, self._write, items)
         except RuntimeError as error:  # there is no thread to be had; the items are left
             items.clear()  # it may have been queued before one could not be started
             tell(awaited, error)
@@ -113,7 +116,7 @@ class GroupCommit(Generic[Item]):
         self, awaited: Sequence[asyncio.Future[None]], writing: asyncio.Future[None]
     ) -> None:
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
-        self._failure = self._failure or error
+        self.failure = self.failure or error
         tell(awaited, error)
 
 

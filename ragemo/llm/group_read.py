@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class GroupRead(Generic[Key, Value]):
-    """Reads for all who ask in one turn of the event loop together.
+    """Reads for all who ask in one turn of one event loop together.
 
     Args:
         read: gives what is there of some keys. It may raise, and all who asked are told.
@@ -21,7 +21,6 @@ class GroupRead(Generic[Key, Value]):
 
     def __init__(self, read: Callable[[Collection[Key]], Mapping[Key, Value]]) -> None:
         self._read = read
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: list[tuple[Collection[Key], asyncio.Future[Mapping[Key, Value]]]] = []
 
     async def of(self, keys: Collection[Key]) -> dict[Key, Value]:
@@ -31,8 +30,6 @@ class GroupRead(Generic[Key, Value]):
             Exception: what `read` raised.
         """
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._loop, self._waiting = loop, []  # whoever waited in another one waits no more
         if not self._waiting:
             loop.call_soon(self._read_for_all)
         told: asyncio.Future[Mapping[Key, Value]] = loop.create_future()

@@ -265,12 +265,12 @@ def test_who_is_stopped_alone_while_an_answer_is_stored_lets_others_wait_for_it(
 def test_who_asks_as_a_write_fails_is_told_and_does_not_pay_again(cache, monkeypatch):
     """The look of who asks comes to its end when nobody asks any more."""
 
+    commits = []
+
     class Commit:
         def __init__(self, write):
             self.stored = None
-
-        def write_left(self):
-            pass
+            commits.append(self)
 
         def add(self, items):
             self.stored = asyncio.get_running_loop().create_future()
@@ -282,11 +282,11 @@ def test_who_asks_as_a_write_fails_is_told_and_does_not_pay_again(cache, monkeyp
 
     async def main():
         one = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
-        while model._commit.stored is None and not one.done():
+        while not one.done() and not any(commit.stored for commit in commits):
             await asyncio.sleep(0)
         another = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
         await asyncio.sleep(0)
-        model._commit.stored.set_exception(RunFolderError("the disk is full"))
+        commits[0].stored.set_exception(RunFolderError("the disk is full"))
         return await asyncio.wait_for(asyncio.gather(one, another, return_exceptions=True), 10)
 
     assert [str(error) for error in asyncio.run(main())] == 2 * ["the disk is full"]
@@ -337,6 +337,75 @@ def test_what_an_event_loop_that_ended_left_to_be_stored_is_not_asked_for_again(
     [_], [ballot] = ask(model, (prompt("third", "u3"), [0]), (prompt("second", "u2"), [0]))
     assert ballot.from_cache
     assert said == ["u1", "u2", "u3"]
+
+
+def test_what_an_event_loop_that_ended_could_not_store_is_told_at_the_end(cache, monkeypatch):
+    model = CachedModel(FakeLLM(), cache)
+    writing = threading.Event()
+
+    def full(answers):
+        writing.set()
+        raise RunFolderError("the disk is full")
+
+    async def leave():
+        asking = asyncio.create_task(model.ask(prompt(), LABELS, [0]))
+        while not writing.is_set():
+            await asyncio.sleep(0)
+        asking.cancel()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "write", full)
+        asyncio.run(leave())
+    ask(model, (prompt("other"), [0]))
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        asyncio.run(model.close())
+    asyncio.run(model.close())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_event_loops_that_take_turns_all_hear_of_an_answer(cache, turns):
+    """One stands still at any moment of asking while another asks, then goes on."""
+    model = CachedModel(FakeLLM(), cache)
+
+    async def go_on(asking, turns=None):
+        while turns != 0 and not all(task.done() for task in asking):
+            await asyncio.sleep(0 if turns else 0.001)
+            turns = turns and turns - 1
+
+    async def begin(*texts):
+        return [asyncio.create_task(model.ask(prompt(text), LABELS, [0])) for text in texts]
+
+    with asyncio.Runner() as one, asyncio.Runner() as other:
+        asking = one.run(begin("a", "b"))
+        one.run(go_on(asking, turns))
+        theirs = other.run(begin("b", "c"))
+        other.run(go_on(theirs, turns))
+        asking += one.run(begin("a", "c"))
+        for runner, tasks in ((one, asking), (other, theirs)):
+            runner.run(asyncio.wait_for(go_on(tasks), 10))
+        assert all(task.result()[0].answer for task in asking + theirs)
+    mine = [p for p, _ in model.model.asked]
+    assert len(mine) <= 5  # "a" once, for both that ask it in the first one
+    [again] = ask(model, (prompt("a"), [0]))
+    assert again[0].from_cache
+
+
+def test_several_threads_may_ask_at_once(cache):
+    model = CachedModel(Slow(), cache)
+    questions = [(prompt(str(n)), [0]) for n in range(30)]
+    found = {}
+    threads = [
+        threading.Thread(target=lambda n=n: found.update({n: ask(model, *questions)}))
+        for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [len(found[n]) for n in range(4)] == [30] * 4
+    before = len(model.model.asked)
+    assert all(ballot.from_cache for [ballot] in ask(model, *questions))
+    assert len(model.model.asked) == before
 
 
 class SlowAtFirst(FakeLLM):

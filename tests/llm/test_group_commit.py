@@ -122,63 +122,51 @@ def test_a_failure_that_nobody_waits_for_is_told_at_the_end_whatever_came_later(
     asyncio.run(main())
 
 
-def test_a_failure_in_an_event_loop_that_ended_is_told_in_the_next_one():
-    commit = GroupCommit(Disk(full={1}).write)
+@pytest.mark.parametrize("turns", range(4))
+def test_what_waits_when_an_event_loop_ends_is_left(turns):
+    written = []
 
     async def leave():
-        commit.add([1]).cancel()
-        await asyncio.sleep(0.001)
-
-    asyncio.run(leave())
-    with pytest.raises(OSError, match="write 1 failed"):
-        asyncio.run(commit.finish())
-
-
-def test_one_event_loop_after_another_may_use_it():
-    disk = Disk(seconds=0)
-    commit = GroupCommit(disk.write)
-
-    async def main(number):
-        await commit.add([number])
-
-    for number in range(3):
-        asyncio.run(main(number))
-    assert disk.writes == [[0], [1], [2]]
-
-
-@pytest.mark.parametrize("turns", range(4))
-def test_what_waits_when_an_event_loop_ends_is_written_in_the_next_one(turns):
-    written = []
-    commit = GroupCommit(written.extend)
-
-    async def leave(number):
+        commit = GroupCommit(written.extend)
         await asyncio.to_thread(int)  # a thread is there, and takes a moment to wake
-        commit.add([number])
+        commit.add([1])
         for _ in range(turns):
             await asyncio.sleep(0)
+        return commit
 
-    for number in range(5):
-        asyncio.run(leave(number))
-    asyncio.run(commit.finish())
-    assert written == [0, 1, 2, 3, 4]
+    asyncio.run(leave()).write_left()
+    assert written == [1]
 
 
-def test_who_waits_in_an_event_loop_that_stood_still_is_told_that_another_one_wrote_it():
-    written = []
-    commit = GroupCommit(written.extend)
+class Left:
+    """A commit whose event loop stands still while it has something to write, then goes on."""
 
-    async def begin():
+    def __init__(self, write):
+        self.runner = asyncio.Runner()
+        self.commit, self.written = self.runner.run(self.leave(write))
+
+    async def leave(self, write):
+        commit = GroupCommit(write)
         await commit.add([1])
-        return commit.add([2])  # so soon that it has to wait
+        return commit, commit.add([2])  # so soon that it has to wait
 
-    async def wait_for(future):
-        await asyncio.wait_for(future, 10)
+    async def wait(self):
+        await asyncio.wait_for(self.written, 10)
+        await self.commit.finish()
 
-    with asyncio.Runner() as runner:
-        left = runner.run(begin())
-        asyncio.run(commit.finish())
-        assert written == [1, 2]
-        runner.run(wait_for(left))
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_waits_when_an_event_loop_ends_or_stands_still_can_be_written_at_once(goes_on):
+    written = []
+    left = Left(written.extend)
+    if not goes_on:
+        left.runner.close()
+    left.commit.write_left()
+    assert written == [1, 2]
+    if goes_on:
+        left.runner.run(left.wait())
+        left.runner.close()
+    left.commit.write_left()
     assert written == [1, 2]
 
 
@@ -190,28 +178,22 @@ def test_what_was_left_and_cannot_be_written_is_left_again():
             raise OSError("the disk is full")
         written.extend(items)
 
-    commit = GroupCommit(write)
-
-    async def leave():
-        await commit.add([1])
-        commit.add([2])  # so soon that it has to wait
-
-    asyncio.run(leave())
+    left = Left(write)
     full.append("full")
     for _ in range(2):
         with pytest.raises(OSError, match="the disk is full"):
-            asyncio.run(commit.finish())
+            left.commit.write_left()
     full.clear()
-    asyncio.run(commit.finish())
+    left.runner.run(left.wait())
+    left.runner.close()
     assert written == [1, 2]
 
 
 @pytest.mark.parametrize("turns", range(3))
 def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it(turns):
     written = []
-    commit = GroupCommit(written.extend)
 
-    async def late(number):
+    async def late(commit, number):
         try:
             await asyncio.sleep(10)
         finally:
@@ -220,7 +202,8 @@ def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it(t
             await asyncio.wait_for(commit.add([number]), 10)
 
     async def main():
-        several = [asyncio.create_task(late(number)) for number in range(3, 20)]
+        commit = GroupCommit(written.extend)
+        several = [asyncio.create_task(late(commit, number)) for number in range(3, 20)]
         await commit.add([1])
         commit.add([2])
         return several
@@ -232,9 +215,9 @@ def test_an_event_loop_that_is_ending_may_still_give_something_and_wait_for_it(t
 
 def test_what_is_given_when_the_next_write_is_being_cancelled_has_a_write_of_its_own():
     written = []
-    commit = GroupCommit(written.extend)
 
     async def main():
+        commit = GroupCommit(written.extend)
         await commit.add([1])
         commit.add([2])
         for beginning in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -247,9 +230,9 @@ def test_what_is_given_when_the_next_write_is_being_cancelled_has_a_write_of_its
 
 def test_what_no_thread_takes_any_more_is_left(caplog):
     written = []
-    commit = GroupCommit(written.extend)
 
     async def main():
+        commit = GroupCommit(written.extend)
         await asyncio.get_running_loop().shutdown_default_executor()
         for number in range(2):
             with pytest.raises(RuntimeError, match="shutdown"):
@@ -258,17 +241,17 @@ def test_what_no_thread_takes_any_more_is_left(caplog):
             assert caplog.text == ""  # of an error that nobody has heard of
         with pytest.raises(RuntimeError, match="shutdown"):
             await asyncio.wait_for(commit.finish(), 10)
+        return commit
 
-    asyncio.run(main())
-    asyncio.run(commit.finish())
+    asyncio.run(main()).write_left()
     assert written == [0, 1]
 
 
 def test_what_was_queued_for_a_thread_that_could_not_be_started_is_written_once(monkeypatch):
     written = []
-    commit = GroupCommit(written.extend)
 
     async def main():
+        commit = GroupCommit(written.extend)
         loop = asyncio.get_running_loop()
         run_in_executor = loop.run_in_executor
 

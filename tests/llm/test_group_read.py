@@ -72,18 +72,6 @@ def test_who_is_stopped_meanwhile_keeps_nobody_waiting(key):
     assert told == {"a": 1} if key == "a" else str(told) == "a scratch"
 
 
-def test_who_waits_in_an_event_loop_that_is_left_keeps_nobody_waiting():
-    group = GroupRead(Shelf(a=1).read)
-    left = asyncio.new_event_loop()
-    asking = group.of(["a"])
-    left.call_soon(asking.send, None)
-    left.call_soon(left.stop)
-    left.run_forever()
-    left.close()
-    assert ask(group, ["a"]) == [{"a": 1}]
-    asking.close()
-
-
 def test_who_interrupts_a_look_stops_all_who_wait_for_it():
     shelf = Shelf(a=1)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError, SettingsError
+from ragemo.llm.event_loop import PerLoop
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError, explain, no_completion
@@ -28,8 +30,22 @@ class NotSentError(asyncio.CancelledError):
     """Of a chat completion that was stopped before any request of it was sent."""
 
 
+@dataclass(slots=True)
+class _Opened:
+    """What asks an endpoint in one event loop."""
+
+    client: openai.AsyncOpenAI
+    completions: Posting
+    refusal: EndpointError | None = None  # of a request, which every other one would meet, too
+
+    def check(self) -> None:
+        """Raise the refusal that every request would meet, if there was one."""
+        if self.refusal is not None:
+            raise self.refusal
+
+
 class Connection:
-    """The client of one endpoint, opened when it is first needed.
+    """The client of one endpoint, opened when it is first needed, in each event loop anew.
 
     Args:
         endpoint: who is asked.
@@ -73,9 +89,7 @@ class Connection:
         self._deadline = deadline
         self._attempts = attempts
         self._backoff = backoff
-        self._client: openai.AsyncOpenAI | None = None
-        self._completions: Posting | None = None
-        self._refusal: EndpointError | None = None
+        self._opened = PerLoop(self._open)
 
     @property
     def pace(self) -> Pacing:
@@ -97,7 +111,9 @@ class Connection:
             CallError: if it failed, again and again where it failed in passing.
             EndpointError: if every other request would fail like it, or too many have failed.
             NotSentError: if all is stopped before it was sent.
+            SettingsError: see `_open`.
         """
+        opened = self._opened.here()
         pace = self.pace
         number = pace.number()
         failures: list[CallError] = []
@@ -118,10 +134,10 @@ class Connection:
                 clock.reschedule(began + self._deadline)
             seconds, busy = None, False
             try:
-                if self._refusal is not None:  # while this call waited for its turn
-                    raise self._refusal
-                completion: dict[str, Any] = await self.call(
-                    lambda client: self._post(request, pace), constrained=is_constrained(request)
+                opened.check()  # another call may have been refused while this one waited
+                completion = await self._made(
+                    self._post(opened.completions, request, pace),
+                    constrained=is_constrained(request),
                 )
                 seconds = _now() - began
                 return completion
@@ -131,7 +147,7 @@ class Connection:
                 busy = error.busy
                 raise
             except EndpointError as error:
-                self._refusal = error
+                opened.refusal = error
                 raise
             finally:
                 pace.end(flight, seconds=seconds, busy=busy)
@@ -156,32 +172,28 @@ class Connection:
         pace.count_success()
         return completion, _now() - sent
 
-    async def call(
-        self,
-        request: Callable[[openai.AsyncOpenAI], Awaitable[Outcome]],
-        *,
-        constrained: bool = False,
-    ) -> Outcome:
+    async def call(self, request: Callable[[openai.AsyncOpenAI], Awaitable[Outcome]]) -> Outcome:
         """The outcome of one request, made once and at once.
 
         Args:
             request: makes it with the client that it is given.
-            constrained: whether it holds answers to the labels.
 
         Raises:
             CallError: if it failed.
             EndpointError: if every other request would fail like it.
             SettingsError: see `_open`.
         """
+        return await self._made(request(self._opened.here().client))
+
+    async def _made(self, request: Awaitable[Outcome], *, constrained: bool = False) -> Outcome:
+        """See `call`; `constrained`: whether it holds answers to the labels."""
         import aiohttp
         import openai
 
-        if self._client is None:
-            self._client, self._completions = self._open()
         try:
             # The client's own timeout is between two bytes; this one is for all of them.
             async with asyncio.timeout(self._timeout):
-                outcome = await request(self._client)
+                outcome = await request
         except (TimeoutError, openai.APIError, aiohttp.ClientError, ValueError) as error:
             self.reached = self.reached or isinstance(error, openai.APIStatusError)
             failure = explain(error, self._endpoint, timeout=self._timeout, constrained=constrained)
@@ -192,23 +204,18 @@ class Connection:
         raise failure
 
     async def close(self) -> None:
-        """Close the connections, which belong to the running event loop.
+        """Close the connections of the running event loop; the next request opens new ones.
 
-        The next request opens new ones, so that one event loop after another may use them if
-        each closes them.
+        Python warns of those that an event loop leaves open when it ends.
         """
         self.pace.reset()
-        self._refusal = None
-        if self._client is not None:
-            client, self._client = self._client, None
-            completions, self._completions = self._completions, None
+        if (opened := self._opened.pop()) is not None:
             try:
-                if completions is not None:
-                    await completions.close()
+                await opened.completions.close()
             finally:
-                await client.close()
+                await opened.client.close()
 
-    def _open(self) -> tuple[openai.AsyncOpenAI, Posting]:
+    def _open(self) -> _Opened:
         """The client, and what posts requests for chat completions like it.
 
         Raises:
@@ -238,16 +245,18 @@ class Connection:
             timeout=httpx2.Timeout(self._timeout, connect=connect),
             http_client=http,
         )
-        return client, Posting(client, http, "/chat/completions", tls=tls, connect=connect)
+        posting = Posting(client, http, "/chat/completions", tls=tls, connect=connect)
+        return _Opened(client, posting)
 
-    async def _post(self, request: Mapping[str, Any], pace: Pacing) -> dict[str, Any]:
+    async def _post(
+        self, completions: Posting, request: Mapping[str, Any], pace: Pacing
+    ) -> dict[str, Any]:
         """One request for a chat completion.
 
         The JSON is written and read here, since turning every message and answer into the
         client's own types takes longer than all else that is done for a call.
         """
-        assert self._completions is not None  # `call` opens it
-        response = await self._completions.post(_encode(request).encode())
+        response = await completions.post(_encode(request).encode())
         pace.leave_alone(seconds_until_reset(response.headers))
         try:
             completion = json.loads(response.content)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from ragemo.errors import EndpointError, SettingsError
+from ragemo.llm.event_loop import PerLoop
 from ragemo.llm.sending.concurrency import Concurrency, Flight
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.waits import LONGEST_WAIT
@@ -280,16 +281,12 @@ class _Minute:
             amount -= piece
 
 
-_PACES: dict[asyncio.AbstractEventLoop, dict[tuple[str, str, Limits], Pace]] = {}
+_PACES: PerLoop[dict[tuple[str, str, Limits], Pace]] = PerLoop(dict)
 
 
 def pace_of(endpoint: Endpoint, limits: Limits) -> Pace:
     """The one pace of all models at an endpoint, in the running event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _PACES:
-        for other in [other for other in _PACES if other.is_closed()]:
-            _PACES.pop(other, None)
-    paces = _PACES.setdefault(loop, {})
+    paces = _PACES.here()
     key = (endpoint.base_url, endpoint.key, limits)
     if key not in paces:
         paces[key] = Pace(limits, endpoint.url)
@@ -298,7 +295,7 @@ def pace_of(endpoint: Endpoint, limits: Limits) -> Pace:
 
 def stop_paces() -> list[Pace]:
     """Let no call begin any more in the running event loop; the paces that still have some."""
-    paces = [*_PACES.get(asyncio.get_running_loop(), {}).values()]
+    paces = [*_PACES.here().values()]
     for pace in paces:
         pace.stop()
     return [pace for pace in paces if pace.concurrency.flying]

@@ -2,6 +2,7 @@
 
 import asyncio
 import email.utils
+import gc
 import json
 import re
 import socket
@@ -124,6 +125,23 @@ def one_at_a_time(scenario, *, attempts):
         attempts=attempts,
         backoff=0.01,
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*[uU]nclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_event_loops_need_not_close_it_before_another_one_asks(scenario):
+    connection = one_at_a_time(scenario, attempts=1)
+
+    async def asked(times):
+        return [await connection.complete(REQUEST, tokens=1) for _ in range(times)]
+
+    with asyncio.Runner() as still:
+        answers = [still.run(asked(2)), asyncio.run(asked(2)), asyncio.run(asked(2))]
+        answers.append(still.run(asked(1)))
+        assert [len(some) for some in answers] == [2, 2, 2, 1]
+        still.run(connection.close())
+    assert len(scenario.seen) == 7
+    gc.collect()  # what is warned of here was not closed here
 
 
 def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scenario):
