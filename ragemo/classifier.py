@@ -20,7 +20,7 @@ from ragemo.corpus.rows import SOURCE, corpus_of_rows, read_rows
 from ragemo.errors import SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm import load_llm
-from ragemo.llm.answer_cache import AnswerCache, answers_file
+from ragemo.llm.keeping.answer_cache import AnswerCache, answers_file
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.pipeline.judge import judge

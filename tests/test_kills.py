@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.pipeline import predict
 from ragemo.runs.run import Run
 from tests.fake_llm import FakeLLM

@@ -19,7 +19,7 @@ import time
 import traceback
 from pathlib import Path
 
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.pipeline import carry_out, make_plan
 from ragemo.types import Ballot, Usage
 from tests.fake_llm import FakeLLM

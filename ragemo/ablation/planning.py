@@ -13,7 +13,7 @@ from ragemo.ablation.sharing import LocalOutline
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.errors import RagemoError
 from ragemo.files import canonical_json
-from ragemo.llm.answer_cache import AnswerCache, answer_key
+from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
 from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.pipeline import Plan, make_plan
 from ragemo.progress import Progress, Silent

@@ -34,8 +34,8 @@ from ragemo.errors import (
     SettingsError,
 )
 from ragemo.files import canonical_json, write_json, write_text
-from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.budget import Budget, BudgetError, MeteredModel
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.protocol import LanguageModel
 from ragemo.progress import Progress, Silent, Words
 from ragemo.retrieval.embedding.embedder import Embedder, Vectors

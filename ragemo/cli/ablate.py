@@ -53,8 +53,8 @@ def ablate(
     from ragemo.cli.settings import pick_path, read_assignments
     from ragemo.cli.sources import open_corpus
     from ragemo.errors import SettingsError
-    from ragemo.llm.answer_cache import answers_file
     from ragemo.llm.budget import read_budget
+    from ragemo.llm.keeping.answer_cache import answers_file
     from ragemo.retrieval.embedding.embedder import load_index_embedder
     from ragemo.retrieval.index import Index
 

@@ -10,7 +10,7 @@ from ragemo.cli.console import note, tell, terminal
 from ragemo.cli.options import Cache
 
 if TYPE_CHECKING:
-    from ragemo.llm.answer_cache import AnswerCache
+    from ragemo.llm.keeping.answer_cache import AnswerCache
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -90,7 +90,7 @@ def export(
 def _existing(file: Path | None) -> "AnswerCache":
     """The cache in a file; where there is none, it says so and ends the command."""
     from ragemo.cli.sources import open_answers
-    from ragemo.llm.answer_cache import answers_file
+    from ragemo.llm.keeping.answer_cache import answers_file
 
     answers = open_answers(file, make=False)
     if answers is None:

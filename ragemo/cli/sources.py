@@ -16,7 +16,7 @@ from ragemo.settings import CorpusSettings, Settings
 from ragemo.types import Corpus
 
 if TYPE_CHECKING:
-    from ragemo.llm.answer_cache import AnswerCache
+    from ragemo.llm.keeping.answer_cache import AnswerCache
     from ragemo.retrieval.embedding.embedder import Embedder
     from ragemo.retrieval.index import Index
 
@@ -51,7 +51,7 @@ def open_answers(file: Path | None, *, make: bool = True) -> AnswerCache | None:
         file: as named; None: the user's own.
         make: whether the file is made if it is not there; else there are no answers.
     """
-    from ragemo.llm.answer_cache import AnswerCache, answers_file
+    from ragemo.llm.keeping.answer_cache import AnswerCache, answers_file
 
     file = file or answers_file()
     return AnswerCache(file) if make or file.is_file() else None

@@ -11,7 +11,7 @@ from ragemo.garbage import seldom_collected
 from ragemo.labels import LabelSet
 from ragemo.llm.budget import BudgetError
 from ragemo.llm.event_loop import run_through
-from ragemo.llm.group_commit import GroupCommit
+from ragemo.llm.keeping.group_commit import GroupCommit
 from ragemo.llm.protocol import LanguageModel
 from ragemo.llm.sending.pace import stop_paces
 from ragemo.types import Ballot, Prompt

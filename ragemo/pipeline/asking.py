@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ragemo.errors import RunFolderError, SettingsError
-from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.ask import ask_all
 from ragemo.llm.batch import BatchOptions
 from ragemo.llm.batch.api import BatchApi
@@ -16,6 +15,7 @@ from ragemo.llm.batch.folder import BatchFolder
 from ragemo.llm.batch.handover import HandOver
 from ragemo.llm.batch.rounds import ask_in_rounds
 from ragemo.llm.budget import Budget
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.inquiry import SettlingInquiry

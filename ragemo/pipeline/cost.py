@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragemo.labels import LabelSet
-from ragemo.llm.answer_cache import AnswerCache, answer_key
+from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
 from ragemo.llm.protocol import ModelOutline, calls_for
 from ragemo.pipeline.plan import Plan
 from ragemo.pipeline.questions import Question

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ragemo.errors import EndpointError
 from ragemo.garbage import seldom_collected
-from ragemo.llm.answer_cache import AnswerCache
 from ragemo.llm.batch import BatchOptions
 from ragemo.llm.budget import Budget, MeteredModel
-from ragemo.llm.cached_model import CachedModel
 from ragemo.llm.checked_model import CheckedModel
+from ragemo.llm.keeping.answer_cache import AnswerCache
+from ragemo.llm.keeping.cached_model import CachedModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.pipeline.asking import Ask, by_call, by_file, check_by_file, is_away
 from ragemo.pipeline.asking_order import together

@@ -43,7 +43,7 @@ import openai
 from ragemo.files import write_json
 from ragemo.labels import LabelSet
 from ragemo.llm import load_openai
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.pipeline import Plan, carry_out, make_plan
 from ragemo.settings import Settings, resolve_settings
 from ragemo.types import Corpus, Dialogue, Utterance

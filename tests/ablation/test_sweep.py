@@ -9,8 +9,8 @@ from ragemo.ablation.results import AblationResult
 from ragemo.ablation.sweep import prepare
 from ragemo.errors import DataError, EndpointError, RunFolderError
 from ragemo.labels import LabelSet
-from ragemo.llm.answer_cache import answer_key
 from ragemo.llm.budget import Budget, BudgetError
+from ragemo.llm.keeping.answer_cache import answer_key
 from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.runs.run import Run
 from ragemo.runs.scores import scored

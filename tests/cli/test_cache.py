@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.types import Ballot, Usage
 
 DAY = 86_400

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragemo.errors import RunFolderError
-from ragemo.llm.answer_cache import AnswerCache, answer_key
-from ragemo.llm.cached_model import CachedModel
+from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
+from ragemo.llm.keeping.cached_model import CachedModel
 from ragemo.types import Message, Prompt
 from tests.conftest import LABELS
 from tests.fake_llm import FakeLLM

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.models import SMOLLM2, is_ready
 from tests.conftest import HEARS_CTRL_C
 from tests.llm.asking import KEY

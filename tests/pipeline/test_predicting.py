@@ -8,7 +8,7 @@ import pytest
 
 from ragemo.corpus import read_corpus
 from ragemo.errors import DataError, EndpointError, ModelError, RunFolderError
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.runs.run import Run
 from ragemo.runs.scores import INDEX_ALONE, score_run
 from ragemo.settings import Settings, resolve_settings

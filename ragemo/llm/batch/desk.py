@@ -8,11 +8,11 @@ from typing import Protocol
 
 from ragemo.errors import PendingError, SettingsError
 from ragemo.labels import LabelSet
-from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.batch.folder import MOST_BYTES, BatchFolder, Shipment
 from ragemo.llm.batch.hearing import Found, Listener, Step, with_shared_keys
 from ragemo.llm.batch.lines import DIGITS, custom_id, parts_of, request_line
 from ragemo.llm.budget import Amount, Budget
+from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.protocol import LanguageModel
 from ragemo.llm.requests import Call

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.pipeline import predict
 from ragemo.settings import resolve_settings

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ragemo.llm.group_read import GroupRead
+from ragemo.llm.keeping.group_read import GroupRead
 
 
 class Shelf:

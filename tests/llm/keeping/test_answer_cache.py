@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from ragemo.errors import RunFolderError
 from ragemo.labels import LabelSet, load_labels
-from ragemo.llm.answer_cache import APPLICATION, AnswerCache, answer_key
+from ragemo.llm.keeping.answer_cache import APPLICATION, AnswerCache, answer_key
 from ragemo.types import Ballot, Usage
 from tests.fake_llm import FakeLLM
-from tests.llm.cached import LABELS, prompt
+from tests.llm.keeping.prompts import LABELS, prompt
 
 NUMBERS = itertools.count()
 RENAMED = LabelSet.from_dict(
@@ -118,7 +118,7 @@ def test_latency_is_the_mean_of_a_models_answers(cache):
 
 WRITER = """
 import sys
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.types import Ballot
 cache = AnswerCache(sys.argv[1])
 for number in range(10**6):
@@ -158,7 +158,7 @@ def test_a_file_that_is_no_cache_is_told(tmp_path, content):
 
 OPENER = """
 import sys
-from ragemo.llm.answer_cache import AnswerCache
+from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.types import Ballot
 sys.stdin.readline()
 AnswerCache(sys.argv[1]).write({sys.argv[2]: Ballot("u", "m")})

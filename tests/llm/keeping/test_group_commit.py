@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.llm.group_commit import APART, GroupCommit
+from ragemo.llm.keeping.group_commit import APART, GroupCommit
 
 
 class Disk:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 
 from ragemo.labels import LabelSet
-from ragemo.llm.answer_cache import AnswerCache, answer_key
 from ragemo.llm.event_loop import PerLoop
-from ragemo.llm.group_commit import GroupCommit, tell
-from ragemo.llm.group_read import GroupRead
+from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
+from ragemo.llm.keeping.group_commit import GroupCommit, tell
+from ragemo.llm.keeping.group_read import GroupRead
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
 from ragemo.types import Ballot, Prompt

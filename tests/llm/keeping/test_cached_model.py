@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import RunFolderError
-from ragemo.llm.answer_cache import AnswerCache
-from ragemo.llm.cached_model import CachedModel
+from ragemo.llm.keeping.answer_cache import AnswerCache
+from ragemo.llm.keeping.cached_model import CachedModel
 from tests.fake_llm import FakeLLM, ShortLLM
-from tests.llm.cached import LABELS, prompt
+from tests.llm.keeping.prompts import LABELS, prompt
 
 
 def ask(model, *questions):
@@ -276,7 +276,7 @@ def test_who_asks_as_a_write_fails_is_told_and_does_not_pay_again(cache, monkeyp
             self.stored = asyncio.get_running_loop().create_future()
             return self.stored
 
-    monkeypatch.setattr("ragemo.llm.cached_model.GroupCommit", Commit)
+    monkeypatch.setattr("ragemo.llm.keeping.cached_model.GroupCommit", Commit)
     llm = FakeLLM()
     model = CachedModel(llm, cache)
 
