@@ -6,9 +6,11 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from threading import Lock
 
 from ragemo.errors import RagemoError, SettingsError
 from ragemo.labels import LabelSet
+from ragemo.llm.event_loop import PerLoop, tell_there
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.sending.connection import NotSentError
 from ragemo.llm.wrapped import WrappedModel
@@ -55,7 +57,8 @@ class Budget:
     ) -> None:
         self._limits = {"calls": calls, "tokens": tokens, "dollars": dollars}
         self._pending: dict[object, Amount] = {}
-        self._changed: asyncio.Event | None = None
+        self._waiting: list[asyncio.Future[None]] = []  # of any event loop
+        self._changing = Lock()  # of any thread
         self.spent = Amount()
 
     @property
@@ -72,26 +75,31 @@ class Budget:
         Raises:
             BudgetError: if there is no room.
         """
-        while (limit := self._exceeded(most)) is not None:
-            if not self._pending:
-                raise BudgetError(
-                    f"the budget of {limit} is reached: {self.spent.calls:,} calls, "
-                    f"{self.spent.tokens:,} tokens, ${self.spent.dollars:.4f} so far, and the "
-                    "next call could exceed it"
-                )
-            self._changed = self._changed or asyncio.Event()
-            await self._changed.wait()
-        token = object()
-        self._pending[token] = most
-        return token
+        while True:
+            with self._changing:
+                limit = self._exceeded(most)
+                if limit is None:
+                    token = object()
+                    self._pending[token] = most
+                    return token
+                if not self._pending:
+                    raise BudgetError(
+                        f"the budget of {limit} is reached: {self.spent.calls:,} calls, "
+                        f"{self.spent.tokens:,} tokens, ${self.spent.dollars:.4f} so far, and the "
+                        "next call could exceed it"
+                    )
+                changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(changed)
+            await changed
 
     def end(self, token: object, cost: Amount) -> None:
         """A call is over, and cost so much."""
-        del self._pending[token]
-        self.spent = self.spent.plus(cost)
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None  # events belong to one event loop, and each model has its own
+        with self._changing:
+            del self._pending[token]
+            self.spent = self.spent.plus(cost)
+            waiting, self._waiting = self._waiting, []
+        for changed in waiting:
+            tell_there(changed)
 
     def _exceeded(self, most: Amount) -> str | None:
         """The limit that a call could exceed, in words."""
@@ -142,9 +150,9 @@ class MeteredModel(WrappedModel):
     """A language model that asks its budget before each call.
 
     Whether a model thinks, at the cost of thousands of tokens, shows only when it answers. So its
-    first call goes alone where tokens or dollars are limited, until one is answered, and may exceed
-    the limit by its thoughts. From then on an answer counts with what it may take as far as the
-    model says, and with no less than the largest so far took.
+    first call in an event loop goes alone where tokens or dollars are limited, until one is
+    answered, and may exceed the limit by its thoughts. From then on an answer counts with what it
+    may take as far as the model says, and with no less than the largest so far took.
     """
 
     def __init__(self, model: LanguageModel, budget: Budget) -> None:
@@ -153,7 +161,7 @@ class MeteredModel(WrappedModel):
         self._budget = budget
         self._largest = 0  # tokens of an answer so far
         self._answered = False
-        self._first: asyncio.Event | None = None  # set when the call that goes alone is over
+        self._alone = PerLoop(asyncio.Lock)  # held by a call that goes alone
 
     async def ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
         """See `LanguageModel`.
@@ -161,16 +169,12 @@ class MeteredModel(WrappedModel):
         Raises:
             BudgetError: if the call could exceed the budget.
         """
-        while self._first is not None:
-            await self._first.wait()
         if self._answered or not self._budget.limits_size:
             return await self._ask(prompt, labels, samples)
-        self._first = asyncio.Event()
-        try:
-            return await self._ask(prompt, labels, samples)
-        finally:
-            self._first.set()
-            self._first = None  # events belong to one event loop
+        async with self._alone.here():
+            if not self._answered:
+                return await self._ask(prompt, labels, samples)
+        return await self._ask(prompt, labels, samples)
 
     async def _ask(self, prompt: Prompt, labels: LabelSet, samples: Sequence[int]) -> list[Ballot]:
         samples = in_one_call(samples, self.model.answers_per_call)

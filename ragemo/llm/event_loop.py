@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 Held = TypeVar("Held")
+Told = TypeVar("Told")
 
 
 class PerLoop(Generic[Held]):
@@ -19,12 +20,14 @@ class PerLoop(Generic[Held]):
 
     Args:
         make: makes it, in the event loop that is to use it.
-        settle: finishes what an event loop that has ended, or stands still, has begun. It may
-            raise, and is called again, then.
+        settle: finishes what an event loop that has ended, or stands still, has begun. It is
+            called in another one, again and again while that stands still, which may go on
+            meanwhile. If it raises for one that has ended, it is called for that again. None:
+            there is nothing to finish.
     """
 
     def __init__(
-        self, make: Callable[[], Held], settle: Callable[[Held], None] = lambda held: None
+        self, make: Callable[[], Held], settle: Callable[[Held], None] | None = None
     ) -> None:
         self._make = make
         self._settle = settle
@@ -50,9 +53,32 @@ class PerLoop(Generic[Held]):
     def _settle_idle(self) -> None:
         for loop, held in list(self._held.items()):
             if not loop.is_running():
-                self._settle(held)
-                if loop.is_closed():
+                ended = loop.is_closed()  # before: it may go on and end meanwhile
+                if self._settle is not None:
+                    self._settle(held)
+                if ended:
                     self._held.pop(loop, None)
+
+
+def tell(awaited: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
+    """Tell who waits that it is done, or why it failed."""
+    for future in not_done(awaited):
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+            future.exception()  # who stops waiting now is no warning
+
+
+def tell_there(awaited: asyncio.Future[None]) -> None:
+    """Tell who waits in an event loop, from whatever other one, that it is done."""
+    with suppress(RuntimeError):  # that one has ended
+        awaited.get_loop().call_soon_threadsafe(tell, [awaited], None)
+
+
+def not_done(futures: Iterable[asyncio.Future[Told]]) -> list[asyncio.Future[Told]]:
+    """Those that somebody still waits for."""
+    return [future for future in futures if not future.done()]
 
 
 def run_through(work: Coroutine[Any, Any, None]) -> None:

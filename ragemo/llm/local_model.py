@@ -189,11 +189,11 @@ class LocalModel:
 
     async def close(self) -> None:
         """Let the workers go; the model can be asked again."""
-        if self._workers is not None:
+        workers, self._workers = self._workers, None
+        if workers is not None:
             import torch
 
-            self._workers.shutdown()
-            self._workers = None
+            workers.shutdown()
             torch.set_num_threads(self._threads_before)
 
     def _pool(self) -> ThreadPoolExecutor:

@@ -1,6 +1,7 @@
 """What a budget lets through, and what it counts."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -83,3 +84,41 @@ def test_a_limit_in_words_lets_just_so_much_through(said, spent):
 def test_a_kind_of_limit_is_given_once():
     with pytest.raises(SettingsError, match="there is a limit in dollars already"):
         read_budget(["5", "3usd"])
+
+
+class Slow(FakeLLM):
+    async def ask(self, prompt, labels, samples):
+        await asyncio.sleep(0.1)
+        return await super().ask(prompt, labels, samples)
+
+
+def test_who_waits_for_room_hears_of_it_from_another_thread():
+    budget = Budget(calls=1)
+    held = asyncio.run(budget.begin(Amount(1)))
+
+    async def wait():
+        return await budget.begin(Amount(1))
+
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(asyncio.run, wait())
+        while not budget._waiting:
+            pass
+        budget.end(held, Amount())
+        assert waiting.result(10) is not held
+
+
+def test_the_first_call_of_an_event_loop_that_stands_still_holds_up_no_other_one():
+    model = MeteredModel(Slow(), Budget(tokens=1000))
+
+    async def begin():
+        asking = asyncio.create_task(model.ask(PROMPT, LABELS, [0]))
+        await asyncio.sleep(0.01)
+        return asking
+
+    async def hear(asking):
+        return await asyncio.wait_for(asking, 10)
+
+    with asyncio.Runner() as still:
+        asking = still.run(begin())
+        assert asyncio.run(asyncio.wait_for(model.ask(PROMPT, LABELS, [1]), 10))
+        assert still.run(hear(asking))

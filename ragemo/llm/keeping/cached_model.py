@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 
 from ragemo.labels import LabelSet
-from ragemo.llm.event_loop import PerLoop
+from ragemo.llm.event_loop import PerLoop, tell
 from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
-from ragemo.llm.keeping.group_commit import GroupCommit, tell
+from ragemo.llm.keeping.group_commit import GroupCommit
 from ragemo.llm.keeping.group_read import GroupRead
 from ragemo.llm.protocol import LanguageModel, in_one_call
 from ragemo.llm.wrapped import WrappedModel
@@ -129,7 +129,7 @@ class CachedModel(WrappedModel):
         return _InLoop(GroupRead(self._cache.texts), GroupCommit(self._write), places)
 
     def _settle(self, left: _InLoop) -> None:
-        """Keep what was answered in an event loop that was left, so that nobody asks it again."""
+        """Keep what still waits for the disk in an event loop that was left."""
         left.commit.write_left()
         self._failure = self._failure or left.commit.failure
         left.commit.failure = None

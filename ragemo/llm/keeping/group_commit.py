@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
+
+from ragemo.llm.event_loop import tell, tell_there
 
 Item = TypeVar("Item")
 
@@ -71,18 +74,19 @@ class GroupCommit(Generic[Item]):
     def write_left(self) -> None:
         """Write what waits, at once and here, as its event loop has ended or stands still.
 
+        Should that go on meanwhile, it may write the same beside this.
+
         Raises:
             Exception: what `write` raised; it waits still, then.
         """
-        waiting, self._waiting = self._waiting, []
-        try:
-            if items := [item for some, _ in waiting for item in some]:
-                self._write(items)
-        except BaseException:
-            self._waiting = waiting + self._waiting
-            raise
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(tell, [written for _, written in waiting], None)
+        left = list(self._waiting)
+        if not left:
+            return
+        self._write([item for items, _ in left for item in items])
+        for one in left:
+            with suppress(ValueError):  # its event loop was faster
+                self._waiting.remove(one)
+            tell_there(one[1])
 
     def _begin(self) -> asyncio.Task[None]:
         """The task that begins the next write; the one before may have been cancelled."""
@@ -98,7 +102,7 @@ class GroupCommit(Generic[Item]):
         if (left := self._began + APART - self._loop.time()) > 0:
             await asyncio.sleep(left)
         if not self._waiting:
-            return  # `write_left` was faster
+            return  # all of it was left once, and is written
         self._began = self._loop.time()
         items = [item for some, _ in self._waiting for item in some]
         awaited = [written for _, written in self._waiting]
@@ -118,18 +122,3 @@ class GroupCommit(Generic[Item]):
         error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         self.failure = self.failure or error
         tell(awaited, error)
-
-
-def tell(awaited: Iterable[asyncio.Future[None]], error: BaseException | None) -> None:
-    """Tell who waits that it is done, or why it failed."""
-    for written in not_done(awaited):
-        if error is None:
-            written.set_result(None)
-        else:
-            written.set_exception(error)
-            written.exception()  # who stops waiting now is no warning
-
-
-def not_done(futures: Iterable[asyncio.Future[Item]]) -> list[asyncio.Future[Item]]:
-    """Those that somebody still waits for."""
-    return [future for future in futures if not future.done()]

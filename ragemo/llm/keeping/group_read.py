@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Generic, TypeVar
 
-from ragemo.llm.keeping.group_commit import not_done
+from ragemo.llm.event_loop import not_done
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

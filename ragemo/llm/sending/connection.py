@@ -113,7 +113,6 @@ class Connection:
             NotSentError: if all is stopped before it was sent.
             SettingsError: see `_open`.
         """
-        opened = self._opened.here()
         pace = self.pace
         number = pace.number()
         failures: list[CallError] = []
@@ -134,6 +133,7 @@ class Connection:
                 clock.reschedule(began + self._deadline)
             seconds, busy = None, False
             try:
+                opened = self._opened.here()  # it may have been closed meanwhile
                 opened.check()  # another call may have been refused while this one waited
                 completion = await self._made(
                     self._post(opened.completions, request, pace),

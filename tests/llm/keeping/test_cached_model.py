@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -388,6 +389,91 @@ def test_event_loops_that_take_turns_all_hear_of_an_answer(cache, turns):
     assert len(mine) <= 5  # "a" once, for both that ask it in the first one
     [again] = ask(model, (prompt("a"), [0]))
     assert again[0].from_cache
+
+
+class LeftWaiting:
+    """An event loop that stands still while an answer of it waits for the disk."""
+
+    def __init__(self, cache):
+        self.cache = cache
+        self.model = CachedModel(FakeLLM(), cache)
+        self.runner = asyncio.Runner()
+        self.runner.run(self.model.ask(prompt("first"), LABELS, [0]))
+        self.asking = self.runner.run(self.leave("one"))
+
+    async def leave(self, text):
+        """Ask so soon after another answer that this one has to wait."""
+        commit = self.model._loops.here().commit
+        before = list(commit._waiting)
+        asking = asyncio.create_task(self.model.ask(prompt(text), LABELS, [0]))
+        while all(one in before for one in commit._waiting):
+            await asyncio.sleep(0)
+        return asking
+
+    async def hear(self):
+        return await asyncio.wait_for(self.asking, 10)
+
+    def held_up(self, monkeypatch, fails=False):
+        """Another thread asks, and is held up by the disk until the event is set."""
+        begun, go_on, write = threading.Event(), threading.Event(), self.cache.write
+
+        def slow(answers):
+            if threading.current_thread() is thread:
+                begun.set()
+                go_on.wait(10)
+                if fails:
+                    raise RunFolderError("the disk is full")
+            write(answers)
+
+        def asks():
+            with suppress(RunFolderError):
+                ask(self.model, (prompt("other"), [0]))
+
+        monkeypatch.setattr(self.cache, "write", slow)
+        thread = threading.Thread(target=asks)
+        thread.start()
+        assert begun.wait(10)
+        return thread, go_on
+
+
+def test_what_waits_in_an_event_loop_that_stands_still_is_not_asked_for_again(cache):
+    left = LeftWaiting(cache)
+    [[again]] = ask(left.model, (prompt("one"), [0]))
+    assert again.from_cache
+    with left.runner:
+        [mine] = left.runner.run(left.hear())
+        assert mine.answer
+    assert len(left.model.model.asked) == 2
+
+
+def test_what_is_left_while_another_thread_writes_what_was_left_before_is_kept(cache, monkeypatch):
+    left = LeftWaiting(cache)
+    thread, go_on = left.held_up(monkeypatch)
+    left.runner.run(left.leave("two"))
+    left.runner.close()
+    go_on.set()
+    thread.join(10)
+    [ballot], _ = ask(left.model, (prompt("two"), [0]), (prompt("one"), [0]))
+    assert ballot.from_cache
+    assert len(left.model.model.asked) == 4  # first, one, two, and other
+
+
+def test_who_goes_on_while_another_thread_fails_to_write_what_was_left_is_told(cache, monkeypatch):
+    left = LeftWaiting(cache)
+    thread, go_on = left.held_up(monkeypatch, fails=True)
+    threading.Timer(0.1, go_on.set).start()
+    with left.runner:
+        [mine] = left.runner.run(left.hear())
+    assert mine.answer
+    thread.join(10)
+
+
+def test_an_event_loop_that_stands_still_gathers_nothing_while_another_one_asks(cache):
+    model = CachedModel(FakeLLM(), cache)
+    with asyncio.Runner() as still:
+        still.run(model.ask(prompt(), LABELS, [0]))
+        ask(model, *[(prompt(), [0]) for _ in range(100)])
+        assert len(still.get_loop()._ready) < 10
 
 
 def test_several_threads_may_ask_at_once(cache):

@@ -144,6 +144,25 @@ def test_event_loops_need_not_close_it_before_another_one_asks(scenario):
     gc.collect()  # what is warned of here was not closed here
 
 
+def test_a_call_that_waits_for_its_next_try_opens_what_was_closed_meanwhile(scenario):
+    scenario.script({"status": 500})
+    connection = one_at_a_time(scenario, attempts=2)
+    connection._backoff = 0.3
+
+    async def asked():
+        asking = asyncio.create_task(connection.complete(REQUEST, tokens=1))
+        while not scenario.seen:
+            await asyncio.sleep(0.01)
+        await connection.close()
+        try:
+            return (await asking)[0]
+        finally:
+            await connection.close()
+
+    assert asyncio.run(asked())["choices"]
+    assert len(scenario.seen) == 2
+
+
 def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scenario):
     """One at a time: the first fails in passing, and waits with the third until the second ends."""
     scenario.script({"status": 500}, {"sleep": 1.5})
