@@ -92,6 +92,28 @@ class Slow(FakeLLM):
         return await super().ask(prompt, labels, samples)
 
 
+def test_the_first_call_goes_alone_and_those_that_waited_for_it_go_together():
+    class Counted(Slow):
+        flying = 0
+
+        async def ask(self, prompt, labels, samples):
+            self.flying += 1
+            beside.append(self.flying)
+            try:
+                return await super().ask(prompt, labels, samples)
+            finally:
+                self.flying -= 1
+
+    beside = []
+    model = MeteredModel(Counted(), Budget(tokens=10_000))
+
+    async def main():
+        await asyncio.gather(*(model.ask(PROMPT, LABELS, [n]) for n in range(4)))
+
+    asyncio.run(main())
+    assert beside == [1, 1, 2, 3]
+
+
 def test_who_waits_for_room_hears_of_it_from_another_thread():
     budget = Budget(calls=1)
     held = asyncio.run(budget.begin(Amount(1)))
