@@ -95,7 +95,10 @@ def _remembered(entry: object) -> Remembered | None:
     """An entry that is whole and young; None for any other."""
     if not isinstance(entry, dict) or not isinstance(entry.get("learned"), int | float):
         return None
-    age = time.time() - entry["learned"]
+    try:
+        age = time.time() - entry["learned"]
+    except OverflowError:  # a whole number beyond any time
+        return None
     kinds = get_type_hints(Capabilities)
     found: dict[str, Any] = {field.name: entry.get(field.name) for field in fields(Capabilities)}
     whole = all(type(value) is kinds[name] for name, value in found.items())

@@ -259,7 +259,7 @@ class _Door:
 
 
 class _Minute:
-    """So much a minute, and at most the share of a second at once.
+    """So much in any minute, and at most the share of a second at once.
 
     Args:
         most: a minute; None: no limit.
@@ -270,8 +270,11 @@ class _Minute:
         if most is not None:
             from aiolimiter import AsyncLimiter
 
+            # A bucket of a portion that leaks `rest` a minute lets less than both together through
+            # in whatever minute: no more than is allowed, in whole numbers.
             portion = max(1.0, most / 60)
-            self._bucket = AsyncLimiter(portion, portion * 60 / most)
+            rest = most - portion + 1
+            self._bucket = AsyncLimiter(portion, portion * 60 / rest)
 
     async def take(self, amount: float) -> None:
         """Wait until an amount may be taken; more than a portion is taken piece by piece."""

@@ -71,6 +71,10 @@ class TestFile:
             {"answer_limit": "messages"},
             {"top_logprobs": -1},
             {"learned": "yesterday"},
+            {"learned": 10**400},
+            {"learned": -(10**400)},
+            {"learned": float("nan")},
+            {"largest_n": 10**400, "learned": 0},
             {"seed": None},
         ],
     )

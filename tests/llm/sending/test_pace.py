@@ -1,6 +1,7 @@
 """When a call may begin: the order of events, with a real event loop and no server."""
 
 import asyncio
+import itertools
 
 import pytest
 
@@ -116,6 +117,45 @@ def test_requests_a_minute_are_sent_evenly():
         assert events == list(range(26))
 
     run(test, requests_per_minute=1_200)
+
+
+class SkippingLoop(asyncio.SelectorEventLoop):
+    """An event loop that does not wait: its clock is set to when it would have waited until."""
+
+    def __init__(self):
+        super().__init__()
+        self.clock = 1_000.0
+        self._selector.select = self.skip
+
+    def skip(self, timeout=None):
+        self.clock += (timeout or 0.0) + 1e-6  # any turn takes a moment
+        return []
+
+    def time(self):
+        return self.clock
+
+
+@pytest.mark.parametrize("most", [1, 2, 59, 60, 61, 90, 120, 1_000])
+@pytest.mark.parametrize(("kind", "size"), [("requests", 1), ("tokens", 7)])
+def test_no_minute_has_more_than_its_limit_and_few_have_less(kind, size, most):
+    begun = []
+
+    async def test():
+        pace = Pace(Limits(**{f"{kind}_per_minute": most}), "here")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for number in itertools.count():
+            pace.end(await pace.begin(number, size))
+            begun.append(loop.time() - began)
+            if begun[-1] >= 180 and len(begun) > 3:
+                return
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        runner.run(test())
+    counts = [size * sum(first <= at < first + 60 for at in begun) for first in begun]
+    # All tokens of a call count when it begins, which is when the last of them may be sent.
+    assert max(counts) <= max(most + size - 1, size)
+    assert size * sum(at < 180 for at in begun) >= 0.98 * 3 * most - size
 
 
 def test_more_tokens_than_a_second_s_share_are_taken_in_pieces():
