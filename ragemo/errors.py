@@ -80,7 +80,7 @@ class PromptError(RagemoError):
 
 
 class ModelError(RagemoError):
-    """A model cannot be fetched, verified or loaded, or gives a ballot that cannot be kept."""
+    """A model cannot be fetched, verified or loaded, or gives what cannot be used."""
 
 
 class EndpointError(RagemoError):

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ragemo.cores import cores
-from ragemo.errors import SettingsError
+from ragemo.errors import ModelError, SettingsError
 from ragemo.retrieval.embedding.embedder import Vectors
 
 COMPOSED_AT_ONCE = 512
@@ -69,6 +69,9 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
 
     Returns:
         Shape (n, 2 d), float32. A row depends on its own and earlier rows of its dialogue only.
+
+    Raises:
+        ModelError: if a vector holds what is no number, which nothing is near to.
     """
     count, dimension = vectors.shape
     starts = np.zeros(count, dtype=np.int64)
@@ -89,9 +92,23 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
         composed[part, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors[part]
         composed[part, dimension:] = np.float32(np.sqrt(how.weight)) * context
 
+    def fill_with_numbers(start: int) -> None:
+        with np.errstate(all="ignore"):  # told below, in words
+            fill(start)
+        part = slice(start, start + COMPOSED_AT_ONCE)
+        if not np.isfinite(composed[part]).all():
+            row = start + int((~np.isfinite(composed[part])).any(axis=1).argmax())
+            raise ModelError(
+                f"the vector of turn {before[row] + 1} of dialogue {dialogue_ids[row]!r} holds "
+                "what is no number (NaN or infinity); look at the embedder that gave it, or build "
+                "the index anew that it lies in"
+            )
+
     if count <= COMPOSED_AT_ONCE:  # threads would take longer to begin
-        fill(0)
+        fill_with_numbers(0)
         return composed
     with ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(fill, range(0, count, COMPOSED_AT_ONCE)))  # raises what a part raised
+        list(
+            pool.map(fill_with_numbers, range(0, count, COMPOSED_AT_ONCE))
+        )  # raises what a part raised
     return composed

@@ -131,9 +131,10 @@ class ExactStore:
         fetch = min(total, k * total // self._count + 16)
         while len(pending):
             near, rows = _nearest(queries[pending], self._vectors, fetch)
-            positions = self._position[rows]
+            positions = np.where(rows >= 0, self._position[rows], -1)
             counts = positions >= 0
-            enough = counts.sum(axis=1) >= k
+            # What is no number is near to nothing, and may never be found.
+            enough = (counts.sum(axis=1) >= k) | (fetch == total)
             # Those that count, in their order, before the others.
             order = np.argsort(~counts[enough], axis=1, kind="stable")[:, :k]
             scores[pending[enough]] = np.take_along_axis(near[enough], order, axis=1)

@@ -43,6 +43,29 @@ def test_exact_search_among_some_of_the_rows(rows, k, seed):
         np.testing.assert_allclose(expected[query][found[query]], best, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@settings(deadline=None, max_examples=40)
+@given(
+    left_out=st.sets(st.integers(0, 599), max_size=20),
+    bad=st.sets(st.integers(0, 599)).map(sorted),
+    k=st.integers(0, 700),
+    queries=st.sampled_from([1, 3]),
+    lost=st.booleans(),
+)
+def test_a_search_ends_whatever_is_no_number(left_out, bad, k, queries, lost):
+    rows = sorted(set(range(600)) - left_out)
+    vectors, asked = VECTORS.copy(), scattered(queries, 16)
+    vectors[bad] = np.nan
+    if lost:
+        asked[0] = np.inf
+    _, found = ExactStore(vectors, np.array(rows)).search(asked, k)
+    assert found.shape == (queries, min(k, len(rows)))
+    assert ((found >= -1) & (found < len(rows))).all()
+    for one in found:
+        there = one[one >= 0]
+        assert len(set(there.tolist())) == len(there)
+
+
 FACTORIES = ("HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ4", "OPQ4_16,IVF16,PQ4", "SQ8", "PQ4x4")
 
 
