@@ -17,6 +17,7 @@ from ragemo.errors import IndexFolderError
 from ragemo.retrieval.guards import Guard
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.manifest import verify_index
+from ragemo.retrieval.vectors import Composition
 from tests.fuzz.damage import (
     damaged_bytes,
     damaged_data,
@@ -48,13 +49,18 @@ def victim_of(indexes: Path, factory: str = "Flat") -> Path:
 
 
 def use(folder: Path) -> None:
-    """Read an index, search it, and hear its voters."""
+    """Read an index, search it, also under another composition, and hear its voters."""
     index = Index.load(folder)
     for exclude in ("dialogue", "session"):
-        found = index.search(index.window_vectors[:5], index.turns[:5], 7, Guard(exclude))
-        for query in range(5):
-            index.demonstrations(found, query, 7, 2)
+        search(index, Guard(exclude))
     _ = index.probed, index.fingerprint, index.label_counts
+    search(index.recomposed(Composition(weight=0.5, decay=0.5, length=1)), Guard())
+
+
+def search(index: Index, guard: Guard) -> None:
+    found = index.search(index.window_vectors[:5], index.turns[:5], 7, guard)
+    for query in range(5):
+        index.demonstrations(found, query, 7, 2)
 
 
 def test_utterances(indexes):
