@@ -28,6 +28,10 @@ from ragemo.retrieval.embedding.embedder import Vectors
 COMPOSED_AT_ONCE = 512
 """So many windows are composed at a time: they and the turns before them stay in the cache."""
 
+LARGEST = 1e6
+"""Of a vector's numbers. Those of a unit vector are 1 at most, which an embedder of somebody's own
+may not care about; with far larger ones similarities are no numbers any more."""
+
 
 @dataclass(frozen=True)
 class Composition:
@@ -71,7 +75,7 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
         Shape (n, 2 d), float32. A row depends on its own and earlier rows of its dialogue only.
 
     Raises:
-        ModelError: if a vector holds what is no number, which nothing is near to.
+        ModelError: if a vector holds what is no number, or a far too large one.
     """
     count, dimension = vectors.shape
     starts = np.zeros(count, dtype=np.int64)
@@ -95,13 +99,14 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
     def fill_with_numbers(start: int) -> None:
         with np.errstate(all="ignore"):  # told below, in words
             fill(start)
-        part = slice(start, start + COMPOSED_AT_ONCE)
-        if not np.isfinite(composed[part]).all():
-            row = start + int((~np.isfinite(composed[part])).any(axis=1).argmax())
+        part = composed[start : start + COMPOSED_AT_ONCE]
+        fine = np.abs(part) <= LARGEST
+        if not fine.all():
+            row, place = np.argwhere(~fine)[0]
             raise ModelError(
-                f"the vector of turn {before[row] + 1} of dialogue {dialogue_ids[row]!r} holds "
-                "what is no number (NaN or infinity); look at the embedder that gave it, or build "
-                "the index anew that it lies in"
+                f"turn {before[start + row] + 1} of dialogue {dialogue_ids[start + row]!r}: its "
+                f"vector, or its context's, holds {part[row, place]:g}, expected numbers of a unit "
+                "vector; look at the embedder that gave it, or build the index anew that it lies in"
             )
 
     if count <= COMPOSED_AT_ONCE:  # threads would take longer to begin
