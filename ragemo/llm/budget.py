@@ -46,7 +46,8 @@ class Budget:
     """What may be asked for in one go.
 
     A call counts with the most it may cost from when it begins, and with what it did cost from
-    when it is answered.
+    when it is answered. Any event loops and threads may share it; who waits for room waits for
+    calls of another event loop, too, which has to go on meanwhile.
 
     Args:
         calls, tokens, dollars: at most so much; None: no limit.

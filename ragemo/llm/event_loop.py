@@ -20,9 +20,9 @@ class PerLoop(Generic[Held]):
 
     Args:
         make: makes it, in the event loop that is to use it.
-        settle: finishes what an event loop that has ended, or stands still, has begun. It is
-            called in another one, again and again while that stands still, which may go on
-            meanwhile. If it raises for one that has ended, it is called for that again. None:
+        settle: finishes what an event loop began that has ended, or stands still and may go on
+            at any moment. It is called in another one: as often as that looks for its own while
+            the first stands still, and until it has raised nothing once that has ended. None:
             there is nothing to finish.
     """
 
@@ -33,8 +33,11 @@ class PerLoop(Generic[Held]):
         self._settle = settle
         self._held: dict[asyncio.AbstractEventLoop, Held] = {}
 
-    def here(self) -> Held:
+    def here(self, *, settles: bool = True) -> Held:
         """That of the running event loop.
+
+        Args:
+            settles: whether what others have begun is finished before.
 
         Raises:
             Exception: what `make` or `settle` raised.
@@ -42,7 +45,7 @@ class PerLoop(Generic[Held]):
         loop = asyncio.get_running_loop()
         if loop not in self._held:
             self._held[loop] = self._make()
-        if len(self._held) > 1:
+        if settles and len(self._held) > 1:
             self._settle_idle()
         return self._held[loop]
 
@@ -51,7 +54,7 @@ class PerLoop(Generic[Held]):
         return self._held.pop(asyncio.get_running_loop(), None)
 
     def _settle_idle(self) -> None:
-        for loop, held in list(self._held.items()):
+        for loop, held in self._held.copy().items():
             if not loop.is_running():
                 ended = loop.is_closed()  # before: it may go on and end meanwhile
                 if self._settle is not None:

@@ -29,8 +29,8 @@ COMPOSED_AT_ONCE = 512
 """So many windows are composed at a time: they and the turns before them stay in the cache."""
 
 LARGEST = 1e6
-"""Of a vector's numbers. Those of a unit vector are 1 at most, which an embedder of somebody's own
-may not care about; with far larger ones similarities are no numbers any more."""
+"""A vector's numbers are no larger. Those of a unit vector are 1 at most, which an embedder of
+somebody's own may not care about; with far larger ones similarities are no numbers any more."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
     for row in range(1, count):
         starts[row] = starts[row - 1] if dialogue_ids[row] == dialogue_ids[row - 1] else row
     before: npt.NDArray[np.int64] = np.arange(count) - starts
+    _check_numbers(vectors, before, dialogue_ids)
     deepest = min(how.length, int(before.max(initial=0)))
     composed = np.empty((count, 2 * dimension), dtype=np.float32)
 
@@ -96,24 +97,25 @@ def compose(vectors: Vectors, dialogue_ids: Sequence[str], how: Composition) -> 
         composed[part, :dimension] = np.float32(np.sqrt(1 - how.weight)) * vectors[part]
         composed[part, dimension:] = np.float32(np.sqrt(how.weight)) * context
 
-    def fill_with_numbers(start: int) -> None:
-        with np.errstate(all="ignore"):  # told below, in words
-            fill(start)
-        part = composed[start : start + COMPOSED_AT_ONCE]
-        fine = np.abs(part) <= LARGEST
-        if not fine.all():
-            row, place = np.argwhere(~fine)[0]
-            raise ModelError(
-                f"turn {before[start + row] + 1} of dialogue {dialogue_ids[start + row]!r}: its "
-                f"vector, or its context's, holds {part[row, place]:g}, expected numbers of a unit "
-                "vector; look at the embedder that gave it, or build the index anew that it lies in"
-            )
-
     if count <= COMPOSED_AT_ONCE:  # threads would take longer to begin
-        fill_with_numbers(0)
+        fill(0)
         return composed
     with ThreadPoolExecutor(cores()) as pool:
-        list(
-            pool.map(fill_with_numbers, range(0, count, COMPOSED_AT_ONCE))
-        )  # raises what a part raised
+        list(pool.map(fill, range(0, count, COMPOSED_AT_ONCE)))  # raises what a part raised
     return composed
+
+
+def _check_numbers(
+    vectors: Vectors, before: npt.NDArray[np.int64], dialogue_ids: Sequence[str]
+) -> None:
+    """Raise a ModelError if a vector holds what is no number, or too large a one; see `compose`."""
+    for start in range(0, len(vectors), COMPOSED_AT_ONCE):
+        some = vectors[start : start + COMPOSED_AT_ONCE]
+        # What is no number is not within any bounds, and the least and largest of all then.
+        if some.size and not (some.min() >= -LARGEST and some.max() <= LARGEST):
+            row, place = np.argwhere(~(np.abs(some) <= LARGEST))[0]
+            raise ModelError(
+                f"the vector of turn {before[start + row] + 1} of dialogue "
+                f"{dialogue_ids[start + row]!r} holds {some[row, place]:g}, expected a unit "
+                "vector; look at the embedder that gave it, or build anew the index that it lies in"
+            )

@@ -57,7 +57,7 @@ Prediction is compared with loops that post the same prompts and do nothing else
 official client is what people write; `posting` leaves out its types, `bare` all of it but its HTTP
 library. `aiohttp` does so little that latency alone bounds it (1,280 calls a second), and what
 ragemo does beside for each utterance (own processor time) takes one core longer than the latency
-leaves: a millisecond of it, which its own target allows, is 1,000 utterances a second at most.
+leaves. Its own target allows a millisecond, with which one core does 1,000 utterances a second.
 {sections}
 What is measured, and against what, is told at the head of each script in `scripts/bench/`.
 """

@@ -1,6 +1,7 @@
 """What a budget lets through, and what it counts."""
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -93,25 +94,23 @@ class Slow(FakeLLM):
 
 
 def test_the_first_call_goes_alone_and_those_that_waited_for_it_go_together():
-    class Counted(Slow):
-        flying = 0
+    class Together(FakeLLM):
+        """Answers the first call, and the others once all of them are there."""
 
         async def ask(self, prompt, labels, samples):
-            self.flying += 1
-            beside.append(self.flying)
-            try:
-                return await super().ask(prompt, labels, samples)
-            finally:
-                self.flying -= 1
+            if self.asked:
+                await asyncio.wait_for(others.wait(), 10)
+            else:
+                await asyncio.sleep(0.01)
+            return await super().ask(prompt, labels, samples)
 
-    beside = []
-    model = MeteredModel(Counted(), Budget(tokens=10_000))
+    others = asyncio.Barrier(3)
+    model = MeteredModel(Together(), Budget(tokens=10_000))
 
     async def main():
-        await asyncio.gather(*(model.ask(PROMPT, LABELS, [n]) for n in range(4)))
+        return await asyncio.gather(*(model.ask(PROMPT, LABELS, [n]) for n in range(4)))
 
-    asyncio.run(main())
-    assert beside == [1, 1, 2, 3]
+    assert len(asyncio.run(main())) == 4
 
 
 def test_who_waits_for_room_hears_of_it_from_another_thread():
@@ -123,8 +122,8 @@ def test_who_waits_for_room_hears_of_it_from_another_thread():
 
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(asyncio.run, wait())
-        while not budget._waiting:
-            pass
+        while not budget._waiting and not waiting.done():
+            time.sleep(0.001)
         budget.end(held, Amount())
         assert waiting.result(10) is not held
 

@@ -30,9 +30,9 @@ class _InLoop:
 class CachedModel(WrappedModel):
     """A language model in front of which a cache answers what it knows.
 
-    An answer that was really asked for is on disk before anybody hears of it. What is being asked
-    in one event loop is not waited for in another, which may have to ask the same; what is answered
-    is known to all.
+    An answer that was really asked for is on disk before anybody hears of it, and known to all from
+    then on. What is being asked in one event loop is not waited for in another, which asks the same
+    if it needs it.
 
     Args:
         model: who is asked.
@@ -89,7 +89,8 @@ class CachedModel(WrappedModel):
     async def close(self) -> None:
         """See `LanguageModel`; what was answered is on disk then."""
         try:
-            await self._loops.here().commit.finish()
+            await self._loops.here(settles=False).commit.finish()
+            self._loops.here()
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
@@ -131,8 +132,8 @@ class CachedModel(WrappedModel):
     def _settle(self, left: _InLoop) -> None:
         """Keep what still waits for the disk in an event loop that was left."""
         left.commit.write_left()
-        self._failure = self._failure or left.commit.failure
-        left.commit.failure = None
+        failure, left.commit.failure = left.commit.failure, None
+        self._failure = self._failure or failure
 
     def _as_of(self, ballot: Ballot, prompt: Prompt, sample: int) -> Ballot:
         """A ballot, which may have been cast on another utterance of the same words."""

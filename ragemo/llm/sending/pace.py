@@ -2,9 +2,9 @@
 
 A call waits until
 
-1. the limits that the user set leave room (requests and tokens a minute),
-2. the endpoint no longer asks to be left alone (`waits.py`), which holds back every call,
-3. fewer calls are in flight than the endpoint takes at once (`concurrency.py`).
+1. the endpoint no longer asks to be left alone (`waits.py`), which holds back every call,
+2. fewer calls are in flight than the endpoint takes at once (`concurrency.py`),
+3. the limits that the user set leave room (requests and tokens a minute).
 
 Of those that wait, the one that was begun first goes first, a second try before a new call. Time
 is that of the event loop, which no change of the clock moves.
@@ -48,7 +48,7 @@ class Limits:
 
     Attributes:
         concurrency: calls in flight at most.
-        requests_per_minute, tokens_per_minute: at most; None: no limit.
+        requests_per_minute, tokens_per_minute: at most, in each event loop; None: no limit.
         give_up_after: failed calls in a row after which nothing more is asked; None: never.
 
     Raises:
@@ -142,17 +142,21 @@ class Pace:
         """
         await self._door.enter(number)
         try:
-            if not self.is_over:
-                await self._requests.take(1)
-                await self._tokens.take(tokens)
+            taken = False
             while not self.is_over:
                 left = self._left_alone_until - _now()
-                if left <= 0 and self.concurrency.has_room:
+                if left > 0 or not self.concurrency.has_room:
+                    taken = False  # a call counts in the minute in which it is sent
+                    self._news.clear()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left if left > 0 else None):
+                            await self._news.wait()
+                elif taken:
                     return self.concurrency.begin()
-                self._news.clear()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(left if left > 0 else None):
-                        await self._news.wait()
+                else:
+                    await self._requests.take(1)
+                    await self._tokens.take(tokens)
+                    taken = True
         finally:
             self._door.leave()
         return await self._give_up()

@@ -133,7 +133,7 @@ class ExactStore:
             near, rows = _nearest(queries[pending], self._vectors, fetch)
             positions = np.where(rows >= 0, self._position[rows], -1)
             counts = positions >= 0
-            # What is no number is near to nothing, and may never be found.
+            # What is no number is near to nothing, and FAISS does not find it.
             enough = (counts.sum(axis=1) >= k) | (fetch == total)
             # Those that count, in their order, before the others.
             order = np.argsort(~counts[enough], axis=1, kind="stable")[:, :k]
@@ -166,6 +166,7 @@ def _nearest(queries: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]
 def _nearest_to(query: Vectors, vectors: Vectors, k: int) -> tuple[Vectors, Rows]:
     """Scores and rows of the k vectors, at least one, nearest to one query, shape (1, k) each."""
     scores = vectors @ query
+    scores[np.isnan(scores)] = -np.inf  # what is no number is near to nothing
     found: Rows = np.argpartition(scores, -k)[-k:]
     found = found[np.argsort(-scores[found], kind="stable")]
     return scores[found][None], found[None]

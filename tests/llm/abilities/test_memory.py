@@ -74,7 +74,6 @@ class TestFile:
             {"learned": 10**400},
             {"learned": -(10**400)},
             {"learned": float("nan")},
-            {"largest_n": 10**400, "learned": 0},
             {"seed": None},
         ],
     )

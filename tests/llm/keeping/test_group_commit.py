@@ -141,7 +141,8 @@ def test_what_waits_when_an_event_loop_ends_is_left(turns):
 class Left:
     """A commit whose event loop stands still while it has something to write, then goes on."""
 
-    def __init__(self, write):
+    def __init__(self, write, monkeypatch):
+        monkeypatch.setattr("ragemo.llm.keeping.group_commit.APART", 1.0)  # a busy machine's turn
         self.runner = asyncio.Runner()
         self.commit, self.written = self.runner.run(self.leave(write))
 
@@ -156,9 +157,11 @@ class Left:
 
 
 @pytest.mark.parametrize("goes_on", [False, True])
-def test_what_waits_when_an_event_loop_ends_or_stands_still_can_be_written_at_once(goes_on):
+def test_what_waits_when_an_event_loop_ends_or_stands_still_can_be_written_at_once(
+    goes_on, monkeypatch
+):
     written = []
-    left = Left(written.extend)
+    left = Left(written.extend, monkeypatch)
     if not goes_on:
         left.runner.close()
     left.commit.write_left()
@@ -170,7 +173,7 @@ def test_what_waits_when_an_event_loop_ends_or_stands_still_can_be_written_at_on
     assert written == [1, 2]
 
 
-def test_what_was_left_and_cannot_be_written_is_left_again():
+def test_what_was_left_and_cannot_be_written_is_left_again(monkeypatch):
     written, full = [], []
 
     def write(items):
@@ -178,7 +181,7 @@ def test_what_was_left_and_cannot_be_written_is_left_again():
             raise OSError("the disk is full")
         written.extend(items)
 
-    left = Left(write)
+    left = Left(write, monkeypatch)
     full.append("full")
     for _ in range(2):
         with pytest.raises(OSError, match="the disk is full"):

@@ -147,12 +147,13 @@ def test_event_loops_need_not_close_it_before_another_one_asks(scenario):
 def test_a_call_that_waits_for_its_next_try_opens_what_was_closed_meanwhile(scenario):
     scenario.script({"status": 500})
     connection = one_at_a_time(scenario, attempts=2)
-    connection._backoff = 0.3
+    waiting = []
+    connection._wait = lambda state: waiting.append(state) or 0.3
 
     async def asked():
         asking = asyncio.create_task(connection.complete(REQUEST, tokens=1))
-        while not scenario.seen:
-            await asyncio.sleep(0.01)
+        while not waiting:
+            await asyncio.sleep(0)
         await connection.close()
         try:
             return (await asking)[0]

@@ -60,10 +60,14 @@ def test_a_search_ends_whatever_is_no_number(left_out, bad, k, queries, lost):
         asked[0] = np.inf
     _, found = ExactStore(vectors, np.array(rows)).search(asked, k)
     assert found.shape == (queries, min(k, len(rows)))
-    assert ((found >= -1) & (found < len(rows))).all()
-    for one in found:
+    fine = np.setdiff1d(rows, bad)
+    for query, one in enumerate(found):
         there = one[one >= 0]
         assert len(set(there.tolist())) == len(there)
+        assert (there < len(rows)).all()
+        if query or not lost:
+            nearest = fine[np.argsort(-(vectors[fine] @ asked[query]))][:k]
+            assert set(nearest) <= set(np.array(rows)[there])
 
 
 FACTORIES = ("HNSW16", "IVF16,Flat", "IVF16,SQ8", "IVF16,PQ4", "OPQ4_16,IVF16,PQ4", "SQ8", "PQ4x4")
