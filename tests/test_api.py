@@ -32,7 +32,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_help_loads_nothing_slow():
-    program = "from ragemo.cli import main; main()"
+    program = "from ragemo.__main__ import main; main()"
     assert modules_after(program, "--help") == []
     # Typer itself brings pydantic to a command's help.
     assert set(modules_after(program, "predict", "--help")) <= {"pydantic"}

@@ -165,7 +165,7 @@ BACK = """
 import itertools, time
 now, steps = time.time(), itertools.count()
 time.time = lambda: now - 3600 * next(steps)
-from ragemo.cli import main; main()
+from ragemo.__main__ import main; main()
 """
 
 

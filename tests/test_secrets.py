@@ -45,7 +45,7 @@ def with_password(url):
 LOGGING = """
 from openai._utils import _logs
 _logs.setup_logging()  # which it does as it is imported, and it is already
-from ragemo.cli import main; main()
+from ragemo.__main__ import main; main()
 """
 
 

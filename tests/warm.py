@@ -145,7 +145,7 @@ def _said(stream: int) -> str:
 
 def carry_out(asked: socket.socket) -> int:
     """Be who asked, and run the command. The exit code."""
-    from ragemo.cli import main
+    from ragemo.__main__ import main
 
     head, streams, _, _ = socket.recv_fds(asked, 8, 3)
     data = b""
@@ -182,8 +182,7 @@ def listen(path: str) -> None:
     import ragemo
 
     for module in pkgutil.walk_packages(ragemo.__path__, "ragemo."):
-        if module.name != "ragemo.__main__":
-            import_module(module.name)
+        import_module(module.name)
     for name in HEAVY:
         import_module(name)
     listening = socket.socket(socket.AF_UNIX)

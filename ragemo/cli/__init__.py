@@ -9,10 +9,9 @@ for by file are still to come, 130 interrupted.
 
 import gc
 import re
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -38,8 +37,6 @@ from ragemo.cli import (
 from ragemo.cli.console import note, tell
 from ragemo.errors import RagemoError
 from ragemo.garbage import SELDOM
-
-INTERRUPTED = 130
 
 ERRNO = re.compile(r"\[Errno \d+\] ")
 """What Python puts before the words of the operating system."""
@@ -103,18 +100,3 @@ def main() -> None:
     except RagemoError as error:
         note(f"error: {ERRNO.sub('', str(error))}")
         sys.exit(2)
-    except ImportError as error:
-        # To a module in C++, Ctrl-C while it is loaded is a failure of its own.
-        if not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
-        _leave_interrupted()
-    except SystemExit as leaving:
-        if leaving.code == INTERRUPTED:
-            _leave_interrupted()
-        raise
-
-
-def _leave_interrupted() -> NoReturn:
-    # What was to be kept is on disk. Python would tell what a second Ctrl-C cut short of its end.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(INTERRUPTED)

@@ -73,7 +73,7 @@ def seconds_of(file: Path, index: Path, corpus: Path, out: Path) -> float:
 
 def run(command: list[str]) -> None:
     """The command line, without its table."""
-    from ragemo.cli import main as ragemo
+    from ragemo.__main__ import main as ragemo
 
     sys.argv = command
     with redirect_stdout(io.StringIO()):

@@ -110,7 +110,7 @@ def test_real_corpora_with_an_index_of_themselves(command, minilm_folder, path):
 
 
 def test_only_the_result_is_on_standard_output(test_file, index):
-    program = "from ragemo.cli import main; main()"
+    program = "from ragemo.__main__ import main; main()"
     command = [sys.executable, "-c", program, "predict", test_file, "--index", index]
     command += ["--llm", "none", "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

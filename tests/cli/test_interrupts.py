@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import asking
+from tests.conftest import HEARS_CTRL_C
 from tests.test_resume import answered
 
 COUNT, AT_ONCE = 18, 6
@@ -90,39 +91,90 @@ def test_who_interrupts_twice_waits_for_nothing(start, test_file, scenario):
     assert time.monotonic() - began < 8
 
 
-LOADING = """
-import signal
-import ragemo.cli as cli
+COMMAND = """
+import os, signal, sys, time
+import ragemo.cli
 
-def app():
-    raise ImportError("initialization failed") from {cause}
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000):
+        pass
 
-cli.app = app
+def command():
+    {ends}
+
+ragemo.cli.main = command
+from ragemo.__main__ import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
 try:
-    cli.main()
+    main()
 finally:
-    print(signal.getsignal(signal.SIGINT) is signal.SIG_DFL)
+    print(signal.getsignal(signal.SIGINT).name)
 """
 
 
-def loading(cause):
-    return subprocess.run(
-        [sys.executable, "-c", LOADING.format(cause=cause)],
+def ended(ends):
+    """`python -m ragemo`, had it one command, and that did so."""
+    Path("one.py").write_text(COMMAND.format(ends=ends))
+    done = subprocess.run(
+        [sys.executable, "-m", "one"], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        "press()",
+        "sys.exit(130)",
+        # As modules made with pybind11 do, which take it for a failure to load.
+        "raise ImportError('initialization failed') from KeyboardInterrupt()",
+        # Python itself would end by the signal then.
+        "exec('press()', globals())",
+        # Python itself would say that it is ignored.
+        "type('Gone', (), {'__del__': lambda gone: press()})(); time.sleep(60)",
+    ],
+)
+def test_wherever_it_comes_it_ends_a_command(ends):
+    """From then on, a second Ctrl-C ends the process at once."""
+    assert ended(ends) == (130, "SIG_DFL\n", "")
+
+
+def test_it_comes_while_the_command_line_is_loaded():
+    program = """
+import signal, sys
+
+class Pressing:
+    def find_spec(self, name, *_):
+        if name == "ragemo.cli.predict":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Pressing())
+from ragemo.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", HEARS_CTRL_C + program, "--version"],
         capture_output=True,
         text=True,
         check=False,
     )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-def test_a_module_that_takes_it_for_a_failure_to_load():
-    """As those made with pybind11 do. From then on, a second Ctrl-C ends the process at once."""
-    done = loading("KeyboardInterrupt()")
-    assert (done.returncode, done.stdout, done.stderr) == (130, "True\n", "")
+@pytest.mark.parametrize("code", [0, 2])
+def test_there_is_nothing_to_interrupt_when_all_is_done(code):
+    assert ended(f"sys.exit({code})") == (code, "SIG_IGN\n", "")
 
 
 @pytest.mark.parametrize("cause", ["None", "OSError('no such library')"])
 def test_any_other_failure_to_load_is_shown(cause):
-    done = loading(cause)
-    assert done.returncode == 1
-    assert done.stdout == "False\n"
-    assert "ImportError: initialization failed" in done.stderr
+    code, _, said = ended(f"raise ImportError('initialization failed') from {cause}")
+    assert code == 1
+    assert "ImportError: initialization failed" in said
+
+
+def test_what_else_is_ignored_is_shown():
+    code, _, said = ended("type('Gone', (), {'__del__': lambda gone: 1 / 0})(); sys.exit(0)")
+    assert code == 0
+    assert "ZeroDivisionError" in said
