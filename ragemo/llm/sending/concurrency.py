@@ -14,6 +14,11 @@ PAYS = 0.9
 1 / 0.9 as many answers a second."""
 HOLDS = 1.5
 """Latency holds up to so many times the lowest since calls were last taken back."""
+PATIENCE = 20
+"""Rounds in a row that it may not hold. What was lowest may have been luck, or long ago."""
+STAYS = 1.25
+"""Twice the calls are kept then if latency stays below 1.25 times what it was: that is 1.6 times as
+many answers a second. Less is within the chance of a few rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,9 @@ class Concurrency:
     | when | the limit |
     | --- | --- |
     | a round is over, and no sign of a bound was seen yet | doubles |
-    | a doubling brought hardly more answers a second | goes back, and never doubles again |
+    | a doubling brought hardly more answers a second | goes back, and doubles no more |
     | a later round is over and its latency holds | grows by 1 |
+    | it has not held for 20 rounds in a row | doubles, and goes back unless latency stays |
     | a call finds the endpoint too busy (429, 503, no answer in time) | halves, likewise |
     | so does one that began before a halving: it tells of the limit before | stays |
     | fewer calls are made than it allows | stays |
@@ -64,6 +70,9 @@ class Concurrency:
         self._latencies: list[float] = []
         self._before: tuple[int, float] | None = None  # the limit before a doubling, its latency
         self._lowest: float | None = None
+        self._held_back = 0  # rounds since latency held
+        self._trial: tuple[int, float] | None = None  # likewise, of a doubling out of impatience
+        self._settled = False  # whether the calls of that doubling all began in this round
 
     @property
     def has_room(self) -> bool:
@@ -105,15 +114,37 @@ class Concurrency:
             else:
                 self._doubling = False
                 self._change(before[0])
-        else:
-            self._lowest = min(self._lowest or latency, latency)
-            if latency <= HOLDS * self._lowest and self.limit < self.most:
-                self.limit += 1
+        elif self._trial is not None:
+            if self._settled:
+                if latency < STAYS * self._trial[1]:
+                    self._lowest = None
+                else:
+                    self.limit = self._trial[0]
+                self._trial = None
+            self._settled = True
             self._next_round()
+        else:
+            self._grow(latency)
+            self._next_round()
+
+    def _grow(self, latency: float) -> None:
+        self._lowest = min(self._lowest or latency, latency)
+        if self.limit == self.most:
+            return
+        if latency <= HOLDS * self._lowest:
+            self._held_back = 0
+            self.limit += 1
+            return
+        self._held_back += 1
+        if self._held_back == PATIENCE:
+            self._held_back = 0
+            self._trial, self._settled = (self.limit, latency), False
+            self.limit = min(2 * self.limit, self.most)
 
     def _change(self, limit: int) -> None:
         self.limit = min(limit, self.most)
-        self._lowest = None
+        self._lowest = self._trial = None
+        self._held_back = 0
         self._next_round()
 
     def _next_round(self) -> None:

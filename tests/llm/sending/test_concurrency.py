@@ -43,10 +43,11 @@ def test_a_far_server_soon_has_as_many_calls_as_it_may():
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 8])
 def test_a_server_with_few_places_is_not_flooded_and_never_idle(slots):
-    seconds, limits = answer_all(Concurrency(64), 1_000, latency=0.1, slots=slots)
+    seconds, limits = answer_all(Concurrency(64), 10_000, latency=0.1, slots=slots)
     assert slots <= min(limits)
-    assert max(limits[200:]) <= 2 * FIRST + 8
-    assert seconds == pytest.approx(100 / slots, rel=0.02)
+    flooded = sum(limit > 2 * FIRST + 8 for limit in limits[200:])
+    assert flooded < 0.15 * len(limits), "but for a look whether more pay, now and then"
+    assert seconds == pytest.approx(1_000 / slots, rel=0.01)
 
 
 def test_a_server_with_many_places_is_filled():
@@ -81,6 +82,17 @@ def test_a_server_that_refuses_more_than_it_takes_is_asked_about_as_many():
     _, limits = answer_all(Concurrency(64), 5_000, refuses=lambda flying: flying > 20)
     assert max(limits[1_000:]) <= 22
     assert sum(limits[1_000:]) / len(limits[1_000:]) > 13, "three quarters on average"
+
+
+def test_a_few_quick_answers_do_not_hold_it_back_for_good():
+    """Those of an endpoint that was just left alone."""
+    concurrency = Concurrency(64)
+    for _ in range(3):
+        concurrency.end(concurrency.begin(), busy=True)
+    assert concurrency.limit == 1
+    answer_all(concurrency, 4, latency=0.3)
+    _, limits = answer_all(concurrency, 3_000, latency=0.5)
+    assert limits[-1] > 32
 
 
 def test_a_limit_that_is_not_used_does_not_grow():
