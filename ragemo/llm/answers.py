@@ -5,9 +5,9 @@
 | a spelling of a label in any case (`joy`, `Happy.`, `**joy**`, `"joy"`) | that label |
 | `label:`, `emotion:` or `answer:` before it, or `the emotion is` | that label |
 | a JSON object with one value that is a spelling (`{"label": "joy"}`), in a code block or not; only its closing brace may be cut off | that label |
-| a label, then a line break, full stop, comma, colon, dash or bracket and more words, and no other label in its first line | that label |
+| a label, then a line break, full stop, comma, colon, dash or bracket and more words; no other label in its first line, or at the beginning of a later one | that label |
 | any of these after a thought (`<think>...</think>`) | that label |
-| anything else: two labels, a negation, another emotion, an unfinished thought, an empty answer | no label |
+| anything else: two labels, a negation (`joy: no`, `joy: 0 %`), another emotion, an unfinished thought, an empty answer | no label |
 
 An answer that is no label is an invalid ballot; it is counted and shown, and never replaced.
 """
@@ -26,7 +26,13 @@ _LEAD = re.compile(
 )
 _REST = re.compile(r"[.,;:!()\[\]{}–—]|\s-\s|-{2,}")
 _FENCE = re.compile(r"```\w*\n")
+_DENIED = re.compile(
+    r"\W*(?:no|none|false|absent|0(?:\.0*)?|not(?: (?:present|detected|expressed|applicable))?)\W*",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"\W*(?:\d+[.)]\W*)?")
 _SPELLING = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
+_WORD = re.compile(r"[^\W_]+")
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 
@@ -86,13 +92,36 @@ def find_label(answer: str, labels: LabelSet) -> FoundLabel | None:
         return found_at(whole, text, start)
     line = text.lstrip("*_`\"' \n")
     start += len(text) - len(line)
-    first_line = line.split("\n", 1)[0]
-    head = _REST.split(first_line, maxsplit=1)[0]
+    first_line, *later_lines = line.split("\n")
+    head = _head(first_line)
     label = labels.find(head)
     if label is None:
         return None
-    mentioned = {labels.find(word) for word in set(re.findall(r"\w+", first_line))} - {None, label}
-    return None if mentioned else found_at(label, head, start)
+    rest = first_line[len(head) :]
+    heads = {_head(_LEAD.sub("", _BULLET.sub("", later, count=1))) for later in set(later_lines)}
+    others = (_mentioned(rest, labels) | {labels.find(later) for later in heads}) - {None, label}
+    return None if others or _DENIED.fullmatch(rest) else found_at(label, head, start)
+
+
+def _head(line: str) -> str:
+    """What stands before the first mark that may end a label."""
+    return _REST.split(line, maxsplit=1)[0]
+
+
+def _mentioned(text: str, labels: LabelSet) -> set[str | None]:
+    """The labels among the words of a text, as many of them at a time as a label has."""
+    words = _WORD.findall(text)
+    longest = max(
+        len(_WORD.findall(spelling))
+        for label in labels
+        for spelling in (label.name, label.word, *label.aliases)
+    )
+    groups = {
+        "".join(words[first : first + count])
+        for count in range(1, longest + 1)
+        for first in range(len(words) - count + 1)
+    }
+    return {labels.find(group) for group in groups}
 
 
 def undressed(answer: str) -> tuple[str, int]:

@@ -122,6 +122,46 @@ def test_two_labels_are_none(one, other, between):
 
 @given(
     spellings,
+    spellings,
+    st.sampled_from(["{}\n{}", "- {}\n- {}", "Label: {}\nLabel: {}", "{}: 10%\n\n1) {}: 85%"]),
+)
+def test_two_labels_in_two_lines_are_none(one, other, form):
+    found = read_label(form.format(one[0], other[0]), LABELS)
+    assert found == (one[1] if one[1] == other[1] else None)
+
+
+@pytest.mark.parametrize(
+    "answer", ["happy, other positive", "anger (negative-other)", "anger, other_negative"]
+)
+def test_a_label_of_several_words_is_another_one(answer):
+    labels = LabelSet.from_dict(
+        {
+            "name": "cped",
+            "labels": [
+                {"name": "happy"},
+                {"name": "anger"},
+                {"name": "positive-other", "aliases": ["other positive"]},
+                {"name": "negative-other", "aliases": ["other negative"]},
+            ],
+        }
+    )
+    assert read_label(answer, labels) is None
+    assert read_label("other positive, of the other kind", labels) == "positive-other"
+
+
+@given(
+    spellings,
+    st.sampled_from(["no", "No.", "false", "absent", "0", "0%", "0.0 %", "not", "not present"]),
+    st.sampled_from([": {}", ", {}", " ({})", " - {}"]),
+)
+def test_a_label_that_is_denied_is_none(spelling, word, form):
+    assert read_label(spelling[0] + form.format(word), LABELS) is None
+    assert read_label(spelling[0] + form.format("0.85"), LABELS) == spelling[1]
+    assert read_label(spelling[0] + form.format("no doubt"), LABELS) == spelling[1]
+
+
+@given(
+    spellings,
     st.sampled_from(
         """not {}
 no {}
