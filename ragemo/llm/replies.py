@@ -33,6 +33,7 @@ class Reply:
             did not come or cannot be read.
         prompt_tokens, cached_tokens, answer_tokens: as in `Usage`, of the whole call.
         model: who answered, by the answer's own word; empty where nothing is said.
+        broken_off: how many further answers the endpoint failed to bring to an end.
     """
 
     answers: tuple[str, ...]
@@ -42,6 +43,7 @@ class Reply:
     cached_tokens: int
     answer_tokens: int
     model: str = ""
+    broken_off: int = 0
 
     @property
     def thought_too_long(self) -> bool:
@@ -120,9 +122,17 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         n: how many answers were asked for; more are not used.
         prompt_tokens: stands in where the endpoint does not count.
     """
-    choices = _each_once(completion["choices"])[:n]
+    whole = [choice for choice in completion["choices"] if not has_failed(choice)]
+    choices = _each_once(whole, n)[:n]
     answers = tuple(_content(choice) for choice in choices)
     usage = field_of(completion, "usage")
+    answer_tokens = _count(
+        usage, "completion_tokens", sum(estimate_tokens(answer) for answer in answers)
+    )
+    if isinstance(usage, dict) and "prompt_tokens" in usage and "completion_tokens" in usage:
+        # Thoughts, which are paid for, are by some (Gemini, xAI) counted in the total alone.
+        total = _count(usage, "total_tokens", 0)
+        answer_tokens = max(answer_tokens, total - _count(usage, "prompt_tokens", total))
     prompt_tokens = _count(usage, "prompt_tokens", prompt_tokens)
     details = field_of(usage, "prompt_tokens_details")
     model = completion.get("model")
@@ -132,18 +142,25 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         tokens=tuple(_read_tokens(choice) for choice in choices),
         prompt_tokens=prompt_tokens,
         cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
-        answer_tokens=_count(
-            usage, "completion_tokens", sum(estimate_tokens(answer) for answer in answers)
-        ),
+        answer_tokens=answer_tokens,
         model=model if isinstance(model, str) else "",
+        broken_off=len(completion["choices"]) - len(whole),
     )
 
 
-def _each_once(choices: Sequence[Any]) -> list[Any]:
+def has_failed(choice: Any) -> bool:
+    """Whether a model failed while it answered: OpenRouter says so here, with status 200."""
+    error = field_of(choice, "error")
+    return _end(choice) == "error" or (isinstance(error, dict) and bool(error))
+
+
+def _each_once(choices: Sequence[Any], n: int) -> list[Any]:
     """Choices in the order of their numbers, without those that a server sent twice."""
     numbers = [field_of(choice, "index") for choice in choices]
     if len(choices) == 1 or not all(isinstance(number, int) for number in numbers):
         return list(choices)
+    if len(set(numbers)) == 1 and len(choices) <= n:
+        return list(choices)  # that server numbers none
     kept = {
         (number, _content(choice)): choice
         for number, choice in zip(reversed(numbers), reversed(choices), strict=True)
@@ -160,6 +177,9 @@ def field_of(holder: Any, field: str) -> Any:
 
 def _content(choice: Any) -> str:
     content = field_of(field_of(choice, "message"), "content")
+    if isinstance(content, list):  # in parts, others of which are thoughts (Mistral)
+        parts = [field_of(part, "text") for part in content if field_of(part, "type") == "text"]
+        return "".join(part for part in parts if isinstance(part, str))
     return content if isinstance(content, str) else ""
 
 

@@ -30,8 +30,66 @@ class TestAnswers:
         ballots, _ = ask(scenario, (0,))
         assert len(ballots) == 1
 
+    def test_an_answer_in_parts_is_what_its_texts_say(self, scenario):
+        thought = {"type": "thinking", "thinking": [{"type": "text", "text": "anger?"}]}
+        content = [thought, {"type": "text", "text": "jo"}, {"type": "text", "text": "y"}]
+        scenario.script({"status": 200, "body": {"choices": [{"message": {"content": content}}]}})
+        (ballot,), _ = ask(scenario)
+        assert ballot.answer == "joy"
+
+    @pytest.mark.parametrize(
+        "failed",
+        [
+            {"finish_reason": "error", "message": {"content": "jo"}},
+            {"error": {"code": 502, "message": "upstream"}, "message": {"content": ""}},
+        ],
+    )
+    def test_an_answer_that_broke_off_is_asked_for_again(self, scenario, failed):
+        scenario.script({"status": 200, "body": {"choices": [failed]}}, answers=["joy"])
+        (ballot,), _ = ask(scenario)
+        assert (ballot.answer, len(scenario.seen)) == ("joy", 2)
+
+    def test_answers_that_all_break_off_are_a_failure(self, scenario):
+        failed = {"error": {"code": 502, "message": "upstream is gone"}, "message": {}}
+        scenario.script(*[{"status": 200, "body": {"choices": [failed]}}] * 3)
+        (ballot,), _ = ask(scenario)
+        assert ballot.failed
+        assert "broke its answer off: upstream is gone" in ballot.error
+
+    def test_of_several_answers_only_those_that_broke_off_are_asked_for_again(self, scenario):
+        good = {"index": 0, "finish_reason": "stop", "message": {"content": "joy"}}
+        body = {"choices": [good, good | {"index": 1, "finish_reason": "error"}]}
+        scenario.script({"status": 200, "body": body}, answers=["anger"])
+        ballots, model = ask(scenario, (0, 1))
+        assert [ballot.answer for ballot in ballots] == ["joy", "anger"]
+        assert model.capabilities.largest_n > 1, "it was no lack of room"
+
+    def test_answers_that_are_not_numbered_all_count(self, scenario):
+        said = ["joy", "anger", "joy"]
+        choices = [{"index": 0, "message": {"content": answer}} for answer in said]
+        scenario.script({"status": 200, "body": {"choices": choices}})
+        ballots, _ = ask(scenario, (0, 1, 2))
+        assert [ballot.answer for ballot in ballots] == said
+        assert len(scenario.seen) == 1
+
 
 class TestTokens:
+    @pytest.mark.parametrize(
+        ("usage", "paid"),
+        [
+            ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 1_011}, 1_002),
+            ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11}, 2),
+            ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 5}, 2),
+            ({"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": "many"}, 2),
+            ({"prompt_tokens": None, "completion_tokens": 2, "total_tokens": 1_011}, 2),
+        ],
+    )
+    def test_thoughts_that_stand_in_the_total_alone_are_paid_for(self, scenario, usage, paid):
+        choice = {"finish_reason": "stop", "message": {"content": "joy"}}
+        scenario.script({"status": 200, "body": {"choices": [choice], "usage": usage}})
+        (ballot,), _ = ask(scenario)
+        assert ballot.usage.answer_tokens == paid
+
     def test_an_endpoint_that_does_not_count(self, scenario):
         scenario.script(no_usage=True, answers=["neutral"])
         ballots, _ = ask(scenario, (0, 1))

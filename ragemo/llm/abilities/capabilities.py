@@ -8,7 +8,7 @@
 | `temperature`, `seed` | refused (reasoning models) | left out |
 | `max_tokens` | refused in favour of `max_completion_tokens` | that one |
 | 20 alternatives of each token, where asked for | refused (Azure: 5 at most) | 5, then none |
-| room for a label and no more | thoughts filled it and no answer came | room for thoughts too |
+| room for a label and no more | thoughts filled it: no answer came, or an error | more room |
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from typing import Any
 CONSTRAINTS = ("auto", "json_schema", "grammar", "none")
 CONSTRAINT_FIELD = r"(?i:grammar|structured[ _]output|guided|response_?format|json_?schema)"
 """What a complaint about the constraint mentions."""
+VALUE_OUT_OF_RANGE = (
+    r"(?i:positive|greater|less than|between|above|below|at (?:most|least)|m(?:ax|in)imum|range)"
+)
+"""What a complaint mentions that is about a field's value, while other values are allowed."""
 LOGPROBS_FIELD = r"(?i:log_?probs?)"
 """What a complaint about log-probabilities mentions."""
 MOST_ALTERNATIVES = 20
@@ -68,6 +72,8 @@ class Capabilities:
             remedies.append((_field("temperature"), {"temperature": False}))
         if self.seed:
             remedies.append((_field("seed"), {"seed": False}))
+        if not self.thinks:
+            remedies.append((r"(?i:output limit was reached|higher max_)", {"thinks": True}))
         if self.constraint != "none":
             following = _NEXT_CONSTRAINT[self.constraint]
             remedies.append((CONSTRAINT_FIELD, {"constraint": following}))

@@ -6,11 +6,16 @@ people are told of it in `remarks.py`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from ragemo.errors import EndpointError
 from ragemo.labels import LabelSet
-from ragemo.llm.abilities.capabilities import MOST_ALTERNATIVES, Capabilities
+from ragemo.llm.abilities.capabilities import (
+    MOST_ALTERNATIVES,
+    VALUE_OUT_OF_RANGE,
+    Capabilities,
+)
 from ragemo.llm.abilities.memory import recall, remember
 from ragemo.llm.abilities.remarks import Remarks
 from ragemo.llm.replies import Reply
@@ -81,6 +86,9 @@ class Learning:
         learned = call.able.after_refusal(error.complaint, call.n)
         if learned is None:
             raise error
+        about_temperature = learned.temperature != call.able.temperature
+        if about_temperature and re.search(VALUE_OUT_OF_RANGE, error.complaint):
+            raise EndpointError(f"{error}; set llm.temperature to what it takes")
         if self._constraint not in ("auto", learned.constraint):
             raise EndpointError(
                 f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
@@ -109,7 +117,8 @@ class Learning:
             if self.capabilities.constraint == "grammar":
                 self.learn(replace(self.capabilities, constraint="json_schema"))
             return False
-        if 0 < len(reply.answers) < call.n and self.capabilities.largest_n >= call.n:
+        came = len(reply.answers) + reply.broken_off
+        if reply.answers and came < call.n and self.capabilities.largest_n >= call.n:
             self.learn(replace(self.capabilities, largest_n=len(reply.answers)))
         return True
 

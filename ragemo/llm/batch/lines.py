@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ragemo.llm.replies import has_failed
+
 URL: Final = "/v1/chat/completions"
 """What every request is for."""
 
@@ -82,8 +84,11 @@ def read_outcome(line: bytes) -> Outcome | None:
     status, body = response.get("status_code"), response.get("body")
     status = status if isinstance(status, int) and not isinstance(status, bool) else None
     body = body if isinstance(body, dict) else {}
-    if status in (None, 200) and isinstance(body.get("choices"), list):
-        return Outcome(name, body, status, {})
+    choices = body.get("choices")
+    if status in (None, 200) and isinstance(choices, list):
+        if not choices or not all(map(has_failed, choices)):
+            return Outcome(name, body, status, {})
+        body = choices[0]
     error = record.get("error") or body.get("error") or body
     if isinstance(error, dict) and isinstance(error.get("error"), dict):
         error = error["error"]  # vLLM's is inside another one

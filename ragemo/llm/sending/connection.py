@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.event_loop import PerLoop
+from ragemo.llm.replies import has_failed
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.sending.endpoint import Endpoint
-from ragemo.llm.sending.faults import CallError, explain, no_completion
+from ragemo.llm.sending.faults import CallError, broken_off, explain, no_completion
 from ragemo.llm.sending.pace import Limits, Pacing, check_least, pace_of
 from ragemo.llm.sending.posting import Posting
 from ragemo.llm.sending.waits import seconds_until_reset
@@ -233,6 +234,12 @@ class Connection:
                 limits=httpx2.Limits(max_connections=0),  # no limit, in aiohttp's words
                 verify=tls,
             )
+        except httpx2.InvalidURL:
+            # Without its words: they may hold a part of a proxy's password.
+            raise SettingsError(
+                "a proxy of the environment (HTTP_PROXY and the like) is no URL; expected "
+                "http://user:password@host:port, with %2F for a / in the password and the like"
+            ) from None
         except (OSError, ValueError) as error:
             raise SettingsError(
                 "the environment's certificates (SSL_CERT_FILE, SSL_CERT_DIR) or proxies "
@@ -268,6 +275,9 @@ class Connection:
             raise ValueError("it is nested too deeply") from None
         if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):
             raise no_completion(completion, self._endpoint)
+        choices = completion["choices"]
+        if choices and all(map(has_failed, choices)):
+            raise broken_off(choices[0], self._endpoint)
         return completion
 
     def _wait(self, state: RetryCallState) -> float:

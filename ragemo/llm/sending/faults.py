@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     import openai
 
 
+NO_CREDIT = {
+    *("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"),
+    "exceeded_current_quota_error",
+}
+"""Codes of OpenAI and others, some of which come with the status of too many requests."""
+_ABOUT_ONE_PROMPT = re.compile(
+    r"moderation|flagged|guardrail|content.?(?:policy|filter)|safety", re.IGNORECASE
+)
+"""What a refusal says that is about what was asked and not about who asks."""
+
+
 class CallError(Exception):
     """A call came to nothing.
 
@@ -74,6 +85,13 @@ def explain(
     # it, knows better.
     causes = list(_causes(error))
     cause = next((one for one in causes if isinstance(one, aiohttp.ClientError)), None)
+    if isinstance(cause, aiohttp.ClientProxyConnectionError):
+        return CallError(
+            f"cannot connect to {endpoint.url}: the proxy {cause.host}:{cause.port} (HTTP_PROXY "
+            f"and the like) is not there: {_why(cause, endpoint)}",
+            transient=True,
+            unreachable=True,
+        )
     if isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
         return CallError(
             f"cannot connect to {endpoint.url}: {_why(cause, endpoint)}; does the server run?",
@@ -146,6 +164,15 @@ def no_completion(answer: object, endpoint: Endpoint) -> CallError:
     )
 
 
+def broken_off(choice: Mapping[str, Any], endpoint: Endpoint) -> CallError:
+    """The error to raise for a completion of which no answer came to its end."""
+    error = choice.get("error") or "it does not say why"
+    words = (error.get("message") or error) if isinstance(error, dict) else error
+    return CallError(
+        f"{endpoint.url} broke its answer off: {endpoint.brief(words)}", transient=True
+    )
+
+
 def _explain_status(
     error: openai.APIStatusError, endpoint: Endpoint, *, constrained: bool
 ) -> CallError | EndpointError:
@@ -158,12 +185,12 @@ def _explain_status(
             f"HTTP 401 from {endpoint.url}: the key was not accepted; "
             "set OPENAI_API_KEY to a key of this endpoint"
         )
-    if status == 402 or "insufficient_quota" in (error.code, error.type):
+    if status == 402 or NO_CREDIT & {error.code, error.type}:
         return EndpointError(f"{message}. The account has no credit left there; add some")
     if status == 403 and re.search(LOGPROBS_FIELD, complaint):
         # OpenAI's reasoning models: only these may not be asked for.
         return CallError(message, complaint=complaint)
-    if status == 403 and not re.search("moderation|flagged", complaint, re.IGNORECASE):
+    if status == 403 and not _ABOUT_ONE_PROMPT.search(complaint):
         return EndpointError(
             f"{message}. The key in OPENAI_API_KEY may not use {endpoint.model!r} there"
         )
@@ -176,11 +203,12 @@ def _explain_status(
         return CallError(message, complaint=complaint)
     if status not in (408, 409, 425, 429) and status < 500:
         return CallError(message)
-    if constrained and isinstance(error.body, dict) and re.search(CONSTRAINT_FIELD, complaint):
-        # llama_cpp.server says so by status 500.
+    wait = seconds_until_retry(error.response.headers)
+    about_constraint = isinstance(error.body, dict) and re.search(CONSTRAINT_FIELD, complaint)
+    if status == 500 and constrained and about_constraint and not wait:
+        # llama_cpp.server refuses a constraint so. What is too busy for one may take it later.
         return CallError(message, complaint=complaint)
     busy = status in (429, 503, 529)
-    wait = seconds_until_retry(error.response.headers)
     if wait > LONGEST_WAIT:
         return CallError(f"{message}. It asks to wait for {wait:.0f} s", busy=busy)
     return CallError(message, transient=True, wait=wait, busy=busy)
@@ -194,7 +222,8 @@ def _complaint(error: openai.APIStatusError) -> str:
     detail = body.get("detail")
     if isinstance(detail, list):  # FastAPI's: an entry for each field
         return "; ".join(
-            f"{entry.get('loc')}: {entry.get('msg')}" for entry in detail if isinstance(entry, dict)
+            f"{entry.get('loc')}: {entry.get('msg')}" if isinstance(entry, dict) else str(entry)
+            for entry in detail
         )
     text = str(body.get("message") or detail or body)
     return f"{body['param']}: {text}" if body.get("param") else text

@@ -218,6 +218,7 @@ class Pace:
     def reset(self) -> None:
         """Forget the failures, so that it can be asked again."""
         self._failures, self._last_failure, self._stopped = 0, None, False
+        self._all_landed.set()  # for who waits for it
         self._all_landed.clear()
 
     async def _give_up(self) -> NoReturn:

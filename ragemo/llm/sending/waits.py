@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 LONGEST_WAIT = 120.0
@@ -52,7 +53,9 @@ def seconds_until_retry(headers: Mapping[str, str]) -> float:
         if said is None and text:
             try:
                 # A date can only be compared with this machine's clock.
-                said = max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+                date = parsedate_to_datetime(text)
+                date = date if date.tzinfo else date.replace(tzinfo=UTC)
+                said = max(date.timestamp() - time.time(), 0.0)
             except (ValueError, OverflowError, OSError):
                 said = None
     return said or seconds_until_reset(headers)

@@ -86,6 +86,16 @@ class TestConstraint:
         assert len(scenario.seen) == 2
         assert model.capabilities.constraint == "json_schema"
 
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_a_constraint_for_which_there_is_no_room_just_now_is_kept(self, scenario, status):
+        words = "Rate limit reached for requests with response_format or grammar"
+        busy = {"status": status, "body": {"error": {"message": words}}}
+        scenario.script(busy | {"headers": {"retry-after": "0.05"}}, busy)
+        (ballot,), model = ask(scenario)
+        assert ballot.distribution is not None
+        assert len(scenario.seen) == 3
+        assert model.capabilities.constraint == "grammar"
+
     @pytest.mark.parametrize("status", [400, 422, 500])
     def test_a_refused_schema_gives_way_to_none(self, scenario, status):
         refuse = refusal("grammar", "unknown field `grammar`")
@@ -126,6 +136,29 @@ class TestThoughts:
         assert ballot.distribution == ANGER
         assert model.capabilities.thinks
         assert [request["max_tokens"] for request in scenario.seen] == [16, 16 + 4096]
+
+    def test_an_error_in_place_of_thoughts_gets_room(self, scenario):
+        words = (
+            "Could not finish the message because max_tokens or model output limit was reached. "
+            "Please try again with higher max_tokens."
+        )
+        scenario.script({"status": 400, "body": {"error": {"message": words}}}, answers=["joy"])
+        (ballot,), model = ask(scenario)
+        assert (ballot.answer, len(scenario.seen)) == ("joy", 2)
+        assert model.capabilities.thinks
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2",
+            "Input validation error: `temperature` must be strictly positive",
+        ],
+    )
+    def test_a_temperature_out_of_range_is_no_lack_of_temperatures(self, scenario, words):
+        scenario.script({"status": 422, "body": {"error": {"message": words}}})
+        error = fails(scenario, temperature=2.5)
+        assert "set llm.temperature" in str(error)
+        assert len(scenario.seen) == 1
 
     def test_blanks_up_to_the_limit_are_no_thoughts(self, scenario):
         blanks = {"finish_reason": "length", "message": {"content": " \n" * 8}}

@@ -27,6 +27,18 @@ class TestOfOnePrompt:
         (ballot,), _ = ask(scenario)
         assert "flagged" in ballot.error
 
+    def test_one_that_a_guardrail_blocks_neither(self, scenario):
+        body = {"error": {"code": 403, "message": "Blocked by guardrail: content policy"}}
+        scenario.script({"status": 403, "body": body})
+        (ballot,), _ = ask(scenario)
+        assert "guardrail" in ballot.error
+
+    def test_fields_are_named_in_whatever_form_they_come(self, scenario):
+        detail = [{"loc": ["body", "messages"], "msg": "too long"}, "shorten it"]
+        scenario.script({"status": 422, "body": {"detail": detail}})
+        (ballot,), _ = ask(scenario)
+        assert "['body', 'messages']: too long; shorten it" in ballot.error
+
     def test_a_prompt_that_cannot_be_sent_is_a_failure(self, scenario):
         broken = Prompt("u2", (Message("user", "half \ud83d a character"),), tokens=9)
         model = OpenAIModel("some-model", base_url=scenario.url)
@@ -53,6 +65,7 @@ class TestOfAllPrompts:
             (404, {"error": {"message": "no such model", "code": "model_not_found"}}, "some-model"),
             (404, {"detail": "Not Found"}, "/v1"),
             (429, {"error": {"message": "quota", "code": "insufficient_quota"}}, "credit"),
+            (429, {"error": {"message": "?", "code": "billing_not_active"}}, "credit"),
             (400, {"error": {"message": "?", "code": "model_not_found"}}, "ragemo doctor"),
         ],
     )

@@ -248,6 +248,21 @@ def test_once_it_is_stopped_whoever_waits_is_cancelled_and_who_is_in_flight_land
     run(test, concurrency=2)
 
 
+def test_who_waits_for_the_last_to_land_is_not_left_waiting_by_who_asks_again():
+    async def test(pace):
+        flight = await pace.begin(pace.number(), 1)
+        (waiting,) = starts(pace, [1], [])
+        await settle()
+        pace.stop()
+        await settle()
+        pace.reset()
+        await asyncio.wait([waiting], timeout=5)
+        assert waiting.cancelled()
+        pace.end(flight)
+
+    run(test, concurrency=1)
+
+
 def test_a_call_that_fails_after_the_stop_is_no_failure():
     async def test(pace):
         pace.stop()

@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import ssl
+import traceback
 from collections import namedtuple
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -334,6 +335,22 @@ def test_an_environment_that_cannot_be_used_is_told(name, value, monkeypatch):
     (error,) = completed("http://127.0.0.1:9/v1", question("one"))
     assert isinstance(error, SettingsError)
     assert name in str(error)
+
+
+@pytest.mark.parametrize("proxy", ["http://user:secr/etpw@proxy:80", "http://proxy:secr"])
+def test_a_proxy_that_is_no_url_is_told_without_its_words(proxy, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    (error,) = completed("http://127.0.0.1:9/v1", question("one"))
+    assert isinstance(error, SettingsError)
+    assert "HTTP_PROXY" in str(error)
+    assert "secr" not in "".join(traceback.format_exception(error))
+
+
+def test_a_proxy_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    (error,) = completed("http://example.invalid/v1", question("one"))
+    assert "http://example.invalid/v1: the proxy 127.0.0.1:9" in str(error)
+    assert "Connection refused" in str(error)
 
 
 def test_a_stranger_is_not_trusted_later_on(monkeypatch, tmp_path):

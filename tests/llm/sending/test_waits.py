@@ -68,6 +68,18 @@ def test_a_date_is_compared_with_the_clock_and_one_in_the_past_asks_for_nothing(
         assert least <= seconds_until_retry({"retry-after": date}) <= most
 
 
+@pytest.mark.parametrize("zone", ["", " -0000"])
+def test_a_date_without_a_zone_is_universal(zone, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        date = time.strftime("%a, %d %b %Y %H:%M:%S", time.gmtime(time.time() + 30)) + zone
+        assert 28 <= seconds_until_retry({"retry-after": date}) <= 30
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
 def test_nothing_is_waited_for_while_something_is_left():
     reset = {"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "20ms"}
     left = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-remaining-tokens": "149984"}
