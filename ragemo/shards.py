@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Whole:
         format: version of the layout of a shard's folder.
         command: what makes a shard, but for its file and options.
         fault: raised where shards cannot be used.
+        free: names of what may differ between shards of one whole.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Whole:
     format: int
     command: str
     fault: type[RagemoError]
+    free: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def check_shards(shards: Sequence[ShardFolder], whole: Whole) -> None:
         differing = [
             f"{name} is {new!r}, there {old!r}"
             for name, old, new in differences(first.common, one.common)
+            if name not in whole.free
         ]
         if differing:
             raise whole.fault(

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ragemo.corpus.checked import NO_RECORD
 from ragemo.errors import RagemoError, RunFolderError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
 from ragemo.runs.manifest import KIND
@@ -30,6 +31,18 @@ from ragemo.types import Ballot, Shard
 ANSWERED = "answered.json"
 ALIKE = ("utterances.jsonl", "prompts.jsonl")
 """Files that are the same in all shards of a run."""
+
+
+def begin_answers(run: Run) -> None:
+    """Take back that a shard has asked all that it had to, for one that is gone on with.
+
+    Raises:
+        RunFolderError: if that cannot be written.
+    """
+    try:
+        (run.path / ANSWERED).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"{run.path}: cannot be written: {error}") from None
 
 
 def finish_answers(run: Run) -> None:
@@ -80,7 +93,9 @@ def merge_answers(folders: Sequence[Path | str], out: Path | str) -> Run:
         _check_finished(run, shard, first=runs[0])
     answers: dict[Any, Ballot] = {}
     for shard, run in sorted(zip(shards, runs, strict=True), key=lambda one: one[0].shard.number):
-        for ballot in run.ballots():
+        ballots = run.ballots()
+        _check_whole(run, len(ballots))
+        for ballot in ballots:
             known = answers.get(ballot.key)
             if known is None or known.failed:
                 answers[ballot.key] = ballot
@@ -126,6 +141,20 @@ def _check_finished(run: Run, shard: ShardFolder, *, first: Run) -> None:
                 f"{run.path}: its {name} is not that of {first.path}, so one of them is damaged; "
                 "make it again"
             )
+
+
+def _check_whole(run: Run, answers: int) -> None:
+    """Whether a shard still has as many answers as it had when it was finished."""
+    file = run.path / ANSWERED
+    try:
+        wrote = parse_json(file_in(run.path, ANSWERED).read_bytes())["answers"]
+    except (*NO_RECORD, OSError) as error:
+        raise RunFolderError(f"{file}: cannot be read ({error}); copy the shard again") from None
+    if wrote != answers:
+        raise RunFolderError(
+            f"{run.path}: {answers:,} answers, where {wrote!r} were given; copy it again, or go on "
+            "with the command that it was begun with, and --resume"
+        )
 
 
 def _hash(run: Run, name: str) -> str:

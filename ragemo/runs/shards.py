@@ -25,8 +25,8 @@ from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_j
 from ragemo.runs.checks import check_manifest
 from ragemo.runs.locking import lock
 from ragemo.runs.manifest import FORMAT as RUN_FORMAT
+from ragemo.runs.manifest import FREE_TO_CHANGE, SHARD, check_same
 from ragemo.runs.manifest import KIND as RUN_KIND
-from ragemo.runs.manifest import SHARD, check_same
 from ragemo.runs.parts import FILES, TABLES, part_folder
 from ragemo.shards import Whole, read_shard_manifest
 from ragemo.types import Shard
@@ -34,7 +34,7 @@ from ragemo.types import Shard
 FORMAT = 1
 """Version of the folder's layout."""
 
-RUN = Whole("run", SHARD, FORMAT, "ragemo predict", RunFolderError)
+RUN = Whole("run", SHARD, FORMAT, "ragemo predict", RunFolderError, free=FREE_TO_CHANGE)
 """What shards are of here."""
 
 FILES_OF_PART = (*FILES, *TABLES, "panel.json")
@@ -151,7 +151,8 @@ class RunShard:
             if shard.finished and (damaged := shard.damaged()):
                 shard._checksums_file.unlink()
                 for file in damaged:
-                    shutil.rmtree(file.parent, ignore_errors=True)
+                    if file.parent.resolve().is_relative_to(path.resolve()):
+                        shutil.rmtree(file.parent, ignore_errors=True)
         except OSError as error:
             shard.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None

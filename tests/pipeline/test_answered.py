@@ -115,6 +115,34 @@ def test_calls_that_failed_are_made_again_by_the_job_that_decides(tmp_path, inde
     assert decided(tmp_path / "run") == decided(made[0])
 
 
+def test_shards_may_be_asked_at_another_pace(tmp_path, index, made, shards):
+    go(tmp_path / "slow", index, Shard(2, 3), llm__concurrency=3, llm__requests_per_minute=60_000)
+    merge_answers([shards[0], tmp_path / "slow", shards[2]], tmp_path / "run")
+    assert go(tmp_path / "run", index, resume=True) == []
+    assert decided(tmp_path / "run") == decided(made[0])
+
+
+def test_a_shard_that_is_not_copied_whole_is_not_merged(tmp_path, shards):
+    file = shards[1] / "ballots.jsonl"
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:3]))
+    with pytest.raises(RunFolderError, match="3 answers, where 20 were given; copy it again"):
+        merge_answers(shards, tmp_path / "run")
+    (shards[1] / "answered.json").write_text("[]")
+    with pytest.raises(RunFolderError, match=r"answered.json: cannot be read"):
+        merge_answers(shards, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_shard_that_is_gone_on_with_is_not_finished_until_it_is(tmp_path, index, shards):
+    failing = FakeLLM(lambda p, s: None if p.utterance_id == "x0_1" else varied(p, s))
+    go(tmp_path / "some", index, Shard(1, 3), failing)
+    gone = FakeLLM(fate=(0, EndpointError("gone")))
+    with pytest.raises(EndpointError):
+        go(tmp_path / "some", index, Shard(1, 3), gone, resume=True)
+    with pytest.raises(RunFolderError, match="shard 1/3 is not finished"):
+        merge_answers([tmp_path / "some", *shards[1:]], tmp_path / "run")
+
+
 def test_a_shard_is_told_apart_and_decides_nothing(tmp_path, made, shards):
     assert [holds_answers(folder) for folder in (*shards, made[0], tmp_path)] == [
         *(True, True, True),
@@ -147,7 +175,8 @@ def test_what_cannot_be_merged_is_one_message(tmp_path, index, made, shards):
     with pytest.raises(RunFolderError, match=r"its prompts.jsonl is not that of"):
         merge_answers(shards, tmp_path / "run")
     shutil.copy(one / "prompts.jsonl", two)
-    shutil.copy(one / "ballots.jsonl", two)
+    for name in ("ballots.jsonl", "answered.json"):
+        shutil.copy(one / name, two)
     with pytest.raises(RunFolderError, match="that another shard has"):
         merge_answers(shards, tmp_path / "run")
     assert not (tmp_path / "run").exists()

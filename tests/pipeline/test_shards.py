@@ -214,6 +214,17 @@ def rechecked(shard, block, name, change):
     RunShard.open(shard).finish()
 
 
+def test_nothing_outside_of_a_shard_is_removed_as_damaged(tmp_path, shards):
+    elsewhere = (shards[1] / "parts").rename(tmp_path / "elsewhere")
+    (shards[1] / "parts").symlink_to(elsewhere)
+    there = sorted(elsewhere.rglob("*"))
+    stream = CorpusStream(put(tmp_path / "a.jsonl", MIXED), LABELS)
+    predict_shard(stream, settings_of(), shards[1], Shard(2, 3), block=3, resume=True, **OPTIONS)
+    assert sorted(elsewhere.rglob("*")) == there != []
+    with pytest.raises(RunFolderError, match="shard-2: shard 2/3 is damaged"):
+        merge_shards(shards, tmp_path / "run")
+
+
 def test_each_utterance_is_proven_to_be_there_once(tmp_path, shards):
     rechecked(shards[0], 0, "utterances.jsonl", lambda lines: lines[1:])
     with pytest.raises(RunFolderError, match="utterances that are not the corpus's"):
