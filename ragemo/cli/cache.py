@@ -66,16 +66,22 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="A file of JSON lines (default: standard output).")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     cache: Cache = None,
 ) -> None:
     """Write the answers as JSON lines, one ballot each."""
     import json
     import sys
 
-    from ragemo.errors import RunFolderError
+    from ragemo.errors import RunFolderError, SettingsError
     from ragemo.files import write_text
 
     answers = _existing(cache)
+    if out is not None and out.exists():
+        if any(out.samefile(own) for own in answers.path.parent.glob(f"{answers.path.name}*")):
+            raise SettingsError(f"{out} is the cache itself; choose another --out")
+        if not overwrite:
+            raise SettingsError(f"{out} is there already; pass --overwrite to replace it")
     lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in answers.records())
     if out is None:
         sys.stdout.writelines(lines)
