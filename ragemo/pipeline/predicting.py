@@ -25,7 +25,7 @@ from ragemo.pipeline.sharing import share_of
 from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
-from ragemo.runs.answered import finish_answers
+from ragemo.runs.answered import begin_answers, finish_answers
 from ragemo.runs.run import Run
 from ragemo.settings import Settings, VotingSettings
 from ragemo.types import Corpus, Shard
@@ -153,12 +153,12 @@ def carry_out(
     resume = resume and out.is_dir() and any(out.iterdir())
     manifest = plan.manifest if shard is None else {**plan.manifest, "shard": asdict(shard)}
     run = (
-        Run.resume(out, manifest)
+        Run.resume(out, manifest, plan.utterances, plan.asked)
         if resume
         else Run.create(out, manifest, plan.utterances, plan.asked)
     )
-    try:
-        with run, seldom_collected():
+    with run, seldom_collected():
+        try:
             ask = (
                 by_call(models, run, progress)
                 if batch is None
@@ -169,15 +169,16 @@ def carry_out(
             if shard is None:
                 _finish(plan, settings, models, run, ask, given=given, progress=progress)
             else:
+                begin_answers(run)
                 own = share_of(plan, shard)
                 _ask(own, settings, models, run, ask, given=given, progress=progress)
                 finish_answers(run)
-    except BaseException as error:
-        asked = len(run.ballots()) > (len(plan.ballots) if shard is None else 0)
-        nobody = llm is None or isinstance(error, EndpointError)
-        if nobody and not resume and not asked and not is_away(run.path):
-            run.remove()  # nothing is lost, and a corrected command can use the folder
-        raise
+        except BaseException as error:
+            asked = len(run.ballots()) > (len(plan.ballots) if shard is None else 0)
+            nobody = llm is None or isinstance(error, EndpointError)
+            if nobody and not resume and not asked and not is_away(run.path):
+                run.remove()  # nothing is lost, and a corrected command can use the folder
+            raise
     return run
 
 

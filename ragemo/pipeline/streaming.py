@@ -31,7 +31,14 @@ from ragemo.progress import Progress, Silent
 from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.restrict import survey_kinship
-from ragemo.runs.parts import Part, drop_parts, join_parts, part_folder, write_part
+from ragemo.runs.parts import (
+    Part,
+    begin_parts,
+    drop_parts,
+    join_parts,
+    part_folder,
+    write_part,
+)
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import ballot_line, example_lines, utterance_line, verdict_line
 from ragemo.runs.run import Run
@@ -252,6 +259,7 @@ def predict_stream(
         if run.finished:
             drop_parts(out)  # in case it was stopped just before
             return run
+        begin_parts(out, outline.size)
         with progress.stage("labelling", outline.utterances) as advance:
             folders = [part_folder(out, number) for number in range(len(outline.targets))]
             missing = {number for number, folder in enumerate(folders) if not folder.is_dir()}

@@ -1,5 +1,6 @@
 """A run in parts: each is written whole or not at all, and all together become the run's files.
 
+    parts/blocks.json  how large a block is
     parts/000000/      what one block of the corpus became
       utterances.jsonl, ballots.jsonl, verdicts.jsonl, examples.jsonl, predictions.csv
                        as in a run, but for their headers
@@ -63,6 +64,30 @@ class Part:
 def part_folder(run: Path, number: int) -> Path:
     """Where a part of a run lies until all are joined."""
     return run / "parts" / f"{number:06d}"
+
+
+def begin_parts(run: Path, size: int) -> None:
+    """Keep the parts that are there if they are of blocks of one size; else they are made anew.
+
+    Args:
+        run: the run's folder.
+        size: utterances in a block, about.
+
+    Raises:
+        RunFolderError: if that cannot be written.
+    """
+    name, blocks = "parts/blocks.json", {"utterances": size}
+    try:
+        try:
+            if parse_json(file_in(run, name).read_bytes()) == blocks:
+                return
+        except (FileNotFoundError, ValueError):
+            pass
+        drop_parts(run)
+        (run / "parts").mkdir()
+        write_json(run / name, blocks)
+    except OSError as error:
+        raise RunFolderError(f"{run}: cannot be written: {error}") from None
 
 
 def write_part(run: Path, number: int, part: Part) -> None:

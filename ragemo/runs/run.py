@@ -33,6 +33,7 @@ from ragemo.labels import LabelSet
 from ragemo.runs.ballot_file import BallotFile
 from ragemo.runs.checks import check_part, check_verdict
 from ragemo.runs.manifest import FORMAT, KIND, check_new_run, check_same, read_manifest
+from ragemo.runs.parts import drop_parts
 from ragemo.runs.predictions import predictions_csv
 from ragemo.runs.records import (
     AskedPrompt,
@@ -108,8 +109,20 @@ class Run:
         return cls(path, read_manifest(path))
 
     @classmethod
-    def resume(cls, path: Path, manifest: Mapping[str, Any]) -> Run:
+    def resume(
+        cls,
+        path: Path,
+        manifest: Mapping[str, Any],
+        utterances: Iterable[RunUtterance] = (),
+        prompts: Iterable[AskedPrompt] = (),
+    ) -> Run:
         """A run to go on with, if what is asked now is what it was begun with.
+
+        Args:
+            path: of its folder.
+            manifest: of what is asked now.
+            utterances, prompts: as for `create`, for a run that was begun block by block, which
+                has none until its parts are joined, and goes on as a whole.
 
         Raises:
             RunFolderError: naming the settings that differ, or if another process has it, or it
@@ -120,6 +133,11 @@ class Run:
         try:
             run._ballots = BallotFile(path)
             run._ballots.cut_torn_line()
+            if utterances and not (path / "utterances.jsonl").stat().st_size:
+                write_text(path / "prompts.jsonl", "".join(map(prompt_line, prompts)))
+                write_text(path / "utterances.jsonl", "".join(map(utterance_line, utterances)))
+            if utterances:
+                drop_parts(path)
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
@@ -137,9 +155,9 @@ class Run:
         self.close()
 
     def remove(self) -> None:
-        """Delete the folder, for a run in which nobody could answer."""
+        """Delete the folder, as far as that is allowed, for a run in which nobody could answer."""
+        shutil.rmtree(self.path, ignore_errors=True)  # while nobody else can begin to add to it
         self.close()
-        shutil.rmtree(self.path)
 
     def close(self) -> None:
         """Give up the lock."""
@@ -152,10 +170,19 @@ class Run:
     def append(self, ballots: Sequence[Ballot]) -> None:
         """Add ballots; they are on disk when this returns.
 
+        The decisions of a run that was finished are taken back before answers come to it that they
+        do not know of.
+
         Raises:
             RunFolderError: if they cannot be written (a full disk, say); earlier ones are safe.
         """
-        self._written().append(ballots)
+        written = self._written()
+        if self.finished and not all(ballot.failed for ballot in ballots):
+            try:
+                (self.path / "verdicts.jsonl").unlink()
+            except OSError as error:
+                raise RunFolderError(f"{self.path}: cannot be written: {error}") from None
+        written.append(ballots)
 
     def replace_ballots(self, lines: Iterable[bytes]) -> None:
         """Let the run hold these lines of ballots and no others; they are on disk at the end.

@@ -125,6 +125,27 @@ def test_refused_after_any_call_and_taken_up_again_it_ends_in_the_same_bytes(
     assert decided(folder) == decided(tmp_path / "whole")
 
 
+def test_stopped_before_it_decides_anew_it_is_not_finished(tmp_path, corpus, index, monkeypatch):
+    """A run some of whose calls had failed, and were made again."""
+    settings = settings_with(limit=9)
+    failing = FakeLLM(lambda p, s: None if chance(p.utterance_id, s) % 2 else varied(p, s))
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=failing)
+    lost = EndpointError("gone")
+    with pytest.raises(EndpointError):
+        ask_all(
+            corpus, tmp_path / "r", settings, index=index, llm=FakeLLM(fate=(0, lost)), resume=True
+        )
+    assert Run.open(tmp_path / "r").finished, "no answer came"
+    with monkeypatch.context() as patch:
+        patch.setattr("ragemo.runs.run.example_lines", lambda found: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ask_all(corpus, tmp_path / "r", settings, index=index, llm=FakeLLM(varied), resume=True)
+    assert not Run.open(tmp_path / "r").finished
+    ask_all(corpus, tmp_path / "r", settings, index=index, llm=FakeLLM(), resume=True)
+    ask_all(corpus, tmp_path / "whole", settings, index=index, llm=FakeLLM(varied))
+    assert decided(tmp_path / "r") == decided(tmp_path / "whole")
+
+
 def test_failed_checks_are_made_again(tmp_path, corpus, index):
     settings = settings_with(limit=9, voting__calibration="contextual")
     failing = FakeLLM(lambda p, s: None if chance(p.utterance_id, s) % 2 else varied(p, s))

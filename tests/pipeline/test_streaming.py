@@ -90,6 +90,46 @@ def test_stopped_while_parts_are_joined_it_goes_on(tmp_path, monkeypatch):
     assert not (folder / "parts").exists()
 
 
+def test_with_blocks_of_another_size_it_begins_anew(tmp_path):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", MIXED), LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER}
+    whole = predict_stream(stream, settings_of(), tmp_path / "whole", **options)
+    for block in (6, 11, 3):
+        with pytest.raises(StoppedError):
+            predict_stream(
+                stream,
+                settings_of(),
+                tmp_path / "run",
+                index=INDEX,
+                embedder=Dying(4),
+                block=block,
+                resume=block != 6,
+            )
+    run = predict_stream(stream, settings_of(), tmp_path / "run", resume=True, **options)
+    assert files_of(run.path) == files_of(whole.path)
+
+
+@pytest.mark.parametrize("begins_whole", [False, True])
+def test_begun_block_by_block_it_may_go_on_as_a_whole_and_the_other_way_round(
+    tmp_path, begins_whole
+):
+    path, settings = put(tmp_path / "a.jsonl", MIXED), settings_of()
+    stream, corpus = CorpusStream(path, LABELS), read_corpus(path, labels=LABELS)
+    options = {"index": INDEX, "embedder": EMBEDDER}
+    whole = predict(corpus, settings, tmp_path / "whole", **options)
+    run = tmp_path / "run"
+    if begins_whole:
+        shutil.copytree(whole.path, run)
+        (run / "verdicts.jsonl").unlink()
+        predict_stream(stream, settings, run, resume=True, **options)
+    else:
+        with pytest.raises(StoppedError):
+            predict_stream(stream, settings, run, index=INDEX, embedder=Dying(4), block=6)
+        predict(corpus, settings, run, resume=True, **options)
+    assert files_of(run) == files_of(whole.path)
+    assert not (run / "parts").exists()
+
+
 def test_more_parts_than_files_may_be_open_are_put_in_order(tmp_path, monkeypatch):
     assert AT_ONCE > 2
     stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
