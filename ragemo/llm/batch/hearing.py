@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+from ragemo.errors import EndpointError
 from ragemo.labels import LabelSet
 from ragemo.llm.abilities.capabilities import Capabilities
 from ragemo.llm.batch import MOST_SUBMISSIONS
@@ -227,8 +228,8 @@ class Listener:
                 return
             try:
                 model.learning.after_refusal(Call({}, n, parcel.able), error)
-            except CallError:
-                pass
+            except (CallError, EndpointError) as refusal:
+                error = refusal  # if of every call: others of the file may be answered all the same
             else:
                 if parcel.is_new:  # to be made in another way, which is no failure
                     found.tries.subtract(keys)

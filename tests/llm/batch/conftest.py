@@ -105,19 +105,34 @@ class Lines:
         return Silent().stage(name, total)
 
 
-def run_by_batch(endpoint, folder, batch=WAIT, *, resume=False, said=None, cache=None, **settings):
-    """A run of CORPUS without an index; `settings` by name, with two underscores for a dot."""
+def run_by_batch(
+    endpoint,
+    folder,
+    batch=WAIT,
+    *,
+    corpus=CORPUS,
+    constraint="auto",
+    resume=False,
+    said=None,
+    cache=None,
+    budget=None,
+    **settings,
+):
+    """A run without an index; `settings` by name, with two underscores for a dot."""
     overrides = {"retrieval.k": 0, "prompt.template": "zero-shot"}
     overrides |= {name.replace("__", "."): value for name, value in settings.items()}
     resolved = resolve_settings({}, overrides)
-    model = OpenAIModel("some-model", base_url=endpoint.url, backoff=0.01, timeout=20)
+    model = OpenAIModel(
+        "some-model", base_url=endpoint.url, constraint=constraint, backoff=0.01, timeout=20
+    )
     return predict(
-        CORPUS,
+        corpus,
         resolved,
         folder,
         llm=model,
         batch=batch,
         cache=cache,
+        budget=budget,
         resume=resume,
         progress=said or Lines(),
     )

@@ -125,6 +125,18 @@ def test_what_cannot_succeed_fails_at_once_with_its_reason(endpoint, tmp_path):
     assert len(endpoint.batches) == 1
 
 
+def test_one_refused_request_keeps_no_answer_of_its_file_back(endpoint, tmp_path):
+    refusal = [400, {"message": "could not compile json_schema for this request"}]
+    endpoint.script({"errors": {"2": refusal}})
+    run = run_by_batch(endpoint, tmp_path / "run", constraint="json_schema")
+    failed = [ballot.error for ballot in run.ballots() if ballot.failed]
+    assert len(failed) == 1
+    assert "could not compile json_schema" in failed[0]
+    assert "set llm.constraint to auto or none" in failed[0]
+    assert len(run.ballots()) == 6
+    assert len(endpoint.batches) == 1
+
+
 @pytest.mark.parametrize(
     ("field", "complaint", "then"),
     [
