@@ -184,8 +184,7 @@ class Listener:
                 answered.add(name)
                 trouble.pop(name, None)
             else:
-                self._refuse(outcome, parcel)
-                trouble[name] = outcome.words
+                trouble[name] = self._refuse(outcome, parcel)
         if not parcel.is_new:
             return
         for name in own - answered:
@@ -216,16 +215,21 @@ class Listener:
             if ballot.sample in step.keys:
                 found.ballots.setdefault(step.keys[ballot.sample], ballot)
 
-    def _refuse(self, outcome: Outcome, parcel: _Parcel) -> None:
-        """Learn from an error; a request that cannot succeed has failed."""
+    def _refuse(self, outcome: Outcome, parcel: _Parcel) -> str:
+        """Learn from an error; a request that cannot succeed has failed.
+
+        Returns:
+            Its words, fit to be kept.
+        """
         place, n = parcel.place(outcome.custom_id)
         if place is None:
-            return
+            return "an error that concerns another round"
         model, keys, found = place[0].model, parcel.keys(outcome.custom_id), parcel.found
         error = explain_outcome(outcome.status, outcome.error or {}, model.endpoint, outcome.words)
+        words = model.endpoint.brief(outcome.words)
         if isinstance(error, CallError):
             if error.transient:
-                return
+                return words
             try:
                 model.learning.after_refusal(Call({}, n, parcel.able), error)
             except (CallError, EndpointError) as refusal:
@@ -233,9 +237,10 @@ class Listener:
             else:
                 if parcel.is_new:  # to be made in another way, which is no failure
                     found.tries.subtract(keys)
-                return
+                return words
         if parcel.is_new:
             found.failed.update(dict.fromkeys(keys, str(error)))
+        return words
 
     def _tell(
         self, shipment: Shipment, answered: int, trouble: dict[str, str], count: Counter[str]

@@ -115,6 +115,17 @@ def test_what_never_comes_fails_after_three_batches_and_is_asked_again_by_resume
     assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 1, 1, 1]
 
 
+def test_an_endpoints_words_are_made_fit_to_be_kept(endpoint, tmp_path):
+    odd = {"message": f"half a pair \ud83d\nand {KEY}"}
+    endpoint.script(*[{"errors": {"0": [503, odd]}}] * 3)
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    failed = [ballot.error for ballot in run.ballots() if ballot.failed]
+    assert len(failed) == 1
+    assert "without an answer: half a pair ? and [secret]" in failed[0]
+    assert "(1 with half a pair ? and [secret])" in str(said)
+
+
 def test_what_cannot_succeed_fails_at_once_with_its_reason(endpoint, tmp_path):
     endpoint.script({"errors": {"2": [400, {"message": "maximum context length exceeded"}]}})
     run = run_by_batch(endpoint, tmp_path / "run")
