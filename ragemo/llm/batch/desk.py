@@ -126,12 +126,12 @@ class Desk:
         """Ask by file, and for what is under way; the keys that are so still."""
         most = cost = _most(calls)
         token = await self._budget.begin(most) if self._budget else None
-        there = set(found.ballots)
+        before = _paid(steps, found)
         try:
             self._write(calls)
             brought = await self._delivery.deliver()
             under_way = self._listener.hear(steps, found)
-            cost = _paid(ballot for key, ballot in found.ballots.items() if key not in there)
+            cost = _paid(steps, found).plus(before, -1)
         finally:
             if self._budget:
                 self._budget.end(token, cost)
@@ -242,10 +242,19 @@ def _most(calls: Iterable[NamedCall]) -> Amount:
     return total
 
 
-def _paid(ballots: Iterable[Ballot]) -> Amount:
-    """What answers cost."""
+def _paid(steps: Iterable[Step], found: Found) -> Amount:
+    """What all that came did cost.
+
+    A reply that could not be used counts by itself until a ballot bears its tokens.
+    """
     total = Amount()
-    for usage in (ballot.usage for ballot in ballots):
+    for usage in (ballot.usage for ballot in found.ballots.values()):
         tokens = usage.prompt_tokens + usage.answer_tokens
         total = total.plus(Amount(1, tokens, usage.cost or 0.0))
+    models = {key: step.model for step in steps for key in step.keys.values()}
+    for key, replies in found.wasted.items():
+        for reply in replies:
+            back, sent = reply.answer_tokens, reply.prompt_tokens
+            dollars = models[key].price(sent, back, batch=True) or 0.0
+            total = total.plus(Amount(0, sent + back, dollars))
     return total

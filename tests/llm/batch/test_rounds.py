@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
+from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.pipeline import predict
@@ -268,6 +269,30 @@ def test_what_the_cache_knows_is_not_submitted_and_what_came_is_kept_there(endpo
     online = run_by_batch(endpoint, tmp_path / "online", None, cache=cache)
     assert endpoint.chats == 0
     assert answers(online) == answers(run)
+
+
+WORDY = {"answers": ["Well, I think that"]}
+"""Of an endpoint that passes over a grammar: all are asked again, by a JSON schema."""
+
+
+def test_replies_that_cannot_be_used_count_in_the_budget_once(endpoint, tmp_path):
+    endpoint.script(**WORDY)
+    budget = Budget(tokens=10**6)
+    run = run_by_batch(endpoint, tmp_path / "run", budget=budget)
+    usages = [ballot.usage for ballot in run.ballots()]
+    paid = sum(usage.prompt_tokens + usage.answer_tokens for usage in usages)
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6]
+    assert paid == budget.spent.tokens == 12 * 107
+    assert budget.spent.calls == 6
+
+
+def test_replies_that_cannot_be_used_leave_less_of_the_budget_for_the_next_file(endpoint, tmp_path):
+    endpoint.script(**WORDY)
+    whole = Budget(tokens=10**6)
+    run_by_batch(endpoint, tmp_path / "whole", budget=whole)
+    with pytest.raises(BudgetError):
+        run_by_batch(endpoint, tmp_path / "run", budget=Budget(tokens=whole.spent.tokens - 1))
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6, 6]
 
 
 def test_the_key_is_nowhere_on_disk(endpoint, tmp_path):
