@@ -71,6 +71,7 @@ class Desk:
         self._budget = budget
         self._listener = Listener(folder, labels, say)
         self._most_bytes = most_bytes
+        self._given: set[str] = set()  # keys whose ballot a step has got
         self._full: dict[str, str] = {}  # what stands in a custom_id -> the whole key
         names = (name for one in folder.shipments for name in folder.custom_ids(one))
         self._reach = max((n for _, n in filter(None, map(parts_of, names))), default=1)
@@ -172,6 +173,9 @@ class Desk:
         key, target = step.keys[sample], step.prompt.utterance_id
         if key in found.ballots:
             known = found.ballots[key]
+            # Steps that ask the very same share one request, and its tokens count once.
+            known = replace(known, from_cache=known.from_cache or key in self._given)
+            self._given.add(key)
             return replace(known, utterance_id=target, voter=step.model.name, sample=sample)
         error = found.failed.get(key) or (
             f"submitted {found.tries[key]} times without an answer: {found.reasons.get(key, '')}"

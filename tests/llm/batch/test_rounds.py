@@ -11,6 +11,7 @@ from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.pipeline import predict
 from ragemo.settings import resolve_settings
+from tests.conftest import make_corpus
 from tests.fake_llm import FakeLLM
 from tests.llm.asking import KEY, OPENAI_MAX_TOKENS, OPENAI_TEMPERATURE
 from tests.llm.batch.conftest import (
@@ -293,6 +294,17 @@ def test_replies_that_cannot_be_used_leave_less_of_the_budget_for_the_next_file(
     with pytest.raises(BudgetError):
         run_by_batch(endpoint, tmp_path / "run", budget=Budget(tokens=whole.spent.tokens - 1))
     assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6, 6]
+
+
+def test_what_is_asked_once_for_several_utterances_is_paid_for_by_one(endpoint, tmp_path):
+    corpus = make_corpus([{"dialogue": name, "text": "yeah"} for name in "abc"])
+    settings = {"corpus": corpus, "prompt__context": 0, "llm__samples": 2}
+    run = run_by_batch(endpoint, tmp_path / "run", **settings)
+    cache = AnswerCache(tmp_path / "answers.sqlite")
+    online = run_by_batch(endpoint, tmp_path / "online", None, cache=cache, **settings)
+    assert len(endpoint.requests) == 1
+    assert [ballot.from_cache for ballot in run.ballots()].count(False) == 2
+    assert [ballot.from_cache for ballot in online.ballots()].count(False) == 2
 
 
 def test_the_key_is_nowhere_on_disk(endpoint, tmp_path):
