@@ -137,6 +137,7 @@ class Listener:
         self._labels = labels
         self._say = say
         self._told: set[int] = set()
+        self._usable: dict[int, dict[str, bool]] = {}  # file -> request -> what was learned of it
 
     def hear(self, steps: Sequence[Step], found: Found) -> set[str]:
         """Take in all that lies in the folder.
@@ -204,9 +205,12 @@ class Listener:
         (step, first), found = place, parcel.found
         model, prompt, key = step.model, step.prompt, step.keys[first]
         reply = read_reply(body, n, prompt.tokens)
-        if not model.learning.after_reply(
-            Call({}, n, parcel.able), prompt.form, self._labels, reply
-        ):
+        usable = self._usable.setdefault(parcel.shipment.number, {})
+        if name not in usable:  # a file is heard in every round, and learned from once
+            usable[name] = model.learning.after_reply(
+                Call({}, n, parcel.able), prompt.form, self._labels, reply
+            )
+        if not usable[name]:
             found.wasted.setdefault(key, []).append(reply)
             return
         reply = reduce(Reply.and_paid_for, found.wasted.pop(key, []), reply.or_empty())

@@ -112,6 +112,7 @@ def run_by_batch(
     *,
     corpus=CORPUS,
     constraint="auto",
+    model=None,
     resume=False,
     said=None,
     cache=None,
@@ -122,7 +123,7 @@ def run_by_batch(
     overrides = {"retrieval.k": 0, "prompt.template": "zero-shot"}
     overrides |= {name.replace("__", "."): value for name, value in settings.items()}
     resolved = resolve_settings({}, overrides)
-    model = OpenAIModel(
+    model = model or OpenAIModel(
         "some-model", base_url=endpoint.url, constraint=constraint, backoff=0.01, timeout=20
     )
     return predict(

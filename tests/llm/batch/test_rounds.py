@@ -80,6 +80,9 @@ def test_what_comes_in_disorder_is_put_in_order(endpoint, tmp_path, trouble, tol
 
 BUSY = [503, {"message": "overloaded"}]
 
+WORDY = {"answers": ["Well, I think that"]}
+"""Of an endpoint that passes over a grammar: all are asked again, by a JSON schema."""
+
 
 @pytest.mark.parametrize(
     ("trouble", "missing"),
@@ -272,8 +275,13 @@ def test_what_the_cache_knows_is_not_submitted_and_what_came_is_kept_there(endpo
     assert answers(online) == answers(run)
 
 
-WORDY = {"answers": ["Well, I think that"]}
-"""Of an endpoint that passes over a grammar: all are asked again, by a JSON schema."""
+def test_what_people_should_know_is_counted_once_however_often_a_file_is_heard(endpoint, tmp_path):
+    endpoint.script({"errors": {"1": BUSY}}, **WORDY)
+    model = OpenAIModel("some-model", base_url=endpoint.url)
+    run_by_batch(endpoint, tmp_path / "run", model=model)
+    assert len(endpoint.batches) == 2
+    assert any("5 of 5 answers are no label" in remark for remark in model.remarks)
+    assert any("6 of 6 answers are no JSON object" in remark for remark in model.remarks)
 
 
 def test_replies_that_cannot_be_used_count_in_the_budget_once(endpoint, tmp_path):
