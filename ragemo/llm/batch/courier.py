@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from ragemo.errors import EndpointError, PendingError
-from ragemo.llm.batch.api import BatchApi
+from ragemo.llm.batch.api import Batch, BatchApi
 from ragemo.llm.batch.folder import BatchFolder, Shipment
 from ragemo.llm.batch.lines import read_outcome
 from ragemo.llm.sending.faults import CallError
-
-if TYPE_CHECKING:
-    from openai.types import Batch
 
 ENDED = ("completed", "expired", "cancelled")
 """Words for a batch of which nothing more comes; "failed" is told apart."""
@@ -147,13 +143,13 @@ class Courier:
 
     def _failed(self, shipment: Shipment, batch: Batch) -> Shipment:
         """A batch that was not accepted: smaller files where they help, else an error."""
-        errors = batch.errors.data if batch.errors and batch.errors.data else []
-        if any(error.code == TOO_MUCH for error in errors) and shipment.requests > 1:
+        if any(error.get("code") == TOO_MUCH for error in batch.errors) and shipment.requests > 1:
             self._say(f"{self._words(shipment)}: too much at once for the endpoint; making parts")
             return self._folder.change(shipment, stage="refused")
         words = "; ".join(
-            f"line {error.line}: {error.message}" if error.line else str(error.message)
-            for error in errors[:3]
+            f"line {error['line']}: {words}" if error.get("line") else words
+            for error in batch.errors[:3]
+            if (words := str(error.get("message") or error.get("code") or ""))
         )
         words = self._api.endpoint.brief(words or "it does not say why")
         # Submitted anew by whoever goes on once the reason is gone.
@@ -167,13 +163,13 @@ class Courier:
     async def _fetch(self, shipment: Shipment, batch: Batch) -> None:
         """Put the outcome on disk."""
         for _ in range(FETCHES):
-            output, counts = batch.output_file_id, batch.request_counts
+            output = batch.output_file_id
             data = await self._api.content(output) if output else b""
             readable = sum(read_outcome(line) is not None for line in data.split(b"\n"))
-            if counts is None or readable >= counts.completed:
+            if readable >= batch.completed:
                 break
             self._say(
-                f"{self._words(shipment)}: {readable:,} of {counts.completed:,} answers can be read"
+                f"{self._words(shipment)}: {readable:,} of {batch.completed:,} answers can be read"
             )
             await asyncio.sleep(min(FIRST_POLL, self._poll))
             batch = await self._api.retrieve(shipment.batch)
@@ -190,11 +186,10 @@ class Courier:
 
 
 def _progress(batch: Batch) -> str:
-    counts = batch.request_counts
-    if counts is None or not counts.total:
+    if not batch.total:
         return ""
-    failed = f", {counts.failed:,} failed" if counts.failed else ""
-    return f" ({counts.completed:,} of {counts.total:,} answered{failed})"
+    failed = f", {batch.failed:,} failed" if batch.failed else ""
+    return f" ({batch.completed:,} of {batch.total:,} answered{failed})"
 
 
 def _named(shipments: Iterable[Shipment]) -> str:

@@ -78,6 +78,51 @@ def test_what_comes_in_disorder_is_put_in_order(endpoint, tmp_path, trouble, tol
     assert len(endpoint.batches) == len(endpoint.uploads) == 1
 
 
+PAGE = "<!doctype html><title>Log in</title>"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        [PAGE],
+        [{}, PAGE],
+        [{"id": None}, {"id": 5}],
+        [{}, {"status": None}, {"status": ["completed"]}],
+        [{}, [], {"metadata": 5, "errors": [{"message": "none"}]}],
+        [{}, {"request_counts": {}}, {"request_counts": {"total": 6, "completed": None}}],
+        [{}, {"request_counts": None}, {"request_counts": [6]}],
+        [{"status": "VALIDATING"}, {}, *[{"status": "COMPLETED"}] * 20],
+        [{}, {"error_file_id": 5}, {"error_file_id": {}, "errors": 5}],
+    ],
+)
+def test_odd_answers_about_a_batch_pass(endpoint, tmp_path, odd):
+    endpoint.script({"odd": odd})
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert ": completed" in str(said)
+    assert len(endpoint.batches) == len(endpoint.uploads) == 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [({"status": None}, "something that is no batch: .*batch_0"), (PAGE, "an HTML page")],
+)
+def test_odd_answers_without_an_end_are_an_error_in_words(endpoint, tmp_path, odd, told):
+    endpoint.script({"odd": [{}, *[odd] * 100]})
+    with pytest.raises(EndpointError, match=told):
+        run_by_batch(endpoint, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "errors", [None, 5, [], [{"message": "bad"}], {"data": [5, {"code": "b"}]}]
+)
+def test_a_batch_that_is_not_accepted_may_say_so_oddly(endpoint, tmp_path, errors):
+    endpoint.script({"fail": [["x", "y", 1]], "odd": [{}, {"errors": errors}]})
+    with pytest.raises(EndpointError, match="did not accept batch batch_0"):
+        run_by_batch(endpoint, tmp_path / "run")
+
+
 BUSY = [503, {"message": "overloaded"}]
 
 WORDY = {"answers": ["Well, I think that"]}

@@ -19,10 +19,13 @@ is done as entry i of "batches" says, and {} after the last one:
     {"reverse": true}, {"double": true}            order of the answers; each comes twice
     {"torn": true}, {"stranger": true}             the last line is cut; a line of nobody's request
     {"short": 1}                                   so many downloads lack the last line
+    {"odd": [{}, "<html>", {"status": 5}]}         what the next answers about it, from the one to
+                                                   its creation on, say instead: all, or fields
 
 Rules: "refuse": {field: [status, error body]} for every request that has the field; "limit": [name,
 n]: batches with more requests than n fail with code `token_limit_exceeded`; "uploads": [statuses]
-for the next uploads; "no_batches": true; "echo_key": true; "at_most": answers of one request.
+for the next uploads; "lists": [answers] for the next looks at the list of batches; "no_batches":
+true; "echo_key": true; "at_most": answers of one request.
 """
 
 import hashlib
@@ -98,8 +101,10 @@ class Handler(BaseHTTPRequestHandler):
             plan = scenario["batches"][number] if number < len(scenario["batches"]) else {}
             batch = create(scenario, request, plan, self.headers)
             made[batch["id"]] = batch
-            return self.send(told(batch), plan.get("after", 200))
+            return self.send(reported(batch), plan.get("after", 200))
         if parts == ["batches"]:
+            if rules.get("lists"):
+                return self.send(rules["lists"].pop(0))
             newest = [told(batch) for batch in reversed(made.values())]
             ids = [batch["id"] for batch in newest]
             after = re.search(r"after=(\w+)", query)
@@ -116,15 +121,16 @@ class Handler(BaseHTTPRequestHandler):
             batch["status"] = batch["to_come"].pop(0)
             if batch["status"] in ("completed", "expired", "cancelled"):
                 finish(scenario, batch, self.headers)
-        return self.send(told(batch))
+        return self.send(reported(batch))
 
     def body(self):
         return self.rfile.read(int(self.headers.get("content-length") or 0))
 
     def send(self, body, status=200):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        page = isinstance(body, str)
+        data = body if isinstance(body, bytes) else (body if page else json.dumps(body)).encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", "text/html" if page else "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -213,6 +219,13 @@ def create(scenario, request, plan, headers):
 
 def told(batch):
     return {field: batch[field] for field in batch if field not in ("plan", "to_come")}
+
+
+def reported(batch):
+    """What an answer about a batch says."""
+    odd = batch["plan"].get("odd")
+    instead = odd.pop(0) if odd else {}
+    return told(batch) | instead if isinstance(instead, dict) else instead
 
 
 def finish(scenario, batch, headers):
