@@ -45,6 +45,11 @@ class Batch:
     total: int = 0
     errors: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was not accepted; one that failed midway has answers, which were paid for."""
+        return self.status == "failed" and not self.output_file_id and not self.completed
+
 
 class BatchApi:
     """What OpenAI's Batch API offers, by the official client.
@@ -99,13 +104,13 @@ class BatchApi:
         )
 
     async def find_batch(self, metadata: dict[str, str]) -> Batch | None:
-        """A batch that was created with such metadata and did not fail, or None."""
+        """A batch that was created with such metadata and was not refused, or None."""
 
         async def look(client: openai.AsyncOpenAI) -> Batch | None:
             async for listed in self._listed(client.batches.list(limit=100)):
                 if listed.get("metadata") == metadata:
                     batch = self._read(listed)
-                    if batch.status != "failed":
+                    if not batch.is_refused:
                         return batch
             return None
 

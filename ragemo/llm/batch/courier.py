@@ -16,8 +16,8 @@ from ragemo.llm.batch.folder import BatchFolder, Shipment
 from ragemo.llm.batch.lines import read_outcome
 from ragemo.llm.sending.faults import CallError
 
-ENDED = ("completed", "expired", "cancelled")
-"""Words for a batch of which nothing more comes; "failed" is told apart."""
+ENDED = ("completed", "expired", "cancelled", "failed")
+"""Words for a batch of which nothing more comes."""
 
 TOO_MUCH = "token_limit_exceeded"
 """OpenAI's code for more tokens than an account may have waiting at a time."""
@@ -134,14 +134,14 @@ class Courier:
         if batch.status != shipment.status:
             shipment = self._folder.change(shipment, status=batch.status)
             self._say(f"{self._words(shipment)}: {batch.status}{_progress(batch)}")
-        if batch.status == "failed":
-            return self._failed(shipment, batch)
+        if batch.is_refused:
+            return self._refused(shipment, batch)
         if batch.status in ENDED:
             await self._fetch(shipment, batch)
             return self._folder.change(shipment, stage="fetched")
         return shipment
 
-    def _failed(self, shipment: Shipment, batch: Batch) -> Shipment:
+    def _refused(self, shipment: Shipment, batch: Batch) -> Shipment:
         """A batch that was not accepted: smaller files where they help, else an error."""
         if any(error.get("code") == TOO_MUCH for error in batch.errors) and shipment.requests > 1:
             self._say(f"{self._words(shipment)}: too much at once for the endpoint; making parts")

@@ -133,6 +133,7 @@ WORDY = {"answers": ["Well, I think that"]}
     ("trouble", "missing"),
     [
         ({"answered": 2, "statuses": ["in_progress", "expired"]}, 4),
+        ({"answered": 4, "statuses": ["in_progress", "failed"]}, 2),
         ({"errors": {"1": BUSY, "4": [429, {"message": "slow down"}]}}, 2),
         ({"torn": True}, 1),
     ],

@@ -119,7 +119,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(told(batch))
         if batch["to_come"]:
             batch["status"] = batch["to_come"].pop(0)
-            if batch["status"] in ("completed", "expired", "cancelled"):
+            refused = batch["status"] == "failed" and batch["errors"]["data"]
+            if batch["status"] in ("completed", "expired", "cancelled", "failed") and not refused:
                 finish(scenario, batch, self.headers)
         return self.send(reported(batch))
 
