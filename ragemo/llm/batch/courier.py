@@ -8,6 +8,7 @@ by a name and by metadata that hold the run's and the file's own mark.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ragemo.errors import EndpointError, PendingError
@@ -28,8 +29,13 @@ FIRST_POLL = 1.0
 PATIENCE = 30
 """Requests that may fail in passing, one after the other."""
 
+LATE = 600.0
+"""Seconds that an outcome is waited for that has fewer lines than the batch says; what is missing
+then is asked, and paid for, again.
+"""
+
 FETCHES = 3
-"""How often an outcome is fetched that has fewer lines than the batch says."""
+"""How often one that is waited for is fetched at least: a download may be cut short."""
 
 
 class Courier:
@@ -57,6 +63,7 @@ class Courier:
         self._wait = wait
         self._poll = poll
         self._say = say
+        self._fetches: Counter[int] = Counter()
 
     async def deliver(self) -> list[Shipment]:
         """Submit all that is open, wait for it, and fetch it.
@@ -137,8 +144,7 @@ class Courier:
         if batch.is_refused:
             return self._refused(shipment, batch)
         if batch.status in ENDED:
-            await self._fetch(shipment, batch)
-            return self._folder.change(shipment, stage="fetched")
+            return await self._fetch(shipment, batch)
         return shipment
 
     def _refused(self, shipment: Shipment, batch: Batch) -> Shipment:
@@ -160,22 +166,27 @@ class Courier:
             "has to be paid; once the reason is gone, go on with the same command and --resume"
         )
 
-    async def _fetch(self, shipment: Shipment, batch: Batch) -> None:
-        """Put the outcome on disk."""
-        for _ in range(FETCHES):
-            output = batch.output_file_id
-            data = await self._api.content(output) if output else b""
-            readable = sum(read_outcome(line) is not None for line in data.split(b"\n"))
-            if readable >= batch.completed:
-                break
-            self._say(
-                f"{self._words(shipment)}: {readable:,} of {batch.completed:,} answers can be read"
-            )
-            await asyncio.sleep(min(FIRST_POLL, self._poll))
-            batch = await self._api.retrieve(shipment.batch)
+    async def _fetch(self, shipment: Shipment, batch: Batch) -> Shipment:
+        """Put the outcome on disk, unless more of it may come."""
+        output, errors = batch.output_file_id, batch.error_file_id
+        data = await self._api.content(output) if output else b""
+        readable = sum(read_outcome(line) is not None for line in data.split(b"\n"))
+        if readable < (expected := min(batch.completed, shipment.requests)):
+            words = f"{self._words(shipment)}: {readable:,} of {expected:,} answers can be read"
+            if self._may_come(shipment):
+                self._say(f"{words}; looking for the others")
+                return shipment
+            self._say(f"{words}; the others are asked, and paid for, again")
         self._folder.keep(shipment, "answers", data)
-        if batch.error_file_id:
-            self._folder.keep(shipment, "errors", await self._api.content(batch.error_file_id))
+        if errors:
+            self._folder.keep(shipment, "errors", await self._api.content(errors))
+        return self._folder.change(shipment, stage="fetched")
+
+    def _may_come(self, shipment: Shipment) -> bool:
+        """Whether to look once more for what is missing of an outcome."""
+        self._fetches[shipment.number] += 1
+        again = self._wait and self._fetches[shipment.number] < FETCHES
+        return again or shipment.age < LATE
 
     def _mark(self, shipment: Shipment) -> str:
         """What tells a request file from all others, whoever wrote them."""

@@ -11,6 +11,7 @@ be done before it is done: whoever goes on knows what may have happened and look
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -73,6 +74,14 @@ class Shipment:
     def is_away(self) -> bool:
         """Whether the endpoint has, or may have, a batch whose answers are not in the run."""
         return self.stage in ("creating", "created", "fetched")
+
+    @property
+    def age(self) -> float:
+        """Seconds since this stage or status began."""
+        try:
+            return (datetime.now(UTC) - datetime.fromisoformat(self.since)).total_seconds()
+        except (ValueError, TypeError):  # somebody has changed it
+            return math.inf
 
 
 class BatchFolder:

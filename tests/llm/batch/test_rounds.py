@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
+from ragemo.llm.batch import courier
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
@@ -63,7 +64,8 @@ def test_without_stopping_all_is_one_round(endpoint, tmp_path):
         ({"reverse": True, "double": True}, "6 lines that came twice"),
         ({"stranger": True}, "1 lines of requests that were not made"),
         ({"statuses": ["validating", "in_progress", "finalizing", "completed"]}, "finalizing"),
-        ({"short": 1}, "5 of 6 answers can be read"),
+        ({"short": 1}, "5 of 6 answers can be read; looking for the others"),
+        ({"odd": [{}, {}, *[{"output_file_id": None}] * 9]}, "0 of 6 answers can be read"),
         ({"after": 500}, "HTTP 500"),
     ],
 )
@@ -138,7 +140,8 @@ WORDY = {"answers": ["Well, I think that"]}
         ({"torn": True}, 1),
     ],
 )
-def test_only_what_is_missing_is_submitted_again(endpoint, tmp_path, trouble, missing):
+def test_only_what_is_missing_is_submitted_again(endpoint, tmp_path, monkeypatch, trouble, missing):
+    monkeypatch.setattr(courier, "LATE", 0.0)
     online = run_by_batch(endpoint, tmp_path / "online", None)
     endpoint.script(trouble)
     run = run_by_batch(endpoint, tmp_path / "batch")
@@ -150,6 +153,27 @@ def test_only_what_is_missing_is_submitted_again(endpoint, tmp_path, trouble, mi
     state = json.loads((tmp_path / "batch" / "batch" / "state.json").read_text())
     assert [file["stage"] for file in state["files"]] == ["heard", "heard"]
     assert lost in (tmp_path / "batch" / "batch" / "requests-0002.jsonl").read_text()
+
+
+def test_an_outcome_is_not_waited_for_without_an_end(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(courier, "LATE", 0.0)
+    endpoint.script({"odd": [{}, {}, *[{"output_file_id": None}] * 9]})
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert "0 of 6 answers can be read; the others are asked, and paid for, again" in str(said)
+    assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6]
+
+
+def test_who_does_not_wait_looks_again_for_a_late_outcome_later(endpoint, tmp_path):
+    late = [{"output_file_id": None}] * 2
+    endpoint.script({"statuses": ["completed"], "odd": [{}, *late]})
+    for resume in (False, True):
+        with pytest.raises(PendingError, match="6 requests in batch batch_0"):
+            run_by_batch(endpoint, tmp_path / "run", NO_WAIT, resume=resume)
+    run = run_by_batch(endpoint, tmp_path / "run", NO_WAIT, resume=True)
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert len(endpoint.batches) == 1
 
 
 def test_what_never_comes_fails_after_three_batches_and_is_asked_again_by_resume(
