@@ -120,10 +120,20 @@ class BatchApi:
         """How a batch stands."""
         return self._read(await self._call(lambda client: client.batches.retrieve(batch)))
 
-    async def content(self, file: str) -> bytes:
-        """What is in a file, without secrets."""
-        found = await self._call(lambda client: client.files.content(file))
-        return self.endpoint.scrub(found.content.decode("utf-8", "replace")).encode()
+    async def content(self, file: str) -> bytes | None:
+        """What is in a file, without secrets; None if the endpoint does not have it."""
+        import openai
+
+        async def fetch(client: openai.AsyncOpenAI) -> bytes | None:
+            try:
+                return (await client.files.content(file)).content
+            except openai.NotFoundError:
+                return None
+
+        found = await self._call(fetch)
+        if found is None:
+            return None
+        return self.endpoint.scrub(found.decode("utf-8", "replace")).encode()
 
     async def close(self) -> None:
         """Close the connections."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from ragemo.errors import EndpointError, PendingError
 from ragemo.llm.batch.api import Batch, BatchApi
-from ragemo.llm.batch.folder import BatchFolder, Shipment
+from ragemo.llm.batch.folder import BatchFolder, Kind, Shipment
 from ragemo.llm.batch.lines import read_outcome
 from ragemo.llm.sending.faults import CallError
 
@@ -168,18 +168,27 @@ class Courier:
 
     async def _fetch(self, shipment: Shipment, batch: Batch) -> Shipment:
         """Put the outcome on disk, unless more of it may come."""
-        output, errors = batch.output_file_id, batch.error_file_id
-        data = await self._api.content(output) if output else b""
-        readable = sum(read_outcome(line) is not None for line in data.split(b"\n"))
+        files: dict[Kind, str] = {"answers": batch.output_file_id, "errors": batch.error_file_id}
+        data = {kind: await self._api.content(file) for kind, file in files.items() if file}
+        trouble = [
+            f"file {files[kind]} of batch {batch.id} is not at the endpoint: deleted there, "
+            "expired, or not there yet"
+            for kind, content in data.items()
+            if content is None
+        ]
+        lines = (data.get("answers") or b"").split(b"\n")
+        readable = sum(read_outcome(line) is not None for line in lines)
         if readable < (expected := min(batch.completed, shipment.requests)):
-            words = f"{self._words(shipment)}: {readable:,} of {expected:,} answers can be read"
+            trouble.append(f"{readable:,} of {expected:,} answers can be read")
+        if trouble:
+            words = f"{self._words(shipment)}: {'; '.join(trouble)}"
             if self._may_come(shipment):
-                self._say(f"{words}; looking for the others")
+                self._say(f"{words}; looking again")
                 return shipment
-            self._say(f"{words}; the others are asked, and paid for, again")
-        self._folder.keep(shipment, "answers", data)
-        if errors:
-            self._folder.keep(shipment, "errors", await self._api.content(errors))
+            self._say(f"{words}; what is missing is asked, and paid for, again")
+        self._folder.keep(shipment, "answers", data.get("answers") or b"")
+        if errors := data.get("errors"):
+            self._folder.keep(shipment, "errors", errors)
         return self._folder.change(shipment, stage="fetched")
 
     def _may_come(self, shipment: Shipment) -> bool:

@@ -28,6 +28,9 @@ Stage = Literal[
     "written", "uploading", "uploaded", "creating", "created", "fetched", "heard", "refused"
 ]
 
+Kind = Literal["answers", "errors"]
+"""Of an outcome's file."""
+
 MOST_REQUESTS = 50_000
 """In a file: the limit of OpenAI's Batch API."""
 
@@ -117,14 +120,14 @@ class BatchFolder:
         self._save()
         return changed
 
-    def keep(self, shipment: Shipment, kind: Literal["answers", "errors"], data: bytes) -> None:
+    def keep(self, shipment: Shipment, kind: Kind, data: bytes) -> None:
         """Put an outcome on disk as it came."""
         try:
             write_bytes(self.file(kind, shipment), data)
         except OSError as error:
             raise self._unusable(error) from None
 
-    def file(self, kind: Literal["requests", "answers", "errors"], shipment: Shipment) -> Path:
+    def file(self, kind: Literal["requests"] | Kind, shipment: Shipment) -> Path:
         """The path of one of a shipment's files."""
         return self.path / f"{kind}-{shipment.number:04}.jsonl"
 

@@ -1,12 +1,14 @@
 """A run by batch is the run online, whatever the endpoint does to its files."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
 from ragemo.llm.batch import courier
+from ragemo.llm.batch import folder as batch_folder
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import AnswerCache
 from ragemo.llm.openai_model import OpenAIModel
@@ -64,7 +66,7 @@ def test_without_stopping_all_is_one_round(endpoint, tmp_path):
         ({"reverse": True, "double": True}, "6 lines that came twice"),
         ({"stranger": True}, "1 lines of requests that were not made"),
         ({"statuses": ["validating", "in_progress", "finalizing", "completed"]}, "finalizing"),
-        ({"short": 1}, "5 of 6 answers can be read; looking for the others"),
+        ({"short": 1}, "5 of 6 answers can be read; looking again"),
         ({"odd": [{}, {}, *[{"output_file_id": None}] * 9]}, "0 of 6 answers can be read"),
         ({"after": 500}, "HTTP 500"),
     ],
@@ -161,8 +163,26 @@ def test_an_outcome_is_not_waited_for_without_an_end(endpoint, tmp_path, monkeyp
     said = Lines()
     run = run_by_batch(endpoint, tmp_path / "run", said=said)
     assert not any(ballot.failed for ballot in run.ballots())
-    assert "0 of 6 answers can be read; the others are asked, and paid for, again" in str(said)
+    assert "0 of 6 answers can be read; what is missing is asked, and paid for, again" in str(said)
     assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6]
+
+
+def test_of_a_file_that_is_gone_all_is_asked_again_and_nothing_of_others(
+    endpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(courier, "LATE", 0.0)
+    monkeypatch.setattr(batch_folder, "MOST_REQUESTS", 3)
+    endpoint.script({"odd": [{}, {}, *[{"output_file_id": "file-gone"}] * 9]})
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert not any(ballot.failed for ballot in run.ballots())
+    first, second, third = (batch["requests"] for batch in endpoint.batches)
+    assert third == first != second
+    assert re.search(
+        "file file-gone of batch batch_0 is not at the endpoint: deleted .*; what is missing is "
+        "asked, and paid for, again",
+        str(said),
+    )
 
 
 def test_who_does_not_wait_looks_again_for_a_late_outcome_later(endpoint, tmp_path):

@@ -95,6 +95,8 @@ class Handler(BaseHTTPRequestHandler):
             listed = [shown(file) for file in files.values() if file["purpose"] == "batch"]
             return self.send({"object": "list", "data": listed, "has_more": False})
         if parts[0] == "files" and parts[2:] == ["content"]:
+            if parts[1] not in files:
+                return self.send({"error": {"message": "No such File object"}}, 404)
             return self.send(download(files[parts[1]]))
         if parts == ["batches"] and method == "POST":
             request, number = json.loads(self.body()), len(made)
