@@ -176,9 +176,11 @@ class Courier:
             for kind, content in data.items()
             if content is None
         ]
-        lines = (data.get("answers") or b"").split(b"\n")
-        readable = sum(read_outcome(line) is not None for line in lines)
-        if readable < (expected := min(batch.completed, shipment.requests)):
+        readable, refused = (_readable(data.get(kind)) for kind in ("answers", "errors"))
+        expected = min(batch.completed, shipment.requests)
+        ended = min(batch.completed + batch.failed, shipment.requests)
+        # Some count what failed as completed, too, and some have no file of errors.
+        if readable < expected and readable + refused < ended:
             trouble.append(f"{readable:,} of {expected:,} answers can be read")
         if trouble:
             words = f"{self._words(shipment)}: {'; '.join(trouble)}"
@@ -195,7 +197,7 @@ class Courier:
         """Whether to look once more for what is missing of an outcome."""
         self._fetches[shipment.number] += 1
         again = self._wait and self._fetches[shipment.number] < FETCHES
-        return again or shipment.age < LATE
+        return again or 0 <= shipment.age < LATE  # the clock may have been put back
 
     def _mark(self, shipment: Shipment) -> str:
         """What tells a request file from all others, whoever wrote them."""
@@ -203,6 +205,11 @@ class Courier:
 
     def _words(self, shipment: Shipment) -> str:
         return self._folder.file("requests", shipment).name
+
+
+def _readable(data: bytes | None) -> int:
+    """Lines of an outcome's file that can be read."""
+    return sum(read_outcome(line) is not None for line in (data or b"").split(b"\n"))
 
 
 def _progress(batch: Batch) -> str:

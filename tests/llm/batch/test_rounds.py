@@ -167,6 +167,23 @@ def test_an_outcome_is_not_waited_for_without_an_end(endpoint, tmp_path, monkeyp
     assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 6]
 
 
+def test_nothing_is_late_of_a_batch_that_counts_what_failed_as_completed(endpoint, tmp_path):
+    counts = {"request_counts": {"total": 6, "completed": 6, "failed": 1}}
+    endpoint.script({"errors": {"2": [400, {"message": "too long"}]}, "odd": [counts] * 20})
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert sum(ballot.failed for ballot in run.ballots()) == 1
+    assert "can be read" not in str(said)
+
+
+def test_a_clock_that_was_put_back_lets_nobody_wait_for_it(endpoint, tmp_path, monkeypatch):
+    endpoint.script({"odd": [{}, {}, *[{"output_file_id": None}] * 9]})
+    monkeypatch.setattr(batch_folder.Shipment, "age", -1e6)
+    said = Lines()
+    run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert "what is missing is asked, and paid for, again" in str(said)
+
+
 def test_of_a_file_that_is_gone_all_is_asked_again_and_nothing_of_others(
     endpoint, tmp_path, monkeypatch
 ):
