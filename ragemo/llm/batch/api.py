@@ -174,7 +174,7 @@ class BatchApi:
                 for entry in page.data:
                     yield _fields(entry)
         except AttributeError:  # of the client, which takes any answer for a page
-            self._refuse("list", "")
+            self._refuse("list", "an answer of another kind")
 
     def _refuse(self, what: str, answer: object) -> NoReturn:
         """Raise the error for an answer with status 200 that is something else."""

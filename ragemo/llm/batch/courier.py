@@ -153,9 +153,9 @@ class Courier:
             self._say(f"{self._words(shipment)}: too much at once for the endpoint; making parts")
             return self._folder.change(shipment, stage="refused")
         words = "; ".join(
-            f"line {error['line']}: {words}" if error.get("line") else words
+            f"line {error['line']}: {reason}" if error.get("line") else reason
             for error in batch.errors[:3]
-            if (words := str(error.get("message") or error.get("code") or ""))
+            if (reason := str(error.get("message") or error.get("code") or ""))
         )
         words = self._api.endpoint.brief(words or "it does not say why")
         # Submitted anew by whoever goes on once the reason is gone.
