@@ -64,6 +64,7 @@ class Courier:
         self._poll = poll
         self._say = say
         self._fetches: Counter[int] = Counter()
+        self._refusals = 0  # one after the other, of files that were too much at once
 
     async def deliver(self) -> list[Shipment]:
         """Submit all that is open, wait for it, and fetch it.
@@ -142,15 +143,20 @@ class Courier:
             shipment = self._folder.change(shipment, status=batch.status)
             self._say(f"{self._words(shipment)}: {batch.status}{_progress(batch)}")
         if batch.is_refused:
-            return self._refused(shipment, batch)
+            return await self._refused(shipment, batch)
+        self._refusals = 0
         if batch.status in ENDED:
             return await self._fetch(shipment, batch)
         return shipment
 
-    def _refused(self, shipment: Shipment, batch: Batch) -> Shipment:
+    async def _refused(self, shipment: Shipment, batch: Batch) -> Shipment:
         """A batch that was not accepted: smaller files where they help, else an error."""
         if any(error.get("code") == TOO_MUCH for error in batch.errors) and shipment.requests > 1:
             self._say(f"{self._words(shipment)}: too much at once for the endpoint; making parts")
+            if self._wait:
+                # Another run may fill it up for a while, to which any part is too much.
+                await asyncio.sleep(min(FIRST_POLL * 1.5**self._refusals, self._poll))
+                self._refusals += 1
             return self._folder.change(shipment, stage="refused")
         words = "; ".join(
             f"line {error['line']}: {reason}" if error.get("line") else reason

@@ -1,5 +1,6 @@
 """A run by batch is the run online, whatever the endpoint does to its files."""
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -7,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ragemo.errors import EndpointError, PendingError, RunFolderError, SettingsError
-from ragemo.llm.batch import courier
+from ragemo.llm.batch import BatchOptions, courier
 from ragemo.llm.batch import folder as batch_folder
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import AnswerCache
@@ -330,6 +331,24 @@ def test_too_many_at_once_become_smaller_files_one_after_the_other(endpoint, tmp
     run = run_by_batch(endpoint, tmp_path / "run")
     assert not any(ballot.failed for ballot in run.ballots())
     assert [len(batch["requests"]) for batch in endpoint.batches] == [6, 3, 3, 1, 1, 1, 1, 1, 1]
+
+
+def test_an_endpoint_that_others_fill_up_is_left_alone_for_longer_and_longer(
+    endpoint, tmp_path, monkeypatch
+):
+    pauses, sleep = [], asyncio.sleep
+
+    def noted(seconds):
+        pauses.append(seconds)
+        return sleep(0)
+
+    monkeypatch.setattr(courier.asyncio, "sleep", noted)
+    endpoint.script(limit=2)
+    run = run_by_batch(endpoint, tmp_path / "run", BatchOptions(poll=3.0))
+    assert not any(ballot.failed for ballot in run.ballots())
+    refused, taken = pauses[:3], pauses[3:]
+    assert refused == [1.0, 1.5, 2.25]
+    assert taken == [1.0, 1.5, 2.25, 3.0, 3.0, 3.0], "a look at each of the six that were taken"
 
 
 def test_a_batch_that_is_not_accepted_is_one_error_with_the_endpoints_words(endpoint, tmp_path):
