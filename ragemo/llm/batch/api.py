@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError
 from ragemo.llm.batch.lines import URL
-from ragemo.llm.replies import field_of
+from ragemo.llm.batch.reports import Batch, fields_of, read_batch, read_id, unreadable
 from ragemo.llm.sending.connection import Connection
 from ragemo.llm.sending.endpoint import Endpoint
-from ragemo.llm.sending.faults import CallError
 from ragemo.llm.sending.pace import Limits
 
 if TYPE_CHECKING:
@@ -22,33 +20,6 @@ Value = TypeVar("Value")
 
 LEAST_TIMEOUT = 600.0
 """Seconds that one request may take at least: files are large."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """How a batch stands, as far as the endpoint says it in a way that can be read.
-
-    Attributes:
-        id: that the endpoint gave.
-        status: in the endpoint's word, in small letters.
-        output_file_id, error_file_id: of what came; empty where nothing is said.
-        completed, failed, total: numbers of requests; 0 where nothing is said.
-        errors: why it was not accepted, each as it came.
-    """
-
-    id: str
-    status: str
-    output_file_id: str = ""
-    error_file_id: str = ""
-    completed: int = 0
-    failed: int = 0
-    total: int = 0
-    errors: tuple[Mapping[str, Any], ...] = ()
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it was not accepted; one that failed midway has answers, which were paid for."""
-        return self.status == "failed" and not self.output_file_id and not self.completed
 
 
 class BatchApi:
@@ -80,7 +51,7 @@ class BatchApi:
             EndpointError: likewise if the endpoint has no such thing as batches.
         """
         file = await self._call(lambda c: c.files.create(file=(name, data), purpose="batch"))
-        return _text(file, "id") or self._refuse("file", file)
+        return read_id(file, "file", self.endpoint)
 
     async def find_upload(self, name: str, size: int) -> str | None:
         """The id of a file that was uploaded under a name, or None."""
@@ -88,20 +59,19 @@ class BatchApi:
         async def look(client: openai.AsyncOpenAI) -> str | None:
             async for file in self._listed(client.files.list(purpose="batch")):
                 if file.get("filename") == name and file.get("bytes") == size:
-                    return _text(file, "id") or self._refuse("file", file)
+                    return read_id(file, "file", self.endpoint)
             return None
 
         return await self._call(look)
 
     async def create(self, upload: str, metadata: dict[str, str]) -> Batch:
         """A new batch of the requests in a file."""
-        return self._read(
-            await self._call(
-                lambda client: client.batches.create(
-                    completion_window="24h", endpoint=URL, input_file_id=upload, metadata=metadata
-                )
+        created = await self._call(
+            lambda client: client.batches.create(
+                completion_window="24h", endpoint=URL, input_file_id=upload, metadata=metadata
             )
         )
+        return read_batch(created, self.endpoint)
 
     async def find_batch(self, metadata: dict[str, str]) -> Batch | None:
         """A batch that was created with such metadata and was not refused, or None."""
@@ -109,7 +79,7 @@ class BatchApi:
         async def look(client: openai.AsyncOpenAI) -> Batch | None:
             async for listed in self._listed(client.batches.list(limit=100)):
                 if listed.get("metadata") == metadata:
-                    batch = self._read(listed)
+                    batch = read_batch(listed, self.endpoint)
                     if not batch.is_refused:
                         return batch
             return None
@@ -118,7 +88,8 @@ class BatchApi:
 
     async def retrieve(self, batch: str) -> Batch:
         """How a batch stands."""
-        return self._read(await self._call(lambda client: client.batches.retrieve(batch)))
+        found = await self._call(lambda client: client.batches.retrieve(batch))
+        return read_batch(found, self.endpoint)
 
     async def content(self, file: str) -> bytes | None:
         """What is in a file, without secrets; None if the endpoint does not have it."""
@@ -139,26 +110,6 @@ class BatchApi:
         """Close the connections."""
         await self._connection.close()
 
-    def _read(self, answer: object) -> Batch:
-        """A batch as it was told; what is odd in it counts as not said.
-
-        Raises:
-            CallError: if it is no batch, which may pass: the pages of a gateway in trouble do.
-        """
-        batch = _fields(answer)
-        counts, errors = batch.get("request_counts"), batch.get("errors")
-        errors = errors if isinstance(errors, list) else field_of(errors, "data")
-        return Batch(
-            id=_text(batch, "id") or self._refuse("batch", answer),
-            status=_text(batch, "status").lower() or self._refuse("batch", answer),
-            output_file_id=_text(batch, "output_file_id"),
-            error_file_id=_text(batch, "error_file_id"),
-            completed=_count(counts, "completed"),
-            failed=_count(counts, "failed"),
-            total=_count(counts, "total"),
-            errors=tuple(one for one in errors or () if isinstance(one, dict)),
-        )
-
     async def _listed(
         self, pages: Awaitable[AsyncCursorPage[Any]]
     ) -> AsyncIterator[dict[str, Any]]:
@@ -170,21 +121,11 @@ class BatchApi:
         try:
             async for page in (await pages).iter_pages():
                 if not isinstance(page.data, list):
-                    self._refuse("list", page)
+                    raise unreadable(page, "list", self.endpoint)
                 for entry in page.data:
-                    yield _fields(entry)
+                    yield fields_of(entry)
         except AttributeError:  # of the client, which takes any answer for a page
-            self._refuse("list", "an answer of another kind")
-
-    def _refuse(self, what: str, answer: object) -> NoReturn:
-        """Raise the error for an answer with status 200 that is something else."""
-        fields = {name: value for name, value in _fields(answer).items() if value is not None}
-        raise CallError(
-            f"{self.endpoint.url} answered with something that is no {what}: "
-            f"{self.endpoint.brief(fields.get('error') or fields or answer)}; is this the base URL "
-            "of an OpenAI-compatible API?",
-            transient=True,
-        )
+            raise unreadable("an answer of another kind", "list", self.endpoint) from None
 
     async def _call(self, request: Callable[[openai.AsyncOpenAI], Awaitable[Value]]) -> Value:
         import openai
@@ -207,27 +148,3 @@ class BatchApi:
                 "was created"
             )
         return outcome
-
-
-def _fields(answer: object) -> dict[str, Any]:
-    """The fields of a JSON object that the client has read; none if it was none.
-
-    The client checks no types: what it calls a batch may hold, or be, anything.
-    """
-    import openai
-
-    if isinstance(answer, openai.BaseModel):
-        return answer.model_dump(warnings=False)
-    return answer if isinstance(answer, dict) else {}
-
-
-def _text(answer: object, field: str) -> str:
-    """A field that is a word; empty if it is missing or something else."""
-    value = _fields(answer).get(field)
-    return value if isinstance(value, str) and value.isprintable() else ""
-
-
-def _count(holder: object, field: str) -> int:
-    """A field that is a number of things; 0 if it is missing or something else."""
-    value = field_of(holder, field)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

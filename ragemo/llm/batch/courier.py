@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from ragemo.errors import EndpointError, PendingError
-from ragemo.llm.batch.api import Batch, BatchApi
+from ragemo.llm.batch.api import BatchApi
 from ragemo.llm.batch.folder import BatchFolder, Kind, Shipment
 from ragemo.llm.batch.lines import read_outcome
+from ragemo.llm.batch.reports import Batch
 from ragemo.llm.sending.faults import CallError
 
 ENDED = ("completed", "expired", "cancelled", "failed")
