@@ -49,7 +49,7 @@ def read_batch(answer: object, endpoint: Endpoint) -> Batch:
     if not status:
         raise unreadable(answer, "batch", endpoint)
     counts, errors = batch.get("request_counts"), batch.get("errors")
-    errors = errors if isinstance(errors, list) else field_of(errors, "data")
+    listed = errors if isinstance(errors, list) else field_of(errors, "data")
     return Batch(
         id=read_id(answer, "batch", endpoint),
         status=status,
@@ -58,7 +58,9 @@ def read_batch(answer: object, endpoint: Endpoint) -> Batch:
         completed=_count(counts, "completed"),
         failed=_count(counts, "failed"),
         total=_count(counts, "total"),
-        errors=tuple(one for one in errors or () if isinstance(one, dict)),
+        errors=tuple(
+            one for one in (listed if isinstance(listed, list) else ()) if isinstance(one, dict)
+        ),
     )
 
 

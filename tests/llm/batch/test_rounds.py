@@ -120,7 +120,7 @@ def test_odd_answers_without_an_end_are_an_error_in_words(endpoint, tmp_path, od
 
 
 @pytest.mark.parametrize(
-    "errors", [None, 5, [], [{"message": "bad"}], {"data": [5, {"code": "b"}]}]
+    "errors", [None, 5, [], {"data": 5}, [{"message": "bad"}], {"data": [5, {"code": "b"}]}]
 )
 def test_a_batch_that_is_not_accepted_may_say_so_oddly(endpoint, tmp_path, errors):
     endpoint.script({"fail": [["x", "y", 1]], "odd": [{}, {"errors": errors}]})
