@@ -71,17 +71,20 @@ def export(
 ) -> None:
     """Write the answers as JSON lines, one ballot each."""
     import json
+    import os
     import sys
 
     from ragemo.errors import RunFolderError, SettingsError
     from ragemo.files import write_text
 
     answers = _existing(cache)
-    if out is not None and out.exists():
+    if out is not None and os.path.exists(out):  # noqa: PTH110 - Path's does not take any name
         if any(out.samefile(own) for own in answers.path.parent.glob(f"{answers.path.name}*")):
             raise SettingsError(f"{out} is the cache itself; choose another --out")
-        if not overwrite:
-            raise SettingsError(f"{out} is there already; pass --overwrite to replace it")
+        if not out.is_file() or not overwrite:
+            raise SettingsError(
+                f"{out} exists; pass --overwrite to replace a file, or choose another --out"
+            )
     lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in answers.records())
     if out is None:
         sys.stdout.writelines(lines)

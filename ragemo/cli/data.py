@@ -1,6 +1,7 @@
 """`ragemo data`: check corpus files and convert between formats."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,7 +142,7 @@ def select(
     from ragemo.retrieval.select import select_turns, turns_csv
     from ragemo.settings import DEFAULT_TRANSCRIPT
 
-    if out is not None and out.exists():
+    if out is not None and os.path.exists(out):  # noqa: PTH110 - Path's does not take any name
         if file.exists() and out.samefile(file):
             raise SettingsError(
                 f"{out}: --out is the corpus itself, which would be lost; name another file"

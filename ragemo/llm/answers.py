@@ -100,7 +100,8 @@ def find_label(answer: str, labels: LabelSet) -> FoundLabel | None:
     rest = first_line[len(head) :]
     heads = {_head(_LEAD.sub("", _BULLET.sub("", later, count=1))) for later in set(later_lines)}
     others = (_mentioned(rest, labels) | {labels.find(later) for later in heads}) - {None, label}
-    return None if others or _DENIED.fullmatch(rest) else found_at(label, head, start)
+    denied = _DENIED.fullmatch(rest) and labels.find(rest) != label  # "neutral (none)"
+    return None if others or denied else found_at(label, head, start)
 
 
 def _head(line: str) -> str:

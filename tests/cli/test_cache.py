@@ -93,6 +93,9 @@ def test_export_replaces_no_file_unasked_and_never_the_cache(command, kept, end)
     assert Path("thesis.txt").read_text() == "years of work"
     assert command("cache", "export", "--out", "thesis.txt", "--overwrite").code == 0
     assert Path("thesis.txt").read_text() != "years of work"
+    for place in (".", "long" * 99):
+        done = command("cache", "export", "--out", place, "--overwrite")
+        assert (done.code, done.out) == (2, "")
     own = Path(f"{kept}{end}")
     own.touch()
     done = command("cache", "export", "--out", own, "--overwrite")

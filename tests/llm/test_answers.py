@@ -149,6 +149,15 @@ def test_a_label_of_several_words_is_another_one(answer):
     assert read_label("other positive, of the other kind", labels) == "positive-other"
 
 
+@pytest.mark.parametrize("answer", ["neutral (none)", "neutral: none", "Neutral, none."])
+def test_a_label_that_is_named_twice_is_not_denied(answer):
+    labels = LabelSet.from_dict(
+        {"name": "two", "labels": [{"name": "neutral", "aliases": ["none"]}, {"name": "joy"}]}
+    )
+    assert read_label(answer, labels) == "neutral"
+    assert read_label("joy: none", labels) is None
+
+
 @given(
     spellings,
     st.sampled_from(["no", "No.", "false", "absent", "0", "0%", "0.0 %", "not", "not present"]),

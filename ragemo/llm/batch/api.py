@@ -120,9 +120,10 @@ class BatchApi:
         """
         try:
             async for page in (await pages).iter_pages():
-                if not isinstance(page.data, list):
+                listed = [] if page.data is None and page.object == "list" else page.data
+                if not isinstance(listed, list):
                     raise unreadable(page, "list", self.endpoint)
-                for entry in page.data:
+                for entry in listed:
                     yield fields_of(entry)
         except AttributeError:  # of the client, which takes any answer for a page
             raise unreadable("an answer of another kind", "list", self.endpoint) from None

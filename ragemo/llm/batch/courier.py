@@ -145,7 +145,8 @@ class Courier:
             self._say(f"{self._words(shipment)}: {batch.status}{_progress(batch)}")
         if batch.is_refused:
             return await self._refused(shipment, batch)
-        self._refusals = 0
+        if batch.status != "validating":
+            self._refusals = 0
         if batch.status in ENDED:
             return await self._fetch(shipment, batch)
         return shipment

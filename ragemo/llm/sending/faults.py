@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import openai
 
 
-NO_CREDIT = {
+NO_CREDIT = (  # a tuple, in which anything may be looked for
     *("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"),
     "exceeded_current_quota_error",
-}
+)
 """Codes of OpenAI and others, some of which come with the status of too many requests."""
 _ABOUT_ONE_PROMPT = re.compile(
     r"moderation|flagged|guardrail|content.?(?:policy|filter)|safety", re.IGNORECASE
@@ -185,7 +185,7 @@ def _explain_status(
             f"HTTP 401 from {endpoint.url}: the key was not accepted; "
             "set OPENAI_API_KEY to a key of this endpoint"
         )
-    if status == 402 or NO_CREDIT & {error.code, error.type}:
+    if status == 402 or any(word in NO_CREDIT for word in (error.code, error.type)):
         return EndpointError(f"{message}. The account has no credit left there; add some")
     if status == 403 and re.search(LOGPROBS_FIELD, complaint):
         # OpenAI's reasoning models: only these may not be asked for.

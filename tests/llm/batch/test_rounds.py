@@ -110,6 +110,20 @@ def test_odd_answers_about_a_batch_pass(endpoint, tmp_path, odd):
 
 
 @pytest.mark.parametrize(
+    ("odd", "batches"),
+    [(PAGE, 1), ([], 1), ({"data": 5}, 1), ({"object": "list", "data": None}, 2)],
+)
+def test_only_a_list_without_entries_says_that_nothing_was_created(
+    endpoint, tmp_path, odd, batches
+):
+    """After an answer that got lost. Some gateways write null for no entries."""
+    endpoint.script({"after": 500}, lists=[odd])
+    run = run_by_batch(endpoint, tmp_path / "run")
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert len(endpoint.batches) == batches
+
+
+@pytest.mark.parametrize(
     ("odd", "told"),
     [({"status": None}, "something that is no batch: .*batch_0"), (PAGE, "an HTML page")],
 )
@@ -346,8 +360,8 @@ def test_an_endpoint_that_others_fill_up_is_left_alone_for_longer_and_longer(
     endpoint.script(limit=2)
     run = run_by_batch(endpoint, tmp_path / "run", BatchOptions(poll=3.0))
     assert not any(ballot.failed for ballot in run.ballots())
-    refused, taken = pauses[:3], pauses[3:]
-    assert refused == [1.0, 1.5, 2.25]
+    refused, taken = pauses[:6], pauses[6:]
+    assert refused == [1.0, 1.0, 1.0, 1.5, 1.5, 2.25], "a second look, then longer and longer"
     assert taken == [1.0, 1.5, 2.25, 3.0, 3.0, 3.0], "a look at each of the six that were taken"
 
 

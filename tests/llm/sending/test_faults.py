@@ -27,6 +27,12 @@ class TestOfOnePrompt:
         (ballot,), _ = ask(scenario)
         assert "flagged" in ballot.error
 
+    def test_an_odd_kind_of_error_is_one(self, scenario):
+        body = {"error": {"message": "boo", "type": ["x"], "code": {"a": 1}}}
+        scenario.script(*[{"status": 429, "body": body}] * 3)
+        (ballot,), _ = ask(scenario)
+        assert "boo" in ballot.error
+
     def test_one_that_a_guardrail_blocks_neither(self, scenario):
         body = {"error": {"code": 403, "message": "Blocked by guardrail: content policy"}}
         scenario.script({"status": 403, "body": body})
@@ -66,6 +72,7 @@ class TestOfAllPrompts:
             (404, {"detail": "Not Found"}, "/v1"),
             (429, {"error": {"message": "quota", "code": "insufficient_quota"}}, "credit"),
             (429, {"error": {"message": "?", "code": "billing_not_active"}}, "credit"),
+            (402, {"error": {"message": "?", "type": ["x"], "code": {}}}, "credit"),
             (400, {"error": {"message": "?", "code": "model_not_found"}}, "ragemo doctor"),
         ],
     )

@@ -202,7 +202,9 @@ def create(scenario, request, plan, headers):
         for code, message, line in plan.get("fail", ())
     ]
     limit = scenario["rules"].get("limit")
+    refused = ["failed"]
     if limit and len(requests) > limit:
+        refused = ["validating", "failed"]  # as OpenAI, which counts tokens first
         errors = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]
     return {
         "id": f"batch_{len(scenario['made'])}",
@@ -216,7 +218,7 @@ def create(scenario, request, plan, headers):
         "errors": {"object": "list", "data": errors},
         "request_counts": {"total": len(requests), "completed": 0, "failed": 0},
         "plan": plan,
-        "to_come": ["failed"] if errors else plan.get("statuses", ["in_progress", "completed"]),
+        "to_come": refused if errors else plan.get("statuses", ["in_progress", "completed"]),
     }
 
 
