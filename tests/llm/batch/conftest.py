@@ -23,6 +23,7 @@ CORPUS = make_corpus([{"dialogue": "ab"[n // 3], "text": f"word {n}"} for n in r
 WAIT = BatchOptions(poll=0.01)
 NO_WAIT = BatchOptions(poll=0.01, wait=False)
 FILES = BatchOptions(files_only=True)
+BUSY = [503, {"message": "overloaded"}]
 DERIVED = ("panel.json", "predictions.csv", "review.csv", "verdicts.jsonl")
 
 
