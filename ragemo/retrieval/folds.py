@@ -42,12 +42,17 @@ class Folds:
 
     def __init__(self, turns: Sequence[Turn], exclude: str = "dialogue") -> None:
         self._keys = _KEYS[exclude]
-        self._folds = [_deal([key(turn) for turn in turns], COUNTS[exclude]) for key in self._keys]
+        units = [[key(turn) for turn in turns] for key in self._keys]
+        self._folds = [_deal(some, COUNTS[exclude]) for some in units]
         if exclude == "session":
-            sessions, _ = self._folds
-            self._folds[1] = {_dialogue(turn): sessions[_session(turn)] for turn in turns}
-        cells = [self.cell(turn) for turn in turns]
-        self._cells = np.array(cells, dtype=np.int64).reshape(len(turns), len(self._keys))
+            sessions = self._folds[0]
+            self._folds[1] = {
+                dialogue: sessions[session] for session, dialogue in zip(*units, strict=True)
+            }
+        cells = [
+            [folds[unit] for unit in some] for some, folds in zip(units, self._folds, strict=True)
+        ]
+        self._cells = np.array(cells, dtype=np.int64).reshape(len(self._keys), len(turns)).T
 
     def cell(self, turn: Turn, *, own_dialogue: bool = True) -> Cell:
         """The folds in which a turn's dialogue, session or speaker is.
