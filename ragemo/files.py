@@ -10,11 +10,13 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ragemo.errors import SettingsError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -32,6 +34,30 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_replaceable(path: Path, *, overwrite: bool, read: Iterable[Path] = ()) -> None:
+    """Refuse to write a file where one is that nobody asked to replace.
+
+    Args:
+        path: the file to write.
+        overwrite: whether a file that is there may be replaced.
+        read: files that are read while it is written; they would be lost.
+
+    Raises:
+        SettingsError: if a file is there and may not be replaced, or anything else is.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - Path's does not take any name
+        return
+    for source in read:
+        if source.exists() and path.samefile(source):
+            raise SettingsError(
+                f"{path} is {source} itself, which would be lost; choose another file"
+            )
+    if not path.is_file():
+        raise SettingsError(f"{path} is no file and is not replaced; give the name of a file")
+    if not overwrite:
+        raise SettingsError(f"{path} is there already; --overwrite (overwrite=True) replaces it")
 
 
 MOST_NODES = 100_000

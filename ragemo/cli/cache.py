@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragemo.cli.console import note, tell, terminal
-from ragemo.cli.options import Cache
+from ragemo.cli.options import Cache, Overwrite
 
 if TYPE_CHECKING:
     from ragemo.llm.keeping.answer_cache import AnswerCache
@@ -66,25 +66,20 @@ def export(
     out: Annotated[
         Path | None, typer.Option(help="A file of JSON lines (default: standard output).")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
     cache: Cache = None,
 ) -> None:
     """Write the answers as JSON lines, one ballot each."""
     import json
-    import os
     import sys
 
-    from ragemo.errors import RunFolderError, SettingsError
-    from ragemo.files import write_text
+    from ragemo.errors import RunFolderError
+    from ragemo.files import check_replaceable, write_text
 
     answers = _existing(cache)
-    if out is not None and os.path.exists(out):  # noqa: PTH110 - Path's does not take any name
-        if any(out.samefile(own) for own in answers.path.parent.glob(f"{answers.path.name}*")):
-            raise SettingsError(f"{out} is the cache itself; choose another --out")
-        if not out.is_file() or not overwrite:
-            raise SettingsError(
-                f"{out} exists; pass --overwrite to replace a file, or choose another --out"
-            )
+    if out is not None:
+        own = answers.path.parent.glob(f"{answers.path.name}*")
+        check_replaceable(out, overwrite=overwrite, read=own)
     lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in answers.records())
     if out is None:
         sys.stdout.writelines(lines)

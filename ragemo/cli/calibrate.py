@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ragemo.cli.console import tell
-from ragemo.cli.options import Assignments, Config, Voters
+from ragemo.cli.options import Assignments, Config, Overwrite, Voters
 
 
 def calibrate(
@@ -18,15 +18,18 @@ def calibrate(
     set_: Assignments = None,
     bootstrap: Annotated[int, typer.Option(min=1, help="Bootstrap samples.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fit weights, temperature and prior strength, and say what that gained elsewhere.
 
     The dialogues of the run may not be scored with the result: `predict` and `vote` refuse it.
     """
     from ragemo.cli.settings import settings_and_paths
+    from ragemo.files import check_replaceable
     from ragemo.pipeline import calibrate as fit
     from ragemo.runs.run import Run
 
+    check_replaceable(out, overwrite=overwrite)
     settings, _ = settings_and_paths(config, {"pool": pool, "voters": voters}, set_ or ())
     found = fit(Run.open(run), settings.voting, samples=bootstrap, seed=seed)
     found.write(out)

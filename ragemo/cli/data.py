@@ -1,13 +1,13 @@
 """`ragemo data`: check corpus files and convert between formats."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ragemo.cli.console import note, tell, terminal
+from ragemo.cli.options import Overwrite
 
 if TYPE_CHECKING:
     from ragemo.corpus import CorpusReport
@@ -59,13 +59,13 @@ def convert(
         str | None,
         typer.Option(help="How to choose the one text to write (default: all hypotheses)."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a corpus in another format; notes say what that format cannot hold."""
     from ragemo.corpus import convert_corpus, read_corpus
-    from ragemo.errors import SettingsError
+    from ragemo.files import check_replaceable
 
-    if source.exists() and target.exists() and target.samefile(source):
-        raise SettingsError(f"{target}: DST is SRC itself, which would be lost; name another file")
+    check_replaceable(target, overwrite=overwrite, read=[source])
     corpus = read_corpus(source, format=source_format, labels=labels)
     texts: dict[str, str] = {}
     if transcript is not None:
@@ -124,7 +124,7 @@ def select(
     out: Annotated[
         Path | None, typer.Option(help="A CSV file to write (default: standard output).")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a file that is there.")] = False,
+    overwrite: Overwrite = False,
     source_format: Annotated[str, typer.Option("--from", help=FORMAT_HELP)] = "auto",
     labels: Annotated[str | None, typer.Option(help=LABELS_HELP)] = None,
     transcript: Annotated[
@@ -136,21 +136,13 @@ def select(
 ) -> None:
     """Choose the utterances most worth labelling (vote-k), the most worth first."""
     from ragemo.corpus import read_corpus
-    from ragemo.errors import SettingsError
-    from ragemo.files import write_text
+    from ragemo.files import check_replaceable, write_text
     from ragemo.retrieval.embedding.embedder import load_embedder
     from ragemo.retrieval.select import select_turns, turns_csv
     from ragemo.settings import DEFAULT_TRANSCRIPT
 
-    if out is not None and os.path.exists(out):  # noqa: PTH110 - Path's does not take any name
-        if file.exists() and out.samefile(file):
-            raise SettingsError(
-                f"{out}: --out is the corpus itself, which would be lost; name another file"
-            )
-        if not out.is_file() or not overwrite:
-            raise SettingsError(
-                f"{out} exists; pass --overwrite to replace a file, or choose another --out"
-            )
+    if out is not None:
+        check_replaceable(out, overwrite=overwrite, read=[file])
     corpus = read_corpus(file, format=source_format, labels=labels)
     model = load_embedder(embedder, say=note)
     turns = select_turns(corpus, model, count, transcript=transcript or DEFAULT_TRANSCRIPT)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ragemo.cli.console import tell
+from ragemo.cli.options import Overwrite
 
 
 def export(
@@ -18,7 +19,7 @@ def export(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The file (or folder) to write.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
     log: Annotated[str | None, typer.Option(help="Log the run to mlflow or wandb.")] = None,
     experiment: Annotated[
         str, typer.Option(help="MLflow's experiment, or the project at Weights & Biases.")

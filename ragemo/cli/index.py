@@ -12,6 +12,7 @@ from ragemo.cli.options import (
     Config,
     CorpusFormat,
     Labels,
+    Overwrite,
     Quiet,
     ShardChoice,
     TranscriptChoice,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
-Overwrite = Annotated[bool, typer.Option(help="Replace what is there.")]
 NewIndex = Annotated[Path, typer.Option(help="The new index's folder.")]
 IndexFolder = Annotated[Path, typer.Argument(help="The index's folder.")]
 

@@ -33,6 +33,7 @@ ShardChoice = Annotated[
         help="Only the I-th of N shares of the dialogues, for one of N jobs; then merge.",
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but the result.")]
 CorpusFormat = Annotated[str | None, typer.Option("--format", help="The corpus's format.")]
 Labels = Annotated[str | None, typer.Option(help="A label set's name or YAML file.")]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ragemo.cli.console import note, tell
+from ragemo.cli.options import Overwrite
 
 
 def submit(
@@ -15,12 +16,13 @@ def submit(
         str | None,
         typer.Option(help="neighbours: let the index label what has no valid label."),
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write `pred.csv`: one row of label codes in the challenge's order."""
     from ragemo.runs.run import Run
     from ragemo.runs.submission import write_submission
 
-    filled, count = write_submission(Run.open(run), out, fill=fill)
+    filled, count = write_submission(Run.open(run), out, fill=fill, overwrite=overwrite)
     if filled:
         note(f"{filled} utterances without a valid label carry the {fill}' label")
     tell(f"{out}: {count} labels")

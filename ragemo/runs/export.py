@@ -30,7 +30,14 @@ from typing import Any
 
 from ragemo.corpus.packed import COMPRESSED, open_packing, unpacked_name
 from ragemo.errors import SettingsError
-from ragemo.files import as_cell, canonical_json, indented_json, whole_file, whole_folder
+from ragemo.files import (
+    as_cell,
+    canonical_json,
+    check_replaceable,
+    indented_json,
+    whole_file,
+    whole_folder,
+)
 from ragemo.labels import LabelSet
 from ragemo.runs.records import RunUtterance
 from ragemo.runs.run import Run
@@ -127,7 +134,10 @@ def export_predictions(
             yield piece
 
     try:
-        _check_place(path, folder=kind == "datasets", overwrite=overwrite)
+        if kind == "datasets":
+            _check_folder(path, overwrite=overwrite)
+        else:
+            check_replaceable(path, overwrite=overwrite)
         FORMATS[kind](replace(table, pieces=counted), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -313,16 +323,14 @@ LINES = ("csv", "jsonl")
 # -- details -------------------------------------------------------------------------------------
 
 
-def _check_place(path: Path, *, folder: bool, overwrite: bool) -> None:
-    """Refuse to replace what nobody asked to replace, and folders of anything else."""
+def _check_folder(path: Path, *, overwrite: bool) -> None:
+    """Refuse to replace what nobody asked to replace, and anything but datasets."""
     if not path.exists():
         return
     if not overwrite:
         raise SettingsError(f"{path} is there already; --overwrite (overwrite=True) replaces it")
-    if folder and not (path / "dataset_info.json").is_file():
+    if not (path / "dataset_info.json").is_file():
         raise SettingsError(f"{path} is no folder of datasets and is not replaced; choose another")
-    if not folder and path.is_dir():
-        raise SettingsError(f"{path} is a folder; give the name of a file in it")
 
 
 def _details(run: Run) -> tuple[Column, ...]:

@@ -12,26 +12,29 @@ from pathlib import Path
 import numpy as np
 
 from ragemo.errors import RunFolderError, SettingsError
-from ragemo.files import write_text
+from ragemo.files import check_replaceable, write_text
 from ragemo.runs.run import Run
 
 CODES = ("hap", "sad", "neu", "ang")
 
 
-def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[int, int]:
+def write_submission(
+    run: Run, out: Path, *, fill: str | None = None, overwrite: bool = False
+) -> tuple[int, int]:
     """Write the file.
 
     Args:
         run: a finished run over the challenge's labels.
         out: the file to write.
         fill: "neighbours" lets the index label the utterances that have no valid label.
+        overwrite: whether a file that is there may be replaced.
 
     Returns:
         How many utterances were filled in, and how many labels the file holds.
 
     Raises:
         SettingsError: if `fill` is unknown, the run's labels are not the challenge's, or `out`
-            cannot be written.
+            is there already or cannot be written.
         RunFolderError: if utterances lack a label and nothing fills them in, or the run is not
             finished or was limited.
     """
@@ -47,6 +50,7 @@ def write_submission(run: Run, out: Path, *, fill: str | None = None) -> tuple[i
             f"{run.path}: only the first {run.manifest['settings']['limit']} utterances were "
             "predicted; run it again without --limit"
         )
+    check_replaceable(out, overwrite=overwrite)
     lines = _Lines(run)
     if lines.missing and fill is None:
         raise RunFolderError(

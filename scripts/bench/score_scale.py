@@ -31,9 +31,9 @@ COMMANDS = {
     "score --slices": ["score", "one", "--slices"],
     "compare": ["compare", "one", "other"],
     "export": ["export", "one", "--out", "table.csv", "--overwrite"],
-    "submit": ["submit", "coded"],
+    "submit": ["submit", "coded", "--overwrite"],
     "index alone": ["score", "asked"],
-    "calibrate": ["calibrate", "asked", "--out", "weights.json"],
+    "calibrate": ["calibrate", "asked", "--out", "weights.json", "--overwrite"],
     "report": ["report", "asked"],
 }
 

@@ -184,10 +184,28 @@ def test_other_commands_refuse_what_they_do_not_know(command, test_file, index):
 def test_a_corpus_is_not_converted_onto_itself(command, test_file):
     before = test_file.read_bytes()
     Path("link.json").symlink_to(test_file)
-    assert "DST is SRC" in fails(
-        command("data", "convert", "link.json", test_file, "--to", "plain")
-    )
+    for more in ([], ["--overwrite"]):
+        done = command("data", "convert", "link.json", test_file, "--to", "plain", *more)
+        assert "is link.json itself, which would be lost" in fails(done)
     assert test_file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "convert", "corpus.json", "x", "--to", "plain"),
+        ("submit", "run", "--out", "x"),
+        ("calibrate", "run", "--out", "x"),
+    ],
+)
+def test_a_file_is_replaced_only_if_told_so(command, test_file, index, arguments):
+    Path("corpus.json").write_bytes(test_file.read_bytes())
+    command("predict", test_file, "--index", index, "--llm", "none", "--out", "run")
+    Path("x").write_text("years of work")
+    assert "x is there already; --overwrite" in fails(command(*arguments))
+    assert Path("x").read_text() == "years of work"
+    assert command(*arguments, "--overwrite").code == 0
+    assert Path("x").read_text() != "years of work"
 
 
 def test_labels_that_the_index_does_not_know(command, tmp_path, index, workplace):

@@ -54,7 +54,7 @@ def test_what_is_there_is_not_overwritten_unasked(command, spoken):
     some.write_text("mine", encoding="utf-8")
     done = command("data", "select", spoken, *flags, "--out", some)
     assert (done.code, done.out) == (2, "")
-    assert "some.csv exists" in done.err
+    assert "some.csv is there already" in done.err
     assert "--overwrite" in done.err
     assert some.read_text(encoding="utf-8") == "mine"
     done = command("data", "select", spoken, *flags, "--out", some, "--overwrite")
@@ -70,11 +70,11 @@ def test_the_corpus_itself_is_never_overwritten(command, spoken):
         for more in ([], ["--overwrite"]):
             done = command("data", "select", spoken, "--labels", "meld", "--out", out, *more)
             assert (done.code, done.out) == (2, "")
-            assert "the corpus itself" in done.err
+            assert "spoken.csv itself, which would be lost" in done.err
             assert spoken.read_bytes() == before
     done = command("data", "select", spoken, "--labels", "meld", "--out", ".", "--overwrite")
     assert done.code == 2
-    assert "choose another --out" in done.err
+    assert ". is no file" in done.err
 
 
 def test_without_labels_or_a_label_set_it_says_what_to_give(command, spoken):
