@@ -9,6 +9,7 @@ to the last bit. Other models make no such promise and are given one text at a t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
+from ragemo.files import canonical_json
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
 from ragemo.retrieval.embedding.crew import Crew
@@ -178,7 +180,8 @@ class SentenceTransformerEmbedder:
     def of(cls, name: str, model: Any) -> SentenceTransformerEmbedder:
         """One whose identity names what the model is made of, wherever it came from."""
         content = sha256(repr(model).encode())
-        content.update(model.tokenizer.backend_tokenizer.to_str().encode())
+        content.update(canonical_json(_settings_of(model)).encode())
+        content.update(_tokenizer_of(model).encode())
         for part, tensor in sorted(model.state_dict().items()):
             content.update(part.encode())
             content.update(tensor.contiguous().numpy().tobytes())
@@ -193,14 +196,15 @@ class SentenceTransformerEmbedder:
         show_no_bars: Any = logging.disable_progress_bar
         show_no_bars()
         try:
-            model = SentenceTransformer(name, device="cpu", trust_remote_code=False)
+            # Many are stored in half precision, which not every processor computes alike.
+            model = SentenceTransformer(name, device="cpu", trust_remote_code=False).float()
+            return cls.of(name, model)
         except Exception as error:
             raise ModelError(
                 f"cannot load the sentence-transformers model {name!r}: {error}; expected the "
                 f"name of a model on a hub that this machine reaches, a folder, or "
                 f"{MINILM.name!r}, the embedded one"
             ) from None
-        return cls.of(name, model)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy elsewhere is loaded there; its identity tells whether it is the same."""
@@ -208,12 +212,13 @@ class SentenceTransformerEmbedder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Name, the hash of layers, weights and tokeniser, and the longest text in tokens."""
+        """Name, the hash of what it is made of, and the longest text in tokens (0: no limit)."""
+        longest = self.model.max_seq_length or 0
         return {
             "name": self.name,
             "content_sha256": self.content_sha256,
             "precision": "fp32",
-            "max_tokens": int(self.model.max_seq_length or 0),
+            "max_tokens": int(longest) if math.isfinite(longest) else 0,
         }
 
     @property
@@ -236,6 +241,31 @@ class SentenceTransformerEmbedder:
             return vectors
 
         return _embed_each_once(texts, self.dimension, embed_distinct)
+
+
+def _settings_of(model: Any) -> dict[str, Any]:
+    """What moves vectors beside layers, weights and tokeniser, ready for JSON."""
+    configs = [part.config.to_dict() for part in model.modules() if getattr(part, "config", None)]
+    return {
+        "prompts": model.prompts,
+        "default_prompt_name": model.default_prompt_name,
+        "truncate_dim": model.truncate_dim,
+        # Not where it was found and what wrote it.
+        "configs": [
+            {
+                name: value if isinstance(value, bool | int | float | None) else str(value)
+                for name, value in config.items()
+                if not name.startswith("_") and name not in ("dtype", "transformers_version")
+            }
+            for config in configs
+        ],
+    }
+
+
+def _tokenizer_of(model: Any) -> str:
+    """Its tokeniser, whole."""
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
+    return str(tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer))
 
 
 def _embed_each_once(
@@ -282,5 +312,16 @@ def load_embedder(
 def load_index_embedder(
     identity: dict[str, Any], say: Callable[[str], None] = lambda line: None
 ) -> Embedder:
-    """The embedder that an index was built with, by the identity the index keeps."""
-    return load_embedder(str(identity["name"]), str(identity["precision"]), say=say)
+    """The embedder that an index was built with, by the identity the index keeps.
+
+    Raises:
+        ModelError: if the model cannot be loaded, or the name, which may be anybody's, is that of a
+            folder here. An index of a model in a folder names the whole path.
+    """
+    name = str(identity["name"])
+    if not Path(name).is_absolute() and Path(name).exists():
+        raise ModelError(
+            f"the index's embedder {name!r} would be read from a folder of that name here, which "
+            "may be another model; go on from another folder, or build the index anew"
+        )
+    return load_embedder(name, str(identity["precision"]), say=say)

@@ -1,3 +1,4 @@
+import json
 import random
 import shutil
 from collections import Counter
@@ -198,6 +199,64 @@ def test_an_identity_names_what_determines_a_vector(embedder, fp32, sentence_tra
 def test_an_impossible_embedder_is_refused(name, precision, said):
     with pytest.raises(SettingsError, match=said):
         load_embedder(name, precision)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A folder of small models of sentence-transformers: one in half precision, one of words."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Pooling, StaticEmbedding, Transformer
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "there", "query", ":"]
+    (folder / "words.txt").write_text("\n".join(words))
+    sizes = dict.fromkeys(("hidden_size", "intermediate_size"), 8)
+    config = BertConfig(vocab_size=len(words), num_hidden_layers=1, num_attention_heads=2, **sizes)
+    torch.manual_seed(0)
+    BertModel(config).to(torch.bfloat16).save_pretrained(folder / "bert")
+    BertTokenizerFast(str(folder / "words.txt")).save_pretrained(folder / "bert")
+    modules = [Transformer(str(folder / "bert")), Pooling(8)]
+    SentenceTransformer(modules=modules).save(str(folder / "half"))
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(words)}, "[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    static = StaticEmbedding(tokenizer, embedding_dim=8)
+    SentenceTransformer(modules=[static]).save(str(folder / "static"))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["half", "static"])
+def test_models_of_half_precision_and_of_words_alone_are_embedders_too(tiny, name):
+    model = load_embedder(str(tiny / name))
+    vectors = model.embed(["hello there", "there", ""])
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 0], abs=1e-6)
+    json.dumps(model.identity)
+    assert load_embedder(str(tiny / name)).identity == model.identity
+
+
+def test_a_prompt_of_a_model_s_own_is_in_its_identity(tiny):
+    """Else the vectors without it would be taken from the cache."""
+    plain = load_embedder(str(tiny / "half"))
+    file = tiny / "half" / "config_sentence_transformers.json"
+    settings = json.loads(file.read_text())
+    prompted = {"prompts": {"ask": "query : "}, "default_prompt_name": "ask"}
+    file.write_text(json.dumps(settings | prompted))
+    other = load_embedder(str(tiny / "half"))
+    file.write_text(json.dumps(settings))
+    assert not np.array_equal(other.embed(["hello"]), plain.embed(["hello"]))
+    assert other.identity != plain.identity
+
+
+def test_an_index_s_embedder_is_no_folder_that_happens_to_be_here(tiny, monkeypatch):
+    """Whoever made the index could have sent the folder along."""
+    monkeypatch.chdir(tiny.parent)
+    identity = {"name": f"{tiny.name}/static", "precision": "fp32"}
+    with pytest.raises(ModelError, match="would be read from a folder of that name here"):
+        load_index_embedder(identity)
+    assert load_index_embedder(identity | {"name": str(tiny / "static")}).dimension == 8
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
