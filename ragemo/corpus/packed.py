@@ -142,7 +142,7 @@ class _KeptOpen(io.RawIOBase):
 def _table(text: str, path: Path) -> bytes:
     arrow, parquet = _pyarrow("pyarrow", path), _pyarrow("pyarrow.parquet", path)
     rows = []
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):  # a text may hold other ends of lines
         row = json.loads(line)
         systems = row.pop("hypotheses", {})
         rows.append(row | {f"{PREFIX}{name}": said for name, said in systems.items()})

@@ -7,6 +7,7 @@ first one.
 
 from __future__ import annotations
 
+import codecs
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -116,7 +117,10 @@ class CorpusStream:
         if not data.strip():
             return Source(self.path, "", first_line=first)
         try:
-            return Source(self.path, text_of(data, self.path), first_line=first)
+            text = text_of(data, self.path)
+            if first > 1 and data.startswith(codecs.BOM_UTF8):  # only a file's first is no text
+                text = "\ufeff" + text
+            return Source(self.path, text, first_line=first)
         except DataError as problem:
             line = None if problem.line is None else problem.line + first - 1
             raise DataError(problem.message, path=self.path, line=line) from None

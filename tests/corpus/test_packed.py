@@ -13,7 +13,7 @@ import pytest
 from ragemo.corpus import convert_corpus, read_corpus
 from ragemo.corpus.stream import CorpusStream
 from ragemo.errors import DataError, SettingsError
-from tests.conftest import LABELS
+from tests.conftest import LABELS, make_corpus
 
 ROWS = [
     {
@@ -126,6 +126,15 @@ def test_what_is_written_packed_is_read_again(tmp_path, plain, name):
         before = path.read_bytes()
         convert_corpus(plain, path, "plain")
         assert path.read_bytes() == before
+
+
+def test_a_text_may_hold_any_end_of_a_line(tmp_path):
+    said = "one\u2028two\u2029three\x85four\x1cfive"
+    corpus = make_corpus([{"dialogue": "d", "text": said}])
+    for name in ("b.parquet", "b.jsonl.gz", "b.csv"):
+        convert_corpus(corpus, tmp_path / name, "plain")
+        (utterance,) = read_corpus(tmp_path / name, labels=LABELS).utterances
+        assert list(utterance.hypotheses.values()) == [said]
 
 
 def test_only_ragemo_s_own_format_is_a_table(tmp_path, plain):

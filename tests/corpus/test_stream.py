@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragemo.corpus import read_corpus
+from ragemo.corpus import packed, read_corpus
 from ragemo.corpus.blocks import WholeCorpus
 from ragemo.corpus.read import read_with_problems
 from ragemo.corpus.stream import CorpusStream, can_stream
@@ -84,6 +84,17 @@ def test_faults_are_those_of_a_file_read_whole(tmp_path, name):
     assert (told.line, told.field, told.record) == (problem.line, problem.field, problem.record)
     if name != "id twice":  # where the first one stands is not kept
         assert told.message == problem.message
+
+
+def test_a_byte_order_mark_inside_a_file_is_a_fault_wherever_pieces_end(tmp_path, monkeypatch):
+    path = put(tmp_path / "a.jsonl", rows_of([4]))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1], b"\xef\xbb\xbf" + lines[2], lines[3]]))
+    for piece in (1, len(lines[0]), 1 << 20):
+        monkeypatch.setattr(packed, "PIECE", piece)
+        with pytest.raises(DataError, match="JSON") as caught:
+            read(path)
+        assert caught.value.line == 3
 
 
 def test_a_line_that_is_not_utf_8_is_named(tmp_path):
