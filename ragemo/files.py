@@ -249,8 +249,8 @@ def _replace_folder(path: Path, new: Path) -> None:
         path.replace(old)  # a folder may take the place of an empty one
         new.replace(path)
     except BaseException:
-        if path.exists():
-            old.rmdir()
+        if path.exists():  # it was not moved, or another process has put its own there
+            shutil.rmtree(old, ignore_errors=True)
         else:
             old.replace(path)
         raise

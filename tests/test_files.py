@@ -131,6 +131,24 @@ def test_the_old_folder_is_put_back_when_the_new_one_cannot_take_its_place(
     assert names(tmp_path) == ["folder"]
 
 
+def test_of_two_at_once_one_takes_the_place_and_nothing_else_stays(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").write_bytes(b"old")
+    replace = Path.replace
+
+    def overtaken(self, target):
+        if target == tmp_path / "folder":
+            (tmp_path / "folder").mkdir()
+            (tmp_path / "folder" / "theirs").write_bytes(b"theirs")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", overtaken)
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "folder") as folder:
+        (folder / "new").write_bytes(b"new")
+    assert tree(tmp_path) == {"folder/theirs": b"theirs"}
+    assert names(tmp_path) == ["folder"]
+
+
 def test_a_file_in_the_folder_s_place_is_not_replaced(tmp_path):
     (tmp_path / "folder").write_bytes(b"a file")
     with pytest.raises(OSError), whole_folder(tmp_path / "folder"):
