@@ -265,10 +265,14 @@ def _belong_together(index: Index, fitted: FittedVoters) -> bool:
     # neighbours are left out: to find them all vectors would have to be read.
     nobody = np.zeros((1, 0))
     asked = Questions(index.turns[:1], index.window_vectors[:1], nobody, nobody.astype(np.int64))
-    said = [(voter.distributions(asked), 1) for voter in fitted.voters.values()]
+    with np.errstate(all="ignore"):  # a prior may be no distribution, which shows below
+        said = [(voter.distributions(asked), 1) for voter in fitted.voters.values()]
     kept = [(votes, len(fitted.held_out)) for votes in fitted.votes.values()]
     return all(
-        votes.shape == (rows, labels) and votes.dtype == np.float64
+        votes.shape == (rows, labels)
+        and votes.dtype == np.float64
+        and (votes > 0).all()  # also false for what is not a number
+        and np.allclose(votes.sum(axis=1), 1)
         for votes, rows in [*said, *kept]
     )
 

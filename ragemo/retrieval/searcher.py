@@ -243,7 +243,8 @@ class Searcher:
             part = slice(start, start + size)
             own = proposed.queries[part]
             # A store from elsewhere may name examples that there are not.
-            there = np.where(candidates[part] < len(self.examples), candidates[part], -1)
+            known = (candidates[part] >= 0) & (candidates[part] < len(self.examples))
+            there = np.where(known, candidates[part], -1)
             allowed = asked.guarded.allowed(there, own)
             if exact:
                 allowed &= near[part] >= _too_far(near[part], allowed, asked.k)[:, None]

@@ -102,7 +102,7 @@ def middles_of(vectors: Vectors, count: int, seed: int) -> Rows:
         vectors.shape[1],
         count,
         niter=ROUNDS,
-        seed=seed,
+        seed=seed % 2**31,  # as large as FAISS takes
         spherical=True,
         min_points_per_centroid=1,  # it would only warn
     )

@@ -208,6 +208,26 @@ def test_voters_of_other_labels_or_none_are_refused(saved, name, change):
         Index.load(saved)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        *(("neighbours", {"temperature": value}) for value in (0, -1, "inf", "nan", "warm")),
+        ("neighbours", {"count": -1}),
+        ("probe", {"scale": "nan"}),
+        *((name, {"prior": [0, 0, 0]}) for name in INDEX_VOTERS),
+        *((name, {"prior": [-1, 0.5, 1.5]}) for name in INDEX_VOTERS),
+    ],
+)
+def test_voters_that_say_no_distribution_are_refused(saved, name, change):
+    voters = read_manifest(saved)["voters"]
+    voters[name] |= change
+    sign(saved, voters=voters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(IndexFolderError, match="build the index anew"):
+            Index.load(saved)
+
+
 @settings(max_examples=120, deadline=None)
 @given(position=st.integers(0, 10**6), change=st.integers(1, 255))
 def test_whatever_the_voters_file_holds_is_read_or_refused(victim, position, change):

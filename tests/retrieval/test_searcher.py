@@ -199,7 +199,9 @@ def test_another_composition_keeps_the_factory(factory):
     "factory",
     [
         *("nonsense", "", "flat", "Flat ", "IVF8", "PQ0", "PQ7", "HNSW0", "HNSW1", "HNSW0,Flat"),
-        *("LSH", "IDMap,Flat", "PCA999,Flat", "HNSW999999999"),
+        *("LSH", "IDMap,Flat", "PCA999,Flat", "HNSW999999999", "NSG1", "NSG0,Flat", "IVF0,Flat"),
+        *("RQ2x0", "RQ0x8", "LSQ0x8", "PLSQ2x0x8", "PQ4x0", "ZnLattice0x10_6", "HNSW4,PQ4x0"),
+        *("IVF2,PQ4x0", "IVF2,FlatPanorama0"),
     ],
 )
 def test_a_factory_string_that_cannot_be_is_refused(factory):

@@ -89,5 +89,6 @@ def test_more_sets_are_nearer():
 
 def test_middles_are_drawn_by_seed_and_distinct():
     vectors = scattered(100, 4)
-    assert np.array_equal(middles_of(vectors, 10, 0), middles_of(vectors, 10, 0))
+    for seed in (0, 5_000_000_000):
+        assert np.array_equal(middles_of(vectors, 10, seed), middles_of(vectors, 10, seed))
     assert len(middles_of(np.tile(vectors[:1], (20, 1)), 5, 0)) == 1

@@ -106,7 +106,8 @@ class CachedEmbedder(WrappedEmbedder):
             return found
         with suppress(sqlite3.Error, OSError), self._opened() as opened:
             for key, data, checksum in opened.execute(_ASKED, (json.dumps(list(keys)),)):
-                if _checksum(key, data) == checksum and len(data) == 4 * self.dimension:
+                sound = isinstance(data, bytes) and len(data) == 4 * self.dimension
+                if sound and _checksum(key, data) == checksum:
                     vectors[row_of[key]] = np.frombuffer(data, dtype="<f4")
                     found[row_of[key]] = True
         return found

@@ -80,8 +80,11 @@ class FaissStore:
         """
         faiss = load_faiss()
         try:
-            if re.search(r"HNSW[01](\D|$)", factory):
-                raise RuntimeError("a graph needs 2 links or more")  # FAISS would end the process
+            # FAISS would end the process.
+            if re.search(r"(HNSW|NSG)[01](\D|$)", factory):
+                raise RuntimeError("a graph needs 2 links or more")
+            if re.search(r"([A-Za-z]|\dx)0+(?!\d)", factory):
+                raise RuntimeError("a number in it is 0")
             index = faiss.index_factory(vectors.shape[1], factory, faiss.METRIC_INNER_PRODUCT)
             inverted = _inverted(index)
             for coder in filter(None, (index, inverted)):
@@ -99,6 +102,7 @@ class FaissStore:
             with _one_thread() if inverted is None else nullcontext():
                 for start in range(0, len(rows), ADDED_AT_ONCE):
                     index.add(vectors[rows[start : start + ADDED_AT_ONCE]])
+            index.search(vectors[rows[:1]], 1)  # some can be made and not searched
         except (RuntimeError, MemoryError) as error:
             # Without the place in FAISS's source that it begins with.
             reason = re.sub(r"^Error in .* at \S+:\d+: ", "", str(error).strip().splitlines()[-1])

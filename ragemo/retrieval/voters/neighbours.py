@@ -17,6 +17,7 @@ memorization", ICLR (2020).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,7 +110,12 @@ class NeighbourVoter:
         cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
     ) -> NeighbourVoter:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        return cls(int(data["count"]), float(data["temperature"]), tuple(data["prior"]))
+        count, temperature = int(data["count"]), float(data["temperature"])
+        if count < 0 or not 0 < temperature < math.inf:
+            raise ValueError(
+                f"{count} neighbours and a temperature of {temperature} are no voter's"
+            )
+        return cls(count, temperature, tuple(data["prior"]))
 
 
 def fit_neighbour_voter(

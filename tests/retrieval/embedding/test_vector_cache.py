@@ -66,11 +66,12 @@ def test_it_can_be_switched_off(monkeypatch):
     assert with_cache(embedder) is embedder
 
 
-def test_a_damaged_vector_is_embedded_again_and_mended(tmp_path):
+@pytest.mark.parametrize("vector", ["zeroblob(32)", "zeroblob(4)", "'text'", "5", "1.5"])
+def test_a_damaged_vector_is_embedded_again_and_mended(tmp_path, vector):
     file = tmp_path / "own.sqlite"
     plain = CachedEmbedder(Counting(), file).embed(TEXTS)
     with sqlite3.connect(file) as opened:
-        opened.execute("UPDATE vectors SET vector = zeroblob(32) WHERE number = 2")
+        opened.execute(f"UPDATE vectors SET vector = {vector} WHERE number = 2")
     opened.close()
     for asked in (1, 0):
         embedder = Counting()

@@ -115,6 +115,20 @@ def test_an_inverted_file_that_names_another_file_is_refused(tmp_path):
         read_store(tmp_path / "store", "IVF4,Flat", count=600, dimension=16)
 
 
+@pytest.mark.parametrize("number", [-2, -(10**12), 600, 10**12])
+def test_windows_that_an_inverted_file_makes_up_are_no_neighbours(number):
+    index = faiss.index_factory(16, "IVF4,Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(VECTORS)
+    rows = np.arange(600)
+    rows[::2] = number
+    index.add_with_ids(VECTORS, rows)
+    turns = [make_turn(f"{n}", n, dialogue_id=f"d{n}") for n in range(600)]
+    store = faiss_store.FaissStore(index)
+    searcher = Searcher(VECTORS, turns, np.arange(600), factory="IVF4,Flat", store=store)
+    found = searcher.search(VECTORS[:9], [make_turn("?", dialogue_id="q")] * 9, 5, Guard())
+    assert ((found.rows >= -1) & (found.rows < 600)).all()
+
+
 @pytest.mark.parametrize("factory", ["IVF2,SQ8", "HNSW8"])
 def test_an_index_s_vectors_and_lists_or_graph_are_mapped_and_not_copied(tmp_path, factory):
     build(factory=factory).save(tmp_path / "index")
