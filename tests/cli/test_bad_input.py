@@ -192,11 +192,7 @@ def test_a_corpus_is_not_converted_onto_itself(command, test_file):
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ("data", "convert", "corpus.json", "x", "--to", "plain"),
-        ("submit", "run", "--out", "x"),
-        ("calibrate", "run", "--out", "x"),
-    ],
+    [("data", "convert", "corpus.json", "x", "--to", "plain"), ("submit", "run", "--out", "x")],
 )
 def test_a_file_is_replaced_only_if_told_so(command, test_file, index, arguments):
     Path("corpus.json").write_bytes(test_file.read_bytes())

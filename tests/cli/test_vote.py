@@ -94,6 +94,9 @@ def test_calibrate_then_refuse_what_it_was_fitted_on(command, train, index, run)
     assert done.code == 0, done.err
     assert "weights: neighbours" in done.out
     assert "weighted F1:" in done.out
+    done = command("calibrate", "own", "--out", "weights.json")
+    assert (done.code, "weights.json is there already; --overwrite" in done.err) == (2, True)
+    assert command("calibrate", "own", "--out", "weights.json", "--overwrite").code == 0
     done = command("vote", "run", "--weights", "weights.json", "--out", "calibrated")
     assert done.code == 0, done.err
     refused = command("vote", "own", "--weights", "weights.json", "--index", index, "--out", "x")
