@@ -10,6 +10,7 @@ to the last bit. Other models make no such promise and are given one text at a t
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -287,7 +288,7 @@ def load_embedder(
     """An embedder by name: `minilm` (embedded) or any sentence-transformers model.
 
     Args:
-        name: "minilm", a hub name or a folder.
+        name: "minilm", a hub name or a folder, which comes first if there is one of that name.
         precision: "int8" or "fp32" for `minilm`; other models always run in fp32.
         say: told in words what takes time.
 
@@ -301,7 +302,7 @@ def load_embedder(
         return OnnxEmbedder.load(precision, say=say)
     if name in EMBEDDED_MODELS:
         raise SettingsError(f"{name!r} is a language model; the embedded embedder is 'minilm'")
-    if name.startswith((".", "/", "~")):
+    if name.startswith((".", "/", "~")) or os.path.isdir(name):  # noqa: PTH112 - it takes any name
         folder = Path(name).expanduser()
         if not folder.is_dir():
             raise ModelError(f"no sentence-transformers model in {folder}: no such folder")
@@ -319,7 +320,8 @@ def load_index_embedder(
             folder here. An index of a model in a folder names the whole path.
     """
     name = str(identity["name"])
-    if not Path(name).is_absolute() and Path(name).exists():
+    here = name != MINILM.name and not name.startswith("/") and os.path.exists(name)  # noqa: PTH110
+    if here:
         raise ModelError(
             f"the index's embedder {name!r} would be read from a folder of that name here, which "
             "may be another model; go on from another folder, or build the index anew"

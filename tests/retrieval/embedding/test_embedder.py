@@ -256,7 +256,15 @@ def test_an_index_s_embedder_is_no_folder_that_happens_to_be_here(tiny, monkeypa
     identity = {"name": f"{tiny.name}/static", "precision": "fp32"}
     with pytest.raises(ModelError, match="would be read from a folder of that name here"):
         load_index_embedder(identity)
-    assert load_index_embedder(identity | {"name": str(tiny / "static")}).dimension == 8
+    here = load_embedder(f"{tiny.name}/static")
+    assert here.identity["name"] == str(tiny / "static")
+    assert load_index_embedder(here.identity).identity == here.identity
+
+
+def test_the_embedded_model_is_found_beside_a_folder_of_its_name(tmp_path, monkeypatch, embedder):
+    (tmp_path / "minilm").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_index_embedder(embedder.identity).identity == embedder.identity
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
