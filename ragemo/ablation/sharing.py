@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, overload
 
 from ragemo.cores import cores
 from ragemo.files import canonical_json
-from ragemo.llm import TEMPERATURES, load_llm, load_others
+from ragemo.llm import load_llm, load_others, others_of
 from ragemo.llm.protocol import LanguageModel, ModelOutline
 from ragemo.llm.tokens import estimate_prompt_tokens
 from ragemo.models import EMBEDDED_MODELS, weights_hash
@@ -48,16 +48,18 @@ def load_models(settings: Settings, asks: bool) -> Sequence[ModelOutline]:
     Raises:
         ModelError, SettingsError: as `load_llm` does.
     """
-    llm, vary = settings.llm, settings.voting.vary
-    if asks or not is_local(llm):
-        first = load_llm(llm, seed=settings.seed, asks=asks)
-        return [] if first is None else [first, *load_others(settings, asks=asks)]
-    # As many others as `load_others` would load; they are outlined like the first.
-    others = [llm.model_copy(update={"model": name}) for name in llm.others if "model" in vary]
-    if "temperature" in vary:
-        warm = [t for t in TEMPERATURES if t != llm.temperature]
-        others += [llm.model_copy(update={"temperature": t}) for t in warm]
-    return [LocalOutline(settings.model_copy(update={"llm": one})) for one in (llm, *others)]
+    if asks:
+        first = load_llm(settings.llm, seed=settings.seed)
+        return [] if first is None else [first, *load_others(settings)]
+    # Each by itself: a model that runs here may stand beside one of an API, which has a price.
+    outlines = (_outline(settings, one) for one in (settings.llm, *others_of(settings)))
+    return [model for model in outlines if model is not None]
+
+
+def _outline(settings: Settings, llm: LLMSettings) -> ModelOutline | None:
+    if is_local(llm):
+        return LocalOutline(settings.model_copy(update={"llm": llm}))
+    return load_llm(llm, seed=settings.seed, asks=False)
 
 
 def is_local(settings: LLMSettings) -> bool:

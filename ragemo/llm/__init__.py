@@ -71,20 +71,29 @@ def load_others(
     Raises:
         SettingsError: if models vary and none is given.
     """
+    loaded = (load_llm(one, seed=settings.seed, asks=asks, say=say) for one in others_of(settings))
+    return [model for model in loaded if model is not None]
+
+
+def others_of(settings: Settings) -> list[LLMSettings]:
+    """How each of the further models is asked, see `load_others`; nothing is loaded.
+
+    Raises:
+        SettingsError: if models vary and none is given.
+    """
     vary, llm = settings.voting.vary, settings.llm
     if llm.model == "none":
         return []
     if "model" in vary and not llm.others:
         raise SettingsError("voting.vary has model, but llm.others names no further model")
-    wanted = [llm.model_copy(update={"model": name}) for name in llm.others if "model" in vary]
+    others = [llm.model_copy(update={"model": name}) for name in llm.others if "model" in vary]
     if "temperature" in vary:
-        wanted += [
+        others += [
             llm.model_copy(update={"temperature": temperature})
             for temperature in TEMPERATURES
             if temperature != llm.temperature
         ]
-    loaded = (load_llm(one, seed=settings.seed, asks=asks, say=say) for one in wanted)
-    return [model for model in loaded if model is not None]
+    return others
 
 
 def load_openai(settings: LLMSettings, *, seed: int = 0, asks: bool = True) -> OpenAIModel:

@@ -2,11 +2,12 @@
 
 import asyncio
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
 from ragemo.ablation.sweep import carry_out_sweep, prepare
-from ragemo.errors import RunFolderError
+from ragemo.errors import RunFolderError, SettingsError
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.types import Usage
 from tests.ablation.worlds import BASE, CORPUS, design, right, run
@@ -107,6 +108,35 @@ def test_a_plan_tells_local_models_apart_that_draw_other_answers(tmp_path, setti
     grid = design(tmp_path, {setting: [3, 4, 5]}, base=base)
     found = prepare(grid, CORPUS, tmp_path / "out").forecast()
     assert found.calls == found.calls_alone == 3 * len(CORPUS.utterances)
+
+
+def several(folder, first, other):
+    """An ablation of one cell that asks two models."""
+    base = {"llm": {"model": first, "others": [other], "samples": 2}, "retrieval": {"k": 0}}
+    return design(folder, cells=[{"name": "both"}], base={**base, "voting": {"vary": ["model"]}})
+
+
+@pytest.mark.parametrize(("first", "other"), [("smollm2", "gpt-4o"), ("gpt-4o", "smollm2")])
+def test_each_model_is_planned_as_what_it_is(tmp_path, monkeypatch, first, other):
+    loading = mock.patch("ragemo.llm.local_model.LocalModel.load", side_effect=AssertionError)
+
+    def planned(url):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        with loading:
+            sweep = prepare(several(tmp_path, first, other), CORPUS, tmp_path / "out")
+            return sweep.folders["both"], sweep.forecast()
+
+    folder, found = planned("https://api.openai.com/v1")
+    assert found.calls == 2 * len(CORPUS.utterances)
+    assert found.cost > 0
+    assert planned("https://elsewhere.example/v1")[0] != folder
+
+
+def test_models_that_vary_without_a_second_one_are_told_before_anything_runs(tmp_path):
+    base = {"llm": {"model": "smollm2"}, "voting": {"vary": ["model"]}}
+    grid = design(tmp_path, cells=[{"name": "one"}], base=base)
+    with pytest.raises(SettingsError, match=r"cell 'one': .*names no further model"):
+        prepare(grid, CORPUS, tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", [ThinkingLLM, LateThinkingLLM])
