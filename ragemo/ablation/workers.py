@@ -13,6 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -126,7 +127,8 @@ def run_apart(
         processes: at most so many at once.
 
     Raises:
-        RunFolderError: if something cannot be written or is in use.
+        RunFolderError: if something cannot be written or is in use, or a process was killed.
+        IndexFolderError: if a process cannot read the index.
     """
     before = multiprocessing.active_children()
     groups = dealt(groups, processes)
@@ -147,10 +149,16 @@ def run_apart(
         Thread(target=_hand_out, args=(sender, common, count), daemon=True).start()
         for future in as_completed(futures):
             yield from future.result()
-    except BaseException:
+    except BaseException as error:
         for child in multiprocessing.active_children():
             if child not in before:
                 child.terminate()  # a cell that was cut off is gone on with
+        if isinstance(error, BrokenProcessPool):
+            raise RunFolderError(
+                f"{groups[0][0].out}: one of {count} processes was killed, perhaps for want of "
+                "memory. Go on with the same command, --resume and fewer --processes; what is "
+                "finished is kept"
+            ) from None
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -197,14 +205,18 @@ def _one_thread_each() -> Iterator[None]:
 
 
 _own: dict[str, Any] = {}
-"""Of a worker process: the index, and once they are there the corpus and the embedder."""
+"""Of a worker process: the index, and once they are there the corpus and the embedder.
+
+The index is read with the first group, and not as the process begins: what is wrong with it
+reaches the first process only from there.
+"""
 
 
 def _begin(index: Path, receiver: Connection, turn: Lock) -> None:
     Thread(target=_end_with_the_first, daemon=True).start()
     # Ctrl-C reaches every process of a terminal; the first one says what there is to say.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    _own.update(index=Index.load(index), receiver=receiver, turn=turn)
+    _own.update(folder=index, receiver=receiver, turn=turn)
     # Not so often: the many objects of a cell refer to each other in no circle.
     gc.set_threshold(*SELDOM)
 
@@ -227,13 +239,13 @@ def _run_group(group: Sequence[Work]) -> list[Done]:
 
 def _take_common(first: Work) -> None:
     """Wait for what `_hand_out` sends; until then the first cell's voters are fitted."""
-    index, how = _own["index"], first.cell.settings
+    index, how = Index.load(_own["folder"]), first.cell.settings
     with suppress(RagemoError):  # told when the cell is run
         index.recomposed(composition_of(index, how)).with_neighbours(how.retrieval.neighbours)
     with _own["turn"]:
         corpus, known = _own["receiver"].recv()
     waiting = _Waiting(index.embedder, index.vectors.shape[1])
-    _own.update(corpus=corpus, embedder=RememberingEmbedder(waiting, known=known))
+    _own.update(corpus=corpus, index=index, embedder=RememberingEmbedder(waiting, known=known))
     # What stays to the end need not be looked through for garbage again and again.
     gc.freeze()
 

@@ -6,8 +6,8 @@ import pytest
 
 from ragemo.ablation.design import read_design
 from ragemo.ablation.results import AblationResult
-from ragemo.ablation.sweep import prepare
-from ragemo.errors import DataError, EndpointError, RunFolderError
+from ragemo.ablation.sweep import carry_out_sweep, prepare
+from ragemo.errors import DataError, EndpointError, IndexFolderError, RunFolderError
 from ragemo.labels import LabelSet
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import answer_key
@@ -27,7 +27,7 @@ from tests.ablation.worlds import (
     right,
     run,
 )
-from tests.conftest import LABELS, make_corpus
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM
 from tests.pipeline.inputs import WORDS, chance
 
@@ -65,6 +65,20 @@ def test_a_text_is_embedded_once_for_all_cells(tmp_path):
     grid = design(tmp_path, axes, base=WITH_INDEX)
     run(grid, tmp_path / "out", embedder=embedder, index=index())
     assert len(embedder.given) == len(set(embedder.given))
+
+
+def test_an_index_that_another_process_cannot_read_is_told_in_words(tmp_path):
+    axes = {"retrieval.context_length": [0, 2], "retrieval.neighbours": [1, 2, 3, 4]}
+    sweep = prepare(
+        design(tmp_path, axes, base=WITH_INDEX),
+        CORPUS,
+        tmp_path / "out",
+        index=index(),
+        index_folder=tmp_path / "gone",
+        load_embedder=FakeEmbedder,
+    )
+    with pytest.raises(IndexFolderError, match="gone"):
+        carry_out_sweep(sweep, processes=2, samples=10)
 
 
 def test_only_texts_that_are_new_are_embedded():

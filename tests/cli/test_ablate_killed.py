@@ -138,3 +138,41 @@ def test_its_workers_end_with_it(command, start, test_file, index):
     for cell in AblationResult.open("whole").cells:
         runs = [Path(out, cell.run, "verdicts.jsonl").read_bytes() for out in ("killed", "whole")]
         assert runs[0] == runs[1]
+
+
+def workers(parent):
+    """Ids of those of its processes that run cells."""
+
+    def command(process):
+        try:
+            return Path(f"/proc/{process}/cmdline").read_bytes()
+        except OSError:
+            return b""
+
+    return {own for own in children(parent) if b"spawn_main" in command(own)}
+
+
+def test_a_worker_that_is_killed_ends_in_words_and_the_rest_is_gone_on_with(
+    command, start, test_file, index
+):
+    file = write({"retrieval.context_length": [0, 2, 4], "retrieval.neighbours": [*range(10)]})
+    command_line = ["ablate", file, "--data", test_file, "--index", index, "--limit", 12, *BRIEF]
+    process = start(*command_line, "--out", "killed", "--processes", 2)
+    end = time.monotonic() + 200
+    while not list(Path("killed").glob("cells/*/verdicts.jsonl")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "no cell was finished"
+        time.sleep(0.002)
+    begun = workers(process.pid)
+    os.kill(max(begun), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    assert said.count("error: ") == 1
+    assert "one of 2 processes was killed" in said
+    assert "--resume and fewer --processes" in said
+    assert not any(map(alive, begun))
+    assert list(Path("killed").glob("cells/*/verdicts.jsonl"))
+    done = command(*command_line, "--out", "killed", "--processes", 1, "--resume")
+    assert done.code == 0, done.err
+    assert len(AblationResult.open("killed").done) == 30
