@@ -21,7 +21,7 @@ of the list. `axes: {retrieval.k: [0, 4, 16]}` is short for an axis of one setti
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,9 +155,9 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
         values = {name: label for name, (label, _) in zip(names, combination, strict=True)}
         moved: dict[str, Any] = {}
         for name, (_, own) in zip(names, combination, strict=True):
-            if both := moved.keys() & own:
+            if both := sorted(one for one in own if _overlap(one, moved)):
                 raise SettingsError(
-                    f"{path}: axis {name!r} moves {min(both)}, and so does another axis; "
+                    f"{path}: axis {name!r} moves {both[0]}, and so does another axis; "
                     "a setting can be moved by one axis only"
                 )
             moved |= own
@@ -230,15 +230,25 @@ def _in_words(value: Any) -> str:
     return str(value)
 
 
+def _overlap(name: str, others: Iterable[str]) -> str | None:
+    """The first of the others that is the same setting, or that holds it or lies in it."""
+    return next((one for one in others if _holds(one, name) or _holds(name, one)), None)
+
+
+def _holds(section: str, name: str) -> bool:
+    return f"{name}.".startswith(f"{section}.")
+
+
 def _refuse_fixed(moved: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
     for name in moved:
-        section = name.partition(".")[0]
-        for fixed in (name, section):
-            if fixed in FIXED:
-                raise SettingsError(f"{source}: {name} cannot vary in an ablation: {FIXED[fixed]}")
-        if name in given:
+        if fixed := _overlap(name, FIXED):
+            whole = "" if _holds(fixed, name) else f"; name single settings, as {name}.NAME"
             raise SettingsError(
-                f"{source}: it sets {name}, which is also given for all cells; leave --set {name} "
+                f"{source}: {name} cannot vary in an ablation: {FIXED[fixed]}{whole}"
+            )
+        if same := _overlap(name, given):
+            raise SettingsError(
+                f"{source}: it sets {same}, which is also given for all cells; leave --set {same} "
                 "out, or take it out of the ablation"
             )
 

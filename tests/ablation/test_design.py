@@ -76,6 +76,18 @@ def test_a_grid_has_every_combination_once(tmp_path_factory, names, data):
         ({"index.embedder": ["a", "b"]}, [], ["index.embedder cannot vary", "one index for each"]),
         ({"limit": [1, 2]}, [], ["limit cannot vary", "--limit"]),
         ({"corpus.format": ["meld"]}, [], ["corpus.format cannot vary"]),
+        (
+            {"corpus": [{"segmentation": "baseline"}]},
+            [],
+            ["corpus cannot vary", "the same utterances", "as corpus.NAME"],
+        ),
+        ((), [{"name": "a", "corpus": {"transcript": "x"}}], ["cell 'a': corpus cannot vary"]),
+        ((), [{"name": "a", "index": {"precision": "fp32"}}], ["cell 'a': index cannot vary"]),
+        (
+            {"retrieval.only": [{"shortest": 2}], "retrieval.only.shortest": [1, 2]},
+            [],
+            ["moves retrieval.only.shortest, and so does another axis"],
+        ),
         ({"retrieval.k": [1, 1]}, [], ["axis 'retrieval.k'", "two values are called '1'"]),
         ([{"name": "a", "values": [1]}], [], ["axis 'a'", "value 1 belongs to no setting"]),
         ([{"name": "a", "values": [{"label": "x"}]}], [], ["value 'x' moves no setting"]),
@@ -114,3 +126,13 @@ def test_an_override_goes_before_the_file_and_may_not_name_what_varies(tmp_path)
     assert (found.cells[0].settings.seed, found.cells[0].settings.voting.checks) == (7, 5)
     with pytest.raises(SettingsError, match="which is also given for all cells"):
         design(tmp_path, {"retrieval.k": [1]}, overrides={"retrieval.k": 3})
+    with pytest.raises(SettingsError, match=r"it sets retrieval\.k, which is also given"):
+        design(tmp_path, {"retrieval": [{"memory": 1}]}, overrides={"retrieval.k": 3})
+
+
+def test_a_setting_may_be_a_mapping_and_a_section_without_what_is_fixed_may_be_named(tmp_path):
+    values = [{"mmr": {"relevance": 0.2}}, {"mmr": {"relevance": 0.8}}]
+    found = design(tmp_path, {"retrieval.options": values})
+    assert [cell.settings.retrieval.options for cell in found.cells] == values
+    found = design(tmp_path, cells=[{"name": "long", "retrieval.only": {"shortest": 9}}])
+    assert found.cells[0].settings.retrieval.only.shortest == 9
