@@ -202,9 +202,17 @@ def carry_out_sweep(
     folders = [sweep.folders[cell.name] for cell in design.cells]
     write_manifest(out, design, folders, sweep.corpus, sweep.index)
     budget = budget or Budget()
+    before, begun = dict(costs["asked"]), budget.spent
     walls: dict[str, dict[str, Any]] = {}
     counted: dict[str, Counted] = {}
     stopped: BudgetError | None = None
+
+    def keep_costs() -> None:
+        spent = budget.spent.plus(begun, -1)  # others may have spent of the same budget
+        costs["asked"] = {name: before[name] + getattr(spent, name) for name in before}
+        with suppress(OSError):  # told when the result is written, and hides nothing here
+            write_costs(out, costs, walls)
+
     try:
         with sweep.progress.stage("cells", len(sweep.open)) as advance:
             for done in _run(sweep, budget, processes, samples, seed):
@@ -213,14 +221,12 @@ def carry_out_sweep(
                 if done.counted:
                     counted[done.name] = done.counted
                 walls[sweep.folders[done.name]] = {"wall": done.seconds}
+                keep_costs()  # who is killed after this has paid all the same
                 advance(1)
     except BudgetError as error:
         stopped = error
     finally:
-        for name in costs["asked"]:
-            costs["asked"][name] += getattr(budget.spent, name)
-        with suppress(OSError):  # told when the result is written, and hides nothing here
-            write_costs(out, costs, walls)
+        keep_costs()
     _count_others(sweep, counted, samples, seed)
     result = summarise(
         design,

@@ -1,6 +1,7 @@
 """What an ablation costs: planned, limited while it runs, and told of each cell."""
 
 import asyncio
+import json
 from dataclasses import replace
 from unittest import mock
 
@@ -154,6 +155,35 @@ def test_thoughts_exceed_a_budget_by_no_more_than_the_first_call(tmp_path, kind)
         run(grid, tmp_path / "large", llm, budget=Budget(tokens=4000))
     assert len(llm.prompts) >= 4
     assert sum(prompt.tokens + 510 for prompt in llm.prompts) <= 4000
+
+
+def asked(out):
+    return json.loads((out / "costs.json").read_text())["asked"]
+
+
+def test_what_was_paid_is_on_disk_before_the_next_cell_asks(tmp_path):
+    grid, out = design(tmp_path, {"prompt.context": [0, 1]}), tmp_path / "out"
+    say, kept = right(), []
+
+    def remember(prompt, sample):
+        if len(llm.prompts) > len(CORPUS.utterances):
+            kept.append(asked(out))
+        return say(prompt, sample)
+
+    llm = FakeLLM(remember)
+    run(grid, out, llm)
+    first = llm.prompts[: len(CORPUS.utterances)]
+    assert {one["calls"] for one in kept} == {len(first)}
+    assert asked(out)["calls"] == len(llm.prompts) > len(first)
+
+
+def test_a_budget_of_several_ablations_is_counted_once(tmp_path):
+    budget = Budget(calls=1000)
+    for context in (0, 1):
+        grid = design(tmp_path, {"prompt.context": [context]})
+        llm = FakeLLM(right())
+        run(grid, tmp_path / str(context), llm, budget=budget)
+        assert asked(tmp_path / str(context))["calls"] == len(llm.prompts)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"asked": {}, "cells": {}}', '{"cells": 3}'])
