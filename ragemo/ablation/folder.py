@@ -11,6 +11,7 @@
     table.csv         the rows for a spreadsheet
     table.md          the rows for a page
     *.svg, *.png      the plots
+    .lock             empty; whoever writes here has it locked
 
 A cell's folder is named by a hash of all that determines its run. A cell whose folder holds a
 finished run is not run again, whatever else the ablation has gained since.
@@ -18,8 +19,8 @@ finished run is not run again, whatever else the ablation has gained since.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from ragemo.llm.protocol import ModelOutline
 from ragemo.pipeline.voters import weights_hash
 from ragemo.prompting.templates import load_template
 from ragemo.retrieval.index import Index
+from ragemo.runs.locking import lock
 from ragemo.runs.run import Run
 from ragemo.settings import PACE, Settings
 from ragemo.types import Corpus
@@ -50,6 +52,9 @@ FORMAT = 1
 """Version of the folder's layout."""
 
 ANSWERS = "answers.sqlite"
+
+LOCK = ".lock"
+"""A file of its own, since all others are replaced as they are written, and a lock with them."""
 
 
 def cell_folder(
@@ -168,7 +173,7 @@ def open_folder(out: Path, *, resume: bool) -> None:
         RunFolderError: if something else is there, or an ablation and `resume` is not set.
     """
     manifest = out / "ablation.json"
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and all(one.name == LOCK for one in out.iterdir())):
         return
     if not manifest.is_file():
         raise RunFolderError(f"{out} exists and is not an ablation; choose another --out")
@@ -186,6 +191,27 @@ def open_folder(out: Path, *, resume: bool) -> None:
         raise RunFolderError(
             f"{manifest}: not an ablation that this ragemo reads; choose another --out"
         )
+
+
+@contextmanager
+def locked_folder(out: Path) -> Iterator[None]:
+    """Keep other ablations out of the folder, which is made if there is none.
+
+    Raises:
+        RunFolderError: if another process is writing to it, or it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = own_place(out, LOCK).open("ab")
+        lock(file, out, "ablation")
+    except OSError as error:
+        raise _unwritable(out, error) from None
+    with file:
+        yield
+
+
+def _unwritable(out: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(f"{out}: cannot be written: {error}")
 
 
 def write_manifest(
@@ -216,4 +242,4 @@ def write_manifest(
         write_text(out / "ablation.yaml", text)
         write_json(out / "ablation.json", data)
     except OSError as error:
-        raise RunFolderError(f"{out}: cannot be written: {error}") from None
+        raise _unwritable(out, error) from None

@@ -15,6 +15,7 @@ from ragemo.ablation.folder import (
     ANSWERS,
     cell_folder,
     is_finished,
+    locked_folder,
     open_folder,
     own_place,
     write_manifest,
@@ -197,11 +198,17 @@ def carry_out_sweep(
         RunFolderError: if something cannot be written or is in use, or costs.json is damaged.
         KeyboardInterrupt: what was answered is kept.
     """
+    with locked_folder(sweep.out):
+        return _carry_out(sweep, budget or Budget(), processes, samples, seed)
+
+
+def _carry_out(
+    sweep: Sweep, budget: Budget, processes: int, samples: int, seed: int
+) -> AblationResult:
     out, design = sweep.out, sweep.design
     costs = read_costs(out)
     folders = [sweep.folders[cell.name] for cell in design.cells]
     write_manifest(out, design, folders, sweep.corpus, sweep.index)
-    budget = budget or Budget()
     before, begun = dict(costs["asked"]), budget.spent
     walls: dict[str, dict[str, Any]] = {}
     counted: dict[str, Counted] = {}

@@ -6,7 +6,7 @@ import pytest
 
 from ragemo.ablation.design import read_design
 from ragemo.ablation.results import AblationResult
-from ragemo.ablation.sweep import carry_out_sweep, prepare
+from ragemo.ablation.sweep import ablate, carry_out_sweep, prepare
 from ragemo.errors import DataError, EndpointError, IndexFolderError, RunFolderError
 from ragemo.labels import LabelSet
 from ragemo.llm.budget import Budget, BudgetError
@@ -283,6 +283,42 @@ def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("x")
     with pytest.raises(RunFolderError, match="is not an ablation"):
         run(grid, tmp_path / "mine", resume=True)
+
+
+def test_one_ablation_at_a_time_in_a_folder_and_plans_at_any_time(tmp_path):
+    out, llm = tmp_path / "out", FakeLLM(right())
+    first = design(tmp_path, {"prompt.context": [0, 1]})
+    other = design(tmp_path, {"prompt.context": [2]})
+    planned = []
+
+    def models(settings, asks):
+        if asks and not planned:
+            with pytest.raises(RunFolderError, match="another process is writing to this ablation"):
+                run(other, out, resume=True)
+            sweep = prepare(other, CORPUS, out, models=lambda *_: [llm], resume=True)
+            planned.append(sweep.forecast())
+        return [llm]
+
+    result = ablate(first, CORPUS, out, models=models)
+    assert planned[0].cells == 1
+    assert AblationResult.open(out) == result
+    named = [cell["name"] for cell in json.loads((out / "ablation.json").read_text())["cells"]]
+    assert named == [cell.name for cell in first.cells] == [cell.name for cell in result.cells]
+    assert len(run(other, out, resume=True).done) == 1
+
+
+def test_a_folder_of_which_nothing_but_the_lock_was_written_is_new(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.lock").touch()
+    assert len(run(design(tmp_path, POOLS), tmp_path / "out").done) == 3
+
+
+def test_a_lock_is_made_in_no_other_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunFolderError, match="leads out of the ablation's folder"):
+        run(design(tmp_path, POOLS), tmp_path / "out")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_run_that_was_changed_by_hand_is_not_taken_for_the_cell_s(tmp_path):

@@ -46,7 +46,7 @@ def test_a_grid_becomes_a_table_files_and_plots(command, where):
     result = AblationResult.open("out")
     assert [cell.failure for cell in result.cells] == ["", "", ""]
     assert {path.name for path in Path("out").iterdir()} == {
-        *("ablation.json", "ablation.yaml", "cells"),
+        *(".lock", "ablation.json", "ablation.yaml", "cells"),
         *("costs.json", "result.json", "table.csv", "table.md"),
         *("weighted_f1.svg", "weighted_f1.png"),
     }
