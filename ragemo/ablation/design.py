@@ -149,7 +149,10 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
     if len(set(names)) < len(names):
         raise SettingsError(f"{path}: ablation.axes: two axes are called {_twice(names)!r}")
 
-    grid = [_values(axis, f"{path}: axis {axis.name!r}") for axis in section.axes]
+    given = overrides or {}
+    grid = [
+        _values(axis, data, given, source=f"{path}: axis {axis.name!r}") for axis in section.axes
+    ]
     chosen: list[tuple[str, dict[str, str], dict[str, Any]]] = []
     for combination in itertools.product(*grid) if grid else []:
         values = {name: label for name, (label, _) in zip(names, combination, strict=True)}
@@ -172,9 +175,7 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
 
     cells = []
     for name, values, moved in chosen:
-        source = f"{path}: cell {name!r}"
-        _refuse_fixed(moved, overrides or {}, source)
-        settings = resolve_settings(data, {**(overrides or {}), **moved}, source=source)
+        settings = _settings(data, given, moved, source=f"{path}: cell {name!r}")
         cells.append(Cell(name, values, moved, settings))
     _refuse_alike(cells, path)
     return Design(
@@ -185,7 +186,7 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
         ),
         cells=tuple(cells),
         paths={name: Path(str(one)) for name, one in paths.items() if isinstance(one, str)},
-        document={**_overridden(data, overrides or {}), "ablation": asked},
+        document={**_overridden(data, given), "ablation": asked},
     )
 
 
@@ -200,10 +201,24 @@ def _overridden(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[s
     return merged
 
 
-def _values(axis: _Axis, source: str) -> list[tuple[str, dict[str, Any]]]:
-    """Each value's label and the settings it moves."""
+def _settings(
+    data: Mapping[str, Any], given: Mapping[str, Any], moved: Mapping[str, Any], source: str
+) -> Settings:
+    """All settings where some are moved, if they may be."""
+    _refuse_fixed(moved, given, source)
+    return resolve_settings(data, {**given, **moved}, source=source)
+
+
+def _values(
+    axis: _Axis, data: Mapping[str, Any], given: Mapping[str, Any], source: str
+) -> list[tuple[str, dict[str, Any]]]:
+    """Each value's label and the settings it moves, which can be used.
+
+    A value that cannot be goes by its number and not by its label: it may be an address with a
+    password in it.
+    """
     found: list[tuple[str, dict[str, Any]]] = []
-    for value in axis.values:
+    for number, value in enumerate(axis.values, start=1):
         if isinstance(value, Mapping) and "label" in value:
             own = {str(name): one for name, one in value.items() if name != "label"}
             if not own:
@@ -213,9 +228,10 @@ def _values(axis: _Axis, source: str) -> list[tuple[str, dict[str, Any]]]:
             found.append((_in_words(value), dict.fromkeys(axis.settings, value)))
         else:
             raise SettingsError(
-                f"{source}: value {value!r} belongs to no setting; give the axis `settings`, or "
+                f"{source}: value {number} belongs to no setting; give the axis `settings`, or "
                 "write the value as {label: TEXT, SECTION.NAME: VALUE, ...}"
             )
+        _settings(data, given, found[-1][1], source=f"{source}, value {number}")
     labels = [label for label, _ in found]
     if len(set(labels)) < len(labels):
         raise SettingsError(f"{source}: two values are called {_twice(labels)!r}")
@@ -274,4 +290,7 @@ def _complaint(problem: Mapping[str, Any]) -> str:
     place = ".".join(["ablation", *map(str, problem["loc"])])
     if problem["type"] == "extra_forbidden":
         return f"{place}: no such key"
-    return f"{place}: {problem['msg'].lower()}, found {problem['input']!r}"
+    found = repr(problem["input"])
+    if "://" in found:
+        found = "an address, which is not repeated since it may hold a password"
+    return f"{place}: {problem['msg'].lower()}, found {found}"

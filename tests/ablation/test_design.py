@@ -71,8 +71,12 @@ def test_a_grid_has_every_combination_once(tmp_path_factory, names, data):
 @pytest.mark.parametrize(
     ("axes", "cells", "said"),
     [
-        ({"retrieval.k": [0, -1]}, [], ["retrieval.k=-1", "greater than or equal to 0"]),
-        ({"retrieval.depth": [1]}, [], ["retrieval.depth=1", "no such setting"]),
+        (
+            {"retrieval.k": [0, -1]},
+            [],
+            ["axis 'retrieval.k', value 2: retrieval.k: ", "greater than or equal to 0, found -1"],
+        ),
+        ({"retrieval.depth": [1]}, [], ["axis 'retrieval.depth', value 1: ", "no such setting"]),
         ({"index.embedder": ["a", "b"]}, [], ["index.embedder cannot vary", "one index for each"]),
         ({"limit": [1, 2]}, [], ["limit cannot vary", "--limit"]),
         ({"corpus.format": ["meld"]}, [], ["corpus.format cannot vary"]),
@@ -113,6 +117,23 @@ def test_what_is_wrong_is_said_before_anything_runs(tmp_path, axes, cells, said)
         design(tmp_path, axes, cells)
     for words in [str(tmp_path / "ablation.yaml"), *said]:
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        {"llm.base_url": ["http://localhost:1/v1", "https://me:hunter2@host/v1"]},
+        {"llm.base_url": ["https://host/v1?key=hunter2", "https://host/v1?key=hunter2"]},
+        {"llm.base_url": "https://me:hunter2@host/v1"},
+        {"llm": [{"base_url": "https://me:hunter2@host/v1"}]},
+        [{"name": "url", "values": ["https://me:hunter2@host/v1"]}],
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(tmp_path, axes):
+    with pytest.raises(SettingsError) as caught:
+        design(tmp_path, axes)
+    assert str(tmp_path / "ablation.yaml") in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_config_without_an_ablation_is_refused(tmp_path):

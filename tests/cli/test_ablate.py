@@ -171,7 +171,7 @@ def test_an_interrupted_ablation_says_how_to_go_on(command, where):
     ("file", "flags", "said"),
     [
         ({"index.context_length": [1, 2]}, (), "index.context_length cannot vary"),
-        ({"retrieval.k": [1, "many"]}, (), "retrieval.k=many"),
+        ({"retrieval.k": [1, "many"]}, (), "axis 'retrieval.k', value 2"),
         (POOLS, ("--set", "voting.pool=mean"), "also given for all cells"),
         (POOLS, ("--format", "html"), "expected table, csv, markdown, json"),
         ({"prompt.template": ["few-shot", "nowhere"]}, ("--set", "llm.model=x"), "nowhere"),
