@@ -345,6 +345,21 @@ def resolve_settings(
     Raises:
         SettingsError: naming every setting that is unknown or out of its range.
     """
+    try:
+        return Settings.model_validate(overridden(config, overrides, source))
+    except pydantic.ValidationError as error:
+        lines = [_complaint(problem) for problem in error.errors()]
+        raise SettingsError(f"{source}: " + "; ".join(lines)) from None
+
+
+def overridden(
+    config: Mapping[str, Any] | None, overrides: Mapping[str, Any] | None, source: str
+) -> dict[str, Any]:
+    """A config with overrides, as plain data that is not yet checked; see `resolve_settings`.
+
+    Raises:
+        SettingsError: if an override is of what is no section.
+    """
     merged: dict[str, Any] = {}
     for key, value in (config or {}).items():
         if value is None and key in _SECTIONS:
@@ -360,11 +375,7 @@ def resolve_settings(
             place[section] = dict(before)
             place = place[section]
         place[name] = value
-    try:
-        return Settings.model_validate(merged)
-    except pydantic.ValidationError as error:
-        lines = [_complaint(problem) for problem in error.errors()]
-        raise SettingsError(f"{source}: " + "; ".join(lines)) from None
+    return merged
 
 
 _SECTIONS = frozenset(

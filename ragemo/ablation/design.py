@@ -29,7 +29,7 @@ from typing import Any
 import pydantic
 
 from ragemo.errors import SettingsError
-from ragemo.settings import Settings, read_config, resolve_settings
+from ragemo.settings import Settings, overridden, read_config, resolve_settings
 
 FIXED = {
     "index": "it is settled when an index is built; make one index for each, and ablate on each",
@@ -186,19 +186,8 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
         ),
         cells=tuple(cells),
         paths={name: Path(str(one)) for name, one in paths.items() if isinstance(one, str)},
-        document={**_overridden(data, given), "ablation": asked},
+        document={**overridden(data, given, str(path)), "ablation": asked},
     )
-
-
-def _overridden(data: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's data with other values for some dotted settings."""
-    merged = {key: dict(own) if isinstance(own, Mapping) else own for key, own in data.items()}
-    for dotted, value in overrides.items():
-        section, _, name = dotted.rpartition(".")
-        if section and not merged.get(section):
-            merged[section] = {}
-        (merged[section] if section else merged)[name] = value
-    return merged
 
 
 def _settings(

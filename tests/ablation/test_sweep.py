@@ -18,6 +18,7 @@ from ragemo.scoring.bootstrap import intervals
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.paired import paired_differences
 from tests.ablation.worlds import (
+    BASE,
     CORPUS,
     WITH_INDEX,
     CountingEmbedder,
@@ -342,7 +343,10 @@ def test_a_corpus_without_labels_is_refused_before_anything_is_asked(tmp_path):
 
 def test_the_folder_holds_a_file_of_the_same_ablation(tmp_path):
     axes = [{"name": "depth", "settings": ["prompt.context"], "values": [0, 2]}]
-    given = design(tmp_path, axes=axes, overrides={"llm.samples": 2, "limit": 3})
+    base = {**BASE, "retrieval": {"k": 0, "only": {"longest": 99}}}
+    deep = {"retrieval.only.shortest": 3, "retrieval.options.mmr": {"relevance": 0.2}}
+    overrides = {"llm.samples": 2, "limit": 3, **deep}
+    given = design(tmp_path, axes=axes, base=base, overrides=overrides)
     run(given, tmp_path / "out")
     again = read_design(tmp_path / "out" / "ablation.yaml")
     assert [cell.settings for cell in again.cells] == [cell.settings for cell in given.cells]
