@@ -53,6 +53,11 @@ class _Axis(_Part):
     settings: tuple[str, ...] = ()
     values: tuple[Any, ...] = pydantic.Field(min_length=1)
 
+    @pydantic.field_validator("name", mode="before")
+    @classmethod
+    def _one_line(cls, given: Any) -> Any:
+        return _on_one_line(given) if isinstance(given, str) else given
+
     @pydantic.field_validator("settings", mode="before")
     @classmethod
     def _one_or_several(cls, given: Any) -> Any:
@@ -169,7 +174,8 @@ def read_design(path: Path, overrides: Mapping[str, Any] | None = None) -> Desig
     for number, cell in enumerate(section.cells, start=1):
         own = dict(cell)
         name = own.pop("name", None)
-        if not isinstance(name, str) or not name:
+        name = _on_one_line(name) if isinstance(name, str) else ""
+        if not name:
             raise SettingsError(f"{path}: ablation.cells: cell {number} needs a text as its name")
         chosen.append((name, {}, own))
 
@@ -212,9 +218,9 @@ def _values(
             own = {str(name): one for name, one in value.items() if name != "label"}
             if not own:
                 raise SettingsError(f"{source}: value {value['label']!r} moves no setting")
-            found.append((str(value["label"]), own))
+            found.append((_on_one_line(str(value["label"])), own))
         elif axis.settings:
-            found.append((_in_words(value), dict.fromkeys(axis.settings, value)))
+            found.append((_in_words(value, axis.settings), dict.fromkeys(axis.settings, value)))
         else:
             raise SettingsError(
                 f"{source}: value {number} belongs to no setting; give the axis `settings`, or "
@@ -227,12 +233,26 @@ def _values(
     return found
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: Any, settings: Sequence[str]) -> str:
     if isinstance(value, list):
-        return "+".join(map(str, value)) or "none"
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "default"}[value]
-    return str(value)
+        return _on_one_line("+".join(map(str, value))) or "none"
+    if value is None:  # which is not what every setting is where none is given
+        return "default" if all(map(_is_none_by_default, settings)) else "null"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _on_one_line(str(value))
+
+
+def _is_none_by_default(setting: str) -> bool:
+    place: Any = Settings()
+    for name in setting.split("."):
+        place = getattr(place, name, ...)
+    return place is None
+
+
+def _on_one_line(text: str) -> str:
+    """As a row of a table can hold it."""
+    return " ".join(text.split())
 
 
 def _overlap(name: str, others: Iterable[str]) -> str | None:

@@ -43,6 +43,33 @@ def test_a_value_may_move_several_settings_and_the_last_axis_moves_fastest(tmp_p
     assert [axis.labels for axis in found.axes] == [("1", "2"), ("3", "all")]
 
 
+def test_null_is_called_default_only_where_it_is_the_default(tmp_path):
+    both = [{"name": "n", "settings": ["prompt.context", "retrieval.neighbours"], "values": [None]}]
+    for axes, name in (
+        ({"prompt.context": [None]}, "prompt.context=null"),
+        ({"llm.give_up_after": [None]}, "llm.give_up_after=null"),
+        ({"retrieval.neighbours": [None]}, "retrieval.neighbours=default"),
+        ({"retrieval.only.longest": [None]}, "retrieval.only.longest=default"),
+        (both, "n=null"),
+    ):
+        assert [cell.name for cell in design(tmp_path, axes).cells] == [name]
+
+
+def test_a_name_is_on_one_line(tmp_path):
+    label = {"label": "all\nof it", "prompt.context": None}
+    axes = [{"name": "the\nname", "settings": "prompt.context", "values": [1, label]}]
+    axes.append({"name": "t", "settings": "prompt.template", "values": ["a\r\nb"]})
+    found = design(tmp_path, axes, [{"name": "further\u2028cell\n"}])
+    assert [cell.name for cell in found.cells] == [
+        *("the name=1, t=a b", "the name=all of it, t=a b", "further cell")
+    ]
+    assert [(axis.name, axis.labels) for axis in found.axes] == [
+        *(("the name", ("1", "all of it")), ("t", ("a b",)))
+    ]
+    with pytest.raises(SettingsError, match="cell 1 needs a text as its name"):
+        design(tmp_path, cells=[{"name": "\n"}])
+
+
 @settings(deadline=None, max_examples=15)
 @given(
     st.lists(
