@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ragemo.ablation.results import COMPARED, NOT_RUN, AblationResult, CellResult
 from ragemo.files import as_cell
 from ragemo.scoring.metrics import METRICS
+from ragemo.scoring.sheets import markdown_line, markdown_text
 from ragemo.scoring.tables import HEADINGS
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def result_markdown(result: AblationResult) -> str:
         "| --- |" + " ---: |" * (len(header) - 1),
     ]
     for row in table_rows(result):
-        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in row) + " |")
-    return "\n".join([*lines, "", "  \n".join(remarks(result)), ""])
+        lines.append("| " + " | ".join(map(markdown_text, row)) + " |")
+    return "\n".join([*lines, "", "  \n".join(map(markdown_line, remarks(result))), ""])
 
 
 def result_table(result: AblationResult) -> Group:

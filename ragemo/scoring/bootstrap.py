@@ -23,6 +23,9 @@ from ragemo.scoring.metrics import METRICS, Metric
 from ragemo.scoring.predictions import Floats, IntCounts
 
 QUANTILES = (0.025, 0.975)
+MOST_SAMPLES = 100_000
+"""An interval's ends then change by less than a hundredth of its width from seed to seed."""
+
 _BLOCK = 1_000_000  # weights held at once: 8 MB
 
 
@@ -88,13 +91,15 @@ def _drawn(dialogues: int, seed: int, samples: int) -> Iterator[Floats]:
 
 
 def require_samples(samples: int) -> None:
-    """Refuse to resample less than once.
+    """Refuse to resample less than once, and more often than any memory holds.
 
     Raises:
-        SettingsError: if `samples` is below 1.
+        SettingsError: if `samples` is below 1 or above `MOST_SAMPLES`.
     """
-    if samples < 1:
-        raise SettingsError(f"{samples} bootstrap samples: expected 1 or more (usual: 1000)")
+    if not 1 <= samples <= MOST_SAMPLES:
+        raise SettingsError(
+            f"{samples} bootstrap samples: expected 1 to {MOST_SAMPLES:,} (usual: 1000)"
+        )
 
 
 def intervals(

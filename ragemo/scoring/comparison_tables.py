@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group
 
 from ragemo.scoring.comparison import Comparison, MetricDifference, SystemComparison
-from ragemo.scoring.sheets import Sheet, latex, markdown, percent, terminal
+from ragemo.scoring.sheets import Sheet, latex, markdown, markdown_line, percent, terminal
 from ragemo.scoring.tables import ALL_HEADINGS, HEADINGS, notes
 
 
@@ -18,7 +18,7 @@ def comparison_table(comparison: Comparison) -> Group:
 def comparison_markdown(comparison: Comparison) -> str:
     """The same as Markdown tables."""
     sheets = [_against_baseline(comparison, system) for system in comparison.systems]
-    return f"{sheets[0].title}\n\n" + markdown(sheets, _remarks(comparison))
+    return f"{markdown_line(sheets[0].title)}\n\n" + markdown(sheets, _remarks(comparison))
 
 
 def comparison_latex(comparison: Comparison) -> str:

@@ -34,6 +34,9 @@ LATEX = {
     "*": "{*}",
 }
 
+_MARKDOWN = re.compile(r"[\\|]|<(?=[A-Za-z/!?])")
+"""What would be a cell's end, an element, or take the meaning of what follows."""
+
 _MINUS = re.compile(r"(?<!\w)-(?=[\d.])")
 
 
@@ -86,7 +89,7 @@ class Sheet:
         """A Markdown table, without its title."""
         rules = ["---" if place < self.texts else "---:" for place in range(len(self.header))]
         lines = [self.header, rules, *self.rows]
-        return "\n".join("| " + " | ".join(map(_markdown, line)) + " |" for line in lines)
+        return "\n".join("| " + " | ".join(map(markdown_text, line)) + " |" for line in lines)
 
     def latex(self) -> str:
         """A LaTeX table with the rules of the package booktabs."""
@@ -119,8 +122,8 @@ def terminal(sheets: Sequence[Sheet], remarks: Sequence[str]) -> Group:
 def markdown(sheets: Sequence[Sheet], remarks: Sequence[str]) -> str:
     """Markdown tables with lines of remarks below; the first needs no title."""
     first, *others = sheets
-    parts = [first.markdown(), *(f"{sheet.title}\n\n{sheet.markdown()}" for sheet in others)]
-    return "\n\n".join([*parts, "  \n".join(remarks)]) + "\n"
+    titled = (f"{markdown_line(sheet.title)}\n\n{sheet.markdown()}" for sheet in others)
+    return "\n\n".join([first.markdown(), *titled, "  \n".join(map(markdown_line, remarks))]) + "\n"
 
 
 def latex(sheets: Sequence[Sheet], remarks: Sequence[str]) -> str:
@@ -140,8 +143,14 @@ def _latex_row(cells: Sequence[str]) -> str:
     return "    " + " & ".join(map(latex_text, cells)) + r" \\"
 
 
-def _markdown(cell: str) -> str:
-    return " ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|")
+def markdown_text(text: str) -> str:
+    """A text inside a line of Markdown: nothing in it is a cell, an element, a link or an image."""
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(text.split())).replace("](", "]\\(")
+
+
+def markdown_line(text: str) -> str:
+    """The same as a line of its own, which is no heading, list or quotation."""
+    return re.sub(r"^(?=[#>+~=*-])", r"\\", markdown_text(text))
 
 
 def percent(value: float) -> str:

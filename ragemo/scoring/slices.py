@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ragemo.scoring.bootstrap import QUANTILES, resampled_counts
+from ragemo.scoring.bootstrap import QUANTILES, require_samples, resampled_counts
 from ragemo.scoring.metrics import Metric, accuracy, uar, weighted_f1
 from ragemo.scoring.predictions import Floats, IntCounts, Predictions
 
@@ -94,7 +94,11 @@ def score_slices(
 
     Returns:
         Slice -> its groups; without slices of which nothing is scored.
+
+    Raises:
+        SettingsError: if `samples` cannot be.
     """
+    require_samples(samples)
     found = {name: _groups(predictions, own, seed, samples) for name, own in slices.items()}
     return {name: groups for name, groups in found.items() if groups}
 
@@ -115,13 +119,19 @@ def _groups(
     gold, predicted = predictions.gold[inside], predictions.predicted[inside]
     cell = np.ravel_multi_index((group, gold, predicted), shape)
     counts = np.bincount(cell, minlength=cells).reshape(shape)
-    resampled = resampled_counts(dialogue, cell, dialogues, cells, seed=seed, samples=samples)
-    resampled = resampled.reshape(samples, *shape)
+    # Most cells are empty: of groups by gold label all but one row.
+    used, cell = np.unique(cell, return_inverse=True)
+    resampled = resampled_counts(dialogue, cell, dialogues, len(used), seed=seed, samples=samples)
     occurs_in = np.bincount(np.unique(group * dialogues + dialogue) // dialogues).tolist()
-    return tuple(
-        _group_score(grouping.names[name], counts[place], occurs_in[place], resampled[:, place])
-        for place, name in enumerate(names.tolist())
-    )
+
+    def score_of(place: int, name: int) -> GroupScore:
+        own, within = used // counts[0].size == place, used % counts[0].size
+        drawn = np.zeros((samples, counts[0].size))
+        drawn[:, within[own]] = resampled[:, own]
+        drawn = drawn.reshape(samples, *counts[0].shape)
+        return _group_score(grouping.names[name], counts[place], occurs_in[place], drawn)
+
+    return tuple(score_of(place, name) for place, name in enumerate(names.tolist()))
 
 
 def _group_score(name: str, counts: IntCounts, dialogues: int, resampled: Floats) -> GroupScore:

@@ -104,7 +104,7 @@ def test_ten_thousand_dialogues_stay_within_memory():
     assert peak < 50e6  # all weights at once would take 80 MB
 
 
-@pytest.mark.parametrize("samples", [0, -1])
-def test_no_samples_are_refused(samples):
+@pytest.mark.parametrize("samples", [0, -1, 100_001, 10**11])
+def test_no_samples_and_too_many_are_refused(samples):
     with pytest.raises(SettingsError, match=f"{samples} bootstrap samples"):
         intervals(confusions(20, 4), samples=samples)

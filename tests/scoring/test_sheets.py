@@ -18,7 +18,7 @@ from ragemo.scoring.comparison_tables import (
 )
 from ragemo.scoring.rows import COLUMNS, comparison_rows, rows_csv, score_rows
 from ragemo.scoring.score import score
-from ragemo.scoring.sheets import Sheet, latex_text
+from ragemo.scoring.sheets import Sheet, latex_text, markdown
 from ragemo.scoring.slices import Grouping
 from ragemo.scoring.tables import score_latex, score_markdown, score_table
 from tests.scoring.inputs import invented, predictions
@@ -117,6 +117,17 @@ def test_markdown_cells_stay_in_their_column():
     text = Sheet("t", ("a|b", "n"), (("x\\|y\nz", "1"),)).markdown()
     rows = [re.sub(r"\\.", "", line) for line in text.splitlines()]
     assert {row.count("|") for row in rows} == {3}
+
+
+HOSTILE = "# <img src=x onerror=alert(1)>\n## [x](javascript:alert(2)) ![](http://evil/p.png) | \\"
+
+
+def test_nothing_in_markdown_gets_out_of_its_line():
+    sheet = Sheet(HOSTILE, ("system", "n"), ((HOSTILE, "1"),))
+    text = markdown([sheet, sheet], [HOSTILE, "p <.001, [69.1, 78.0]"])
+    assert not re.search(r"(?<!\\)<[a-z]|\]\(|^#", text, re.MULTILINE)
+    assert text.splitlines()[-1] == "p <.001, [69.1, 78.0]", "what is ours stays as it is"
+    assert {line.count("|") - line.count("\\|") for line in text.splitlines()} == {0, 3}
 
 
 def read(text):

@@ -1,10 +1,12 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragemo.labels import LabelSet
 from ragemo.scoring.bootstrap import intervals, resampled_confusions
 from ragemo.scoring.confusion import dialogue_confusions
 from ragemo.scoring.score import Score, score
@@ -49,6 +51,19 @@ def test_the_group_of_all_has_the_intervals_of_the_whole():
     whole = intervals(dialogue_confusions(predictions(made)), seed=5)
     for name in SLICE_METRICS:
         assert found.intervals[name] == pytest.approx(whole[name], abs=1e-12)
+
+
+def test_many_labels_take_no_memory_for_cells_that_are_empty():
+    labels = LabelSet.from_dict({"name": "many", "labels": [f"label {n}" for n in range(60)]})
+    made = invented(200, 20, labels=labels)
+    found = predictions(made, labels)
+    slices = {"gold": Grouping(labels.names, found.gold)}
+    tracemalloc.start()
+    groups = score_slices(found, slices, samples=200)["gold"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(one.n for one in groups) == len(made)
+    assert peak < 60e6  # all cells at once would take 350 MB
 
 
 def test_intervals_are_those_of_the_samples_that_have_the_group():
