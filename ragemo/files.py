@@ -143,7 +143,8 @@ def parse_yaml(text: str) -> Any:
         raise ValueError(f"not valid YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ValueError("not valid YAML: values nested too deeply") from None
-    except (AttributeError, OverflowError, TypeError) as error:  # of a date or number that is none
+    except (AttributeError, LookupError, OverflowError, TypeError) as error:
+        # Of a date, a number or a truth value that is none.
         raise ValueError(f"not valid YAML: {error}") from None
 
 

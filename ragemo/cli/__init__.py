@@ -94,9 +94,19 @@ def main() -> None:
     if any((folder / ".env").is_file() for folder in (here, *here.parents)):
         from dotenv import find_dotenv, load_dotenv
 
-        load_dotenv(find_dotenv(usecwd=True))
+        file = find_dotenv(usecwd=True)
+        try:
+            load_dotenv(file)
+        except (OSError, UnicodeError):  # whose words may hold a key
+            note(f"error: {file}: cannot be read; expected lines NAME=VALUE in UTF-8")
+            sys.exit(2)
     try:
         app()
     except RagemoError as error:
         note(f"error: {ERRNO.sub('', str(error))}")
+        sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        note(f"error: {error.filename}: {error.strerror}")  # a name too long, or no permission
         sys.exit(2)

@@ -79,8 +79,9 @@ def settings_and_paths(
     paths = data.pop("paths", None) or {}
     if not isinstance(paths, dict) or set(paths) - set(PATHS):
         raise SettingsError(f"{config}: paths may hold {', '.join(PATHS)}, found {paths!r}")
-    if retrieval:
-        data["retrieval"] = {**retrieval, **(data.get("retrieval") or {})}
+    own = data.get("retrieval") or {}
+    if retrieval and isinstance(own, dict):
+        data["retrieval"] = {**retrieval, **own}
     assigned = read_assignments(assignments)
     given = {
         FLAGS.get(name, name): _value(name, value)
@@ -92,7 +93,10 @@ def settings_and_paths(
     single = {name: path for name, path in paths.items() if not isinstance(path, list)}
     if listed := set(paths) - set(single) - {"train"}:
         raise SettingsError(f"{config}: paths.{min(listed)}: expected one path, found a list")
-    return settings, {name: Path(str(path)) for name, path in single.items() if path is not None}
+    single = {name: str(path) for name, path in single.items() if path is not None}
+    if odd := [name for name, path in single.items() if "\0" in path]:
+        raise SettingsError(f"{config}: paths.{odd[0]}: no path has a NUL character in it")
+    return settings, {name: Path(path) for name, path in single.items()}
 
 
 def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:

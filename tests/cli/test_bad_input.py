@@ -38,6 +38,8 @@ def fails(done):
         ),
         (["--set", "retrieval.k"], "--set retrieval.k: expected SECTION.NAME=VALUE"),
         (["--set", "retrieval.k=[1"], "--set retrieval.k=[1: the value is not valid YAML"),
+        (["--set", "llm.model=!!bool foo"], "the value is not valid YAML"),
+        (["--set", "seed=!!int ''"], "the value is not valid YAML"),
         (["--set", "retrieval.kk=1"], "retrieval.kk: no such setting"),
         (["--set", "seed.x=1"], "seed"),
         (["--config", "nosuch.yaml"], "nosuch.yaml: no such config file"),
@@ -59,6 +61,7 @@ def test_a_wrong_flag(command, test_file, index, workplace, flags, said):
         ("retrieval: {kk: 1}", "c.yaml: retrieval.kk: no such setting"),
         ("retrieval: {k: many}", "c.yaml: retrieval.k: input should be a valid integer"),
         ("paths: {dat: x}", "c.yaml: paths may hold train, data, index, out, found {'dat': 'x'}"),
+        ('paths: {data: "a\\0b"}', "c.yaml: paths.data: no path has a NUL character in it"),
         ("paths: {data: null}", "give FILE, or a --config that has paths.data"),
     ],
 )
@@ -188,6 +191,34 @@ def test_a_corpus_is_not_converted_onto_itself(command, test_file):
         done = command("data", "convert", "link.json", test_file, "--to", "plain", *more)
         assert "is link.json itself, which would be lost" in fails(done)
     assert test_file.read_bytes() == before
+
+
+def test_names_that_are_too_long_and_settings_of_another_shape(command, test_file, index):
+    command("predict", test_file, "--index", index, "--llm", "none", "--out", "run")
+    long = "long" * 99
+    for arguments in (
+        ("vote", long, "--out", "x"),
+        ("report", long),
+        ("report", "run", "--out", f"{long}.html"),
+        ("score", long),
+        ("predict", test_file, "--llm", "none", "--out", "x", "--index", long),
+        (
+            "prompt",
+            "show",
+            "Ses01F_impro11_F000",
+            "--data",
+            test_file,
+            "--k",
+            0,
+            "--template",
+            long,
+        ),
+    ):
+        assert long in fails(command(*arguments))
+    Path("c.yaml").write_text("retrieval: 5")
+    said = fails(command("vote", "run", "--config", "c.yaml", "--out", "x"))
+    assert "retrieval: expected its settings below it" in said
+    assert "100,000" in fails(command("score", "run", "--bootstrap", 10**11))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,13 @@ def test_dot_env_in_the_working_folder_names_the_endpoint(command, test_file, sc
     assert done.code == 0, done.err
     assert len(scenario.seen) == 3
     assert {request["key"] for request in scenario.seen} == {"Bearer sk-from-dot-env"}
+
+
+def test_a_dot_env_that_is_no_text_is_named_and_not_shown(command):
+    Path(".env").write_bytes("OPENAI_API_KEY=sk-from-dot-env\n".encode("utf-16"))
+    done = command("models", "list")
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(r"error: .*/\.env: cannot be read; expected lines .* in UTF-8\n", done.err)
 
 
 def test_the_environment_wins_over_dot_env_and_a_flag_over_both(command, test_file, scenario):
