@@ -273,11 +273,9 @@ class LocalModel:
         visible = torch.ones(count, kept + count, dtype=torch.bool).tril(kept)
         for start, length in branches:
             visible[start : start + length, kept + asked : kept + start] = False
-        mask = torch.zeros(1, 1, count, kept + count, dtype=self._model.dtype)
-        mask.masked_fill_(~visible, torch.finfo(self._model.dtype).min)
         output = self._model(
             torch.tensor([tokens]),
-            attention_mask=mask,
+            attention_mask=self._attention(visible, [*range(kept), *positions]),
             position_ids=torch.tensor([positions]),
             cache=cache,
             use_cache=cache is not None,
@@ -291,9 +289,32 @@ class LocalModel:
             scores.append(float(log_probabilities[rows, list(candidate)].sum()))
         return scores
 
+    def _attention(self, visible: Any, positions: Sequence[int]) -> Any:
+        """What to add to attention, from which of all tokens each of the last ones may see.
+
+        A layer with a sliding window sees only so many positions back. A model with layers of
+        both kinds takes a mask for each.
+        """
+        import torch
+
+        config = self._model.config.get_text_config()
+        dtype = self._model.dtype
+        mask = torch.zeros(1, 1, *visible.shape, dtype=dtype)
+        mask.masked_fill_(~visible, torch.finfo(dtype).min)
+        window = getattr(config, "sliding_window", None)
+        if window is None or not getattr(config, "use_sliding_window", True):
+            return mask
+        at = torch.tensor(positions)
+        too_far = at[-len(visible) :, None] - at >= window
+        near = mask.masked_fill(too_far, torch.finfo(dtype).min)
+        if not getattr(config, "layer_types", None):
+            return near
+        return {"full_attention": mask, "sliding_attention": near}
+
     def _split(self, messages: Sequence[Message]) -> tuple[Any, int, list[int]]:
         """What is kept of all messages but the last (cache, its length), and the tokens after."""
         import torch
+        from transformers import DynamicCache
 
         text = self._render(messages)
         openings: list[str] = []
@@ -309,7 +330,8 @@ class LocalModel:
         while same < min(len(steps), len(openings)) and steps[same][0] == openings[same]:
             same += 1
         if not same:
-            cache, steps = None, []
+            # Made by us: the model's own forgets what is beyond a window and cannot be cropped.
+            cache, steps = DynamicCache() if openings else None, []
         steps = steps[:same]
         done, length = steps[-1] if steps else ("", 0)
         if cache is not None and (added := cache.get_seq_length() - length):

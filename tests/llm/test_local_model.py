@@ -59,12 +59,12 @@ def tokenizer(smollm2_folder):
     return AutoTokenizer.from_pretrained(smollm2_folder)
 
 
-@pytest.fixture(scope="module")
-def parts(tokenizer):
+def tiny_parts(tokenizer, kind, **options):
     """A tiny model with random weights: it knows nothing, but reads every token; a tokenizer."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    config = LlamaConfig(
+    config = AutoConfig.for_model(
+        kind,
         vocab_size=len(tokenizer),
         hidden_size=32,
         intermediate_size=64,
@@ -74,10 +74,16 @@ def parts(tokenizer):
         initializer_range=0.3,
         bos_token_id=1,
         eos_token_id=2,
+        **options,
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return LlamaForCausalLM(config).eval(), tokenizer
+        return AutoModelForCausalLM.from_config(config).eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def parts(tokenizer):
+    return tiny_parts(tokenizer, "llama")
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +173,34 @@ def test_one_pass_scores_labels_as_a_full_pass_each(parts, model, labels):
         assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-4)
 
 
+WINDOW = 12
+"""Tokens that a layer with a sliding window sees; every prompt here is longer."""
+
+BOTH = ["sliding_attention", "full_attention"]
+SLIDING = {
+    "mistral": {},
+    "phi3": {"pad_token_id": 0},
+    "gemma3_text": {"head_dim": 16, "layer_types": BOTH},
+    "gpt_oss": {"head_dim": 16, "layer_types": BOTH, "num_experts_per_tok": 1},
+    "qwen2": {"use_sliding_window": True, "max_window_layers": 1},
+}
+
+
+@pytest.mark.parametrize("kind", SLIDING)
+def test_a_sliding_window_is_the_models_own(tokenizer, kind):
+    """Of prompts one after the other, too, whose openings and labels it cuts anywhere."""
+    parts = tiny_parts(tokenizer, kind, sliding_window=WINDOW, **SLIDING[kind])
+    model = LocalModel("sliding", *parts)
+    model.concurrency = 1  # so that the second prompt finds what the first one left
+    candidates = tokens_of(parts, LONG.words)
+    for prompt in [*QUESTIONS, QUESTIONS[0]]:
+        assert model.count_tokens(prompt.messages) > WINDOW
+        (ballot,) = ask(model, prompt, LONG)
+        ends = [[*one, tokenizer.eos_token_id] for one in candidates]
+        expected = naive(parts, prompt, ends)
+        assert ballot.log_likelihoods == pytest.approx(expected, abs=1e-4)
+
+
 def test_a_model_without_a_chat_format_is_shown_lines(parts):
     bare = (parts[0], Bare(parts[1]))
     (ballot,) = ask(LocalModel("base", *bare), QUESTIONS[0])
@@ -230,7 +264,8 @@ class Spy:
     """A model that notes how many tokens it is fed."""
 
     def __init__(self, model):
-        self.model, self.dtype, self.fed = model, model.dtype, []
+        self.model, self.fed = model, []
+        self.config, self.dtype = model.config, model.dtype
 
     def __call__(self, tokens, **options):
         self.fed.append(tokens.shape[1])
