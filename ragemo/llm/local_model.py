@@ -82,6 +82,11 @@ class LocalModel:
         self._threads_before = 0
         self._tokenizing = threading.Lock()
         self._own = threading.local()  # each worker's cache of how prompts begin
+        self._takes_system = True
+        try:
+            self._render([Message("system", "."), Message("user", ".")])
+        except ModelError:  # as Gemma 2's chat format does
+            self._takes_system = False
 
     @classmethod
     def load(
@@ -161,7 +166,11 @@ class LocalModel:
         return ()
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
-        """Tokens under the chat template, the opening of the answer included."""
+        """Tokens under the chat template, the opening of the answer included.
+
+        Raises:
+            ModelError: if the chat format refuses the messages.
+        """
         return len(self._tokens(self._render(messages)))
 
     def most_answer_tokens(self, form: str) -> int:
@@ -177,6 +186,7 @@ class LocalModel:
 
         Raises:
             SettingsError: if labels are scored and the prompt asks for more than a label.
+            ModelError: if the chat format refuses the messages.
         """
         check_form(self, prompt.form)
         answer = self._score if self.exact else self._sample
@@ -316,10 +326,14 @@ class LocalModel:
         import torch
         from transformers import DynamicCache
 
+        messages = self._as_taken(messages)
         text = self._render(messages)
         openings: list[str] = []
         for count in sorted({1, len(messages) - 1} - {0, len(messages)}):
-            opening = self._render(messages[:count], answer=False)
+            try:
+                opening = self._render(messages[:count], answer=False)
+            except ModelError:  # a chat format that takes no part of a dialogue
+                break
             if not text.startswith(opening):  # a chat format that looks ahead
                 break
             openings.append(opening)
@@ -385,14 +399,35 @@ class LocalModel:
 
     # -- text to tokens ----------------------------------------------------------------------
 
+    def _as_taken(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages; without one from the system where the chat format knows none.
+
+        What it says then stands at the beginning of the first message from the user.
+        """
+        if self._takes_system or messages[0].role != "system":
+            return messages
+        system, *rest = messages
+        if not rest or rest[0].role != "user":
+            return [Message("user", system.content), *rest]
+        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
+
     def _render(self, messages: Sequence[Message], *, answer: bool = True) -> str:
         if not self._tokenizer.chat_template:
             return "".join(f"{message.content}\n" for message in messages)
-        text: str = self._tokenizer.apply_chat_template(
-            [{"role": message.role, "content": message.content} for message in messages],
-            add_generation_prompt=answer,
-            tokenize=False,
-        )
+        chat = [
+            {"role": message.role, "content": message.content}
+            for message in self._as_taken(messages)
+        ]
+        try:
+            text: str = self._tokenizer.apply_chat_template(
+                chat, add_generation_prompt=answer, tokenize=False
+            )
+        except Exception as error:  # a program that came with the model
+            roles = ", ".join(message["role"] for message in chat)
+            raise ModelError(
+                f"the chat format of {self.name!r} refuses messages from {roles}: {error}; "
+                "choose another template (--template), or a model whose format takes them"
+            ) from None
         return text
 
     def _tokens(self, text: str) -> list[int]:
