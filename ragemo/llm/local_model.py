@@ -186,13 +186,13 @@ class LocalModel:
 
         Raises:
             SettingsError: if labels are scored and the prompt asks for more than a label.
-            ModelError: if the chat format refuses the messages.
+            ModelError: if the chat format refuses the messages, the prompt is longer than what the
+                model reads, or it is of a kind that cannot be asked in this way.
         """
         check_form(self, prompt.form)
-        answer = self._score if self.exact else self._sample
         return [
             await asyncio.get_running_loop().run_in_executor(
-                self._pool(), answer, prompt, labels, sample
+                self._pool(), self._answer, prompt, labels, sample
             )
             for sample in samples
         ]
@@ -221,6 +221,34 @@ class LocalModel:
                 self.concurrency, initializer=torch.set_num_threads, initargs=(1,)
             )
         return self._workers
+
+    def _answer(self, prompt: Prompt, labels: LabelSet, sample: int) -> Ballot:
+        answer = self._score if self.exact else self._sample
+        try:
+            return answer(prompt, labels, sample)
+        except ModelError:
+            raise
+        except Exception as error:  # whatever a model's own code raises
+            self._own.kept = (None, [])  # of which some layers may have seen more than others
+            advice = "choose another model"
+            if self.exact:
+                advice = "draw answers instead (--mode sample), or choose another model"
+            raise ModelError(
+                f"{self.name!r} failed at the prompt of {prompt.utterance_id!r} "
+                f"({self.count_tokens(prompt.messages)} tokens, llm.mode {self._mode}): "
+                f"{type(error).__name__}: {error}; lower prompt.max_tokens if it is too long for "
+                f"this machine; if this kind of model does not fit, {advice}"
+            ) from error
+
+    def _check_length(self, prompt: int, answer: int) -> None:
+        """Refuse more tokens than the model has positions for; an answer's last one needs none."""
+        most = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        if most and 0 < most < prompt + answer - 1:
+            raise ModelError(
+                f"a prompt of {prompt} tokens and an answer of {answer} are more than "
+                f"{self.name!r} reads, which is {most}; set prompt.max_tokens to "
+                f"{most - answer + 1} or less, or choose a model that reads more"
+            )
 
     # -- scoring -----------------------------------------------------------------------------
 
@@ -271,7 +299,7 @@ class LocalModel:
         """
         import torch
 
-        cache, kept, tokens = self._split(messages)
+        cache, kept, tokens = self._split(messages, room=max(map(len, candidates)))
         asked = len(tokens)
         positions = list(range(kept, kept + asked))
         branches: list[tuple[int, int]] = []  # start and length among the new tokens
@@ -321,8 +349,13 @@ class LocalModel:
             return near
         return {"full_attention": mask, "sliding_attention": near}
 
-    def _split(self, messages: Sequence[Message]) -> tuple[Any, int, list[int]]:
-        """What is kept of all messages but the last (cache, its length), and the tokens after."""
+    def _split(self, messages: Sequence[Message], *, room: int) -> tuple[Any, int, list[int]]:
+        """What is kept of all messages but the last (cache, its length), and the tokens after.
+
+        Args:
+            messages: the prompt's.
+            room: tokens that are needed after it.
+        """
         import torch
         from transformers import DynamicCache
 
@@ -348,17 +381,21 @@ class LocalModel:
             cache, steps = DynamicCache() if openings else None, []
         steps = steps[:same]
         done, length = steps[-1] if steps else ("", 0)
+        pieces = []
+        for end in [*openings[same:], text]:
+            pieces.append(self._tokens(end[len(done) :]))
+            done = end
+        self._check_length(length + sum(map(len, pieces)), room)
         if cache is not None and (added := cache.get_seq_length() - length):
             cache.crop(-added)  # what the prompt before this one left behind
-        for opening in openings[same:]:
-            tokens = self._tokens(opening[len(done) :])
+        for opening, tokens in zip(openings[same:], pieces, strict=False):
             output = self._model(
                 torch.tensor([tokens]), cache=cache, use_cache=True, logits_to_keep=1
             )
-            cache, done, length = output.cache, opening, length + len(tokens)
-            steps.append((done, length))
+            cache, length = output.cache, length + len(tokens)
+            steps.append((opening, length))
         self._own.kept = (cache, steps)
-        return cache, length, self._tokens(text[len(done) :])
+        return cache, length, pieces[-1]
 
     # -- sampling ----------------------------------------------------------------------------
 
@@ -370,6 +407,8 @@ class LocalModel:
         said = [[message.role, message.content] for message in prompt.messages]
         key = canonical_json([self._seed, said, sample]).encode()
         tokens = torch.tensor([self._tokens(self._render(prompt.messages))])
+        room = self.most_answer_tokens(prompt.form)
+        self._check_length(tokens.shape[1], room)
         with torch.inference_mode():
             torch.manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
             output = self._model.generate(
@@ -377,7 +416,7 @@ class LocalModel:
                 attention_mask=torch.ones_like(tokens),
                 do_sample=self._temperature > 0,
                 temperature=self._temperature if self._temperature > 0 else None,
-                max_new_tokens=self.most_answer_tokens(prompt.form),
+                max_new_tokens=room,
                 pad_token_id=self._tokenizer.eos_token_id,
             )[0, tokens.shape[1] :]
         answer = self._tokenizer.decode(output, skip_special_tokens=True)

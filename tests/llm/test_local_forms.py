@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import torch
+from transformers import PreTrainedConfig
 
 from ragemo.errors import SettingsError
 from ragemo.llm.local_model import LocalModel
@@ -24,7 +25,7 @@ def tokenizer(smollm2_folder):
 class Says:
     """A model that always gives one answer, if there is room for it."""
 
-    dtype = torch.float32
+    config, dtype = PreTrainedConfig(), torch.float32
 
     def __init__(self, tokens):
         self.tokens = tokens

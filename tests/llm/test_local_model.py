@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import PreTrainedConfig
 
 from ragemo.errors import ModelError, SettingsError
 from ragemo.labels import LabelSet
@@ -312,6 +313,37 @@ def test_what_it_reads_changes_its_mind(loaded):
     assert glad[hap] - glad[ang] > cross[hap] - cross[ang]
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "n_positions")]
+)
+@pytest.mark.parametrize("mode", ["score", "sample"])
+def test_a_prompt_beyond_what_a_model_reads_is_named(tokenizer, kind, name, mode):
+    """One token less is read, and the model goes on as if it had not been asked."""
+    needed = LocalModel("llm", None, tokenizer).count_tokens(QUESTIONS[0].messages)
+    needed += 1 if mode == "score" else 5
+    options = {"mode": mode, "max_answer_tokens": 6}
+    enough = LocalModel("llm", *tiny_parts(tokenizer, kind, **{name: needed}), **options)
+    short = LocalModel("short", *tiny_parts(tokenizer, kind, **{name: needed - 1}), **options)
+    said = rf"more than 'short' reads, which is {needed - 1}; set prompt\.max_tokens to \d+ or less"
+    with pytest.raises(ModelError, match=said):
+        ask(short, QUESTIONS[0])
+    assert not ask(enough, QUESTIONS[0])[0].failed
+    before = ask(short, QUESTIONS[2])
+    with pytest.raises(ModelError, match=said):
+        ask(short, QUESTIONS[0])
+    assert comparable(ask(short, QUESTIONS[2])) == comparable(before)
+
+
+@pytest.mark.parametrize("kind", ["bloom", "mamba"])
+def test_a_kind_of_model_whose_labels_cannot_be_scored_is_named(tokenizer, kind):
+    parts = tiny_parts(tokenizer, kind)
+    said = rf"'{kind}' failed at the prompt of 'u0' \(\d+ tokens.*; lower prompt.*--mode sample"
+    with pytest.raises(ModelError, match=said):
+        ask(LocalModel(kind, *parts), QUESTIONS[0])
+    (drawn,) = ask(sampler(parts), QUESTIONS[0])
+    assert drawn.answer
+
+
 # -- tokens --------------------------------------------------------------------------------------
 
 
@@ -442,7 +474,7 @@ def test_the_real_model_answers_in_words(real_parts):
 class Says:
     """A model that always gives one answer."""
 
-    dtype = torch.float32
+    config, dtype = PreTrainedConfig(), torch.float32
 
     def __init__(self, tokens):
         self.tokens = tokens
