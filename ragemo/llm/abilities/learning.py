@@ -1,5 +1,8 @@
 """What an endpoint can do is learned from what it refuses and from what it answers.
 
+That fewer answers came than were asked for, or that several are refused at this temperature, may be
+otherwise in the next run, and is not remembered.
+
 What can be learned stands in `capabilities.py`, where it is remembered in `memory.py`, and what
 people are told of it in `remarks.py`.
 """
@@ -22,6 +25,10 @@ from ragemo.llm.replies import Reply
 from ragemo.llm.requests import Call
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError
+
+OF_THIS_TEMPERATURE = r"(?i:greedy|temperature)"
+"""What a complaint about several answers mentions where another temperature may have them: vLLM
+refuses them at 0 alone."""
 
 
 class Learning:
@@ -54,10 +61,12 @@ class Learning:
         """Take this for what the endpoint can do, from now on and in later runs.
 
         What the settings decide is not remembered: a constraint chosen by name, and that no
-        log-probabilities are asked for.
+        log-probabilities are asked for. Nor is what was taken for now.
         """
         self.capabilities = able
         known = able
+        if able.largest_n == self._n_for_now:
+            known = replace(known, largest_n=self._known.largest_n)
         if self._constraint != "auto":
             known = replace(known, constraint=self._known.constraint)
         if not self._label_probabilities:
@@ -65,8 +74,14 @@ class Learning:
         self._known = known
         remember(self._endpoint, known)
 
+    def _ask_for_now(self, n: int) -> None:
+        """Ask for no more answers at once, in this process alone: another may get more."""
+        self._n_for_now = n
+        self.capabilities = replace(self.capabilities, largest_n=n)
+
     def forget(self) -> None:
         """Take the endpoint for one of which nothing is known."""
+        self._n_for_now = 0
         first = "json_schema" if self._endpoint.is_openai else "grammar"
         self._known = Capabilities(first, top_logprobs=MOST_ALTERNATIVES)
         self.capabilities = self._as_wished(self._known)
@@ -93,7 +108,11 @@ class Learning:
             raise EndpointError(
                 f"{error}; set llm.constraint to auto or none instead of {self._constraint!r}"
             )
-        self.learn(learned)
+        fewer = learned.largest_n < call.able.largest_n
+        if fewer and re.search(OF_THIS_TEMPERATURE, error.complaint):
+            self._ask_for_now(learned.largest_n)
+        else:
+            self.learn(learned)
 
     def after_reply(self, call: Call, form: str, labels: LabelSet, reply: Reply) -> bool:
         """Learn from a reply; whether it can be used, else the call has to be made again.
@@ -119,7 +138,7 @@ class Learning:
             return False
         came = len(reply.answers) + reply.broken_off
         if reply.answers and came < call.n and self.capabilities.largest_n >= call.n:
-            self.learn(replace(self.capabilities, largest_n=len(reply.answers)))
+            self._ask_for_now(len(reply.answers))  # one may just have got lost on its way
         return True
 
     def _as_wished(self, able: Capabilities) -> Capabilities:

@@ -160,6 +160,36 @@ class TestModel:
         assert model.capabilities.largest_n == 1
         assert not model.capabilities.temperature
 
+    def test_that_an_answer_was_missing_once_is_not_remembered(self, scenario, file):
+        """Not even with what is learned after it."""
+        scenario.script(
+            {"ok": True},
+            {"status": 400, "body": {"error": OPENAI_TEMPERATURE}},
+            at_most=2,
+        )
+        ballots, model = ask(scenario, range(5), constraint="none")
+        assert len(ballots) == 5
+        assert model.capabilities.largest_n == 2
+        later = OpenAIModel("some-model", base_url=scenario.url)
+        assert (later.answers_per_call, later.capabilities.temperature) == (128, False)
+
+    @pytest.mark.parametrize(
+        ("complaint", "later"),
+        [
+            ("n must be 1 when using greedy sampling, got 4.", 128),
+            ("n must be 1 if temperature is 0", 128),
+            ("n_cmpl must not exceed slots: n", 1),
+        ],
+    )
+    def test_a_refusal_of_several_at_one_temperature_is_not_remembered(
+        self, scenario, file, complaint, later
+    ):
+        scenario.script(refuse=refusal("n", complaint), answers=["joy"])
+        ballots, model = ask(scenario, range(4), constraint="none", temperature=0.0)
+        assert [ballot.error for ballot in ballots] == [None] * 4
+        assert model.answers_per_call == 1
+        assert OpenAIModel("some-model", base_url=scenario.url).answers_per_call == later
+
     def test_what_settings_decide_is_not_remembered(self, scenario, file):
         refuse = {"temperature": [400, {"error": OPENAI_TEMPERATURE}]}
         scenario.script(refuse=refuse, answers=["joy"])
