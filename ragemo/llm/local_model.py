@@ -23,7 +23,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,9 @@ class LocalModel:
         # Sampling draws from torch's one global generator, so it takes one prompt at a time.
         self.concurrency = cores() if self.exact else 1
         self._workers: ThreadPoolExecutor | None = None
+        self._pools = 0  # of workers; those of one that is closed may still be at work
         self._threads_before = 0
+        self._hiring = threading.Lock()
         self._tokenizing = threading.Lock()
         self._own = threading.local()  # each worker's cache of how prompts begin
         self._takes_system = True
@@ -191,36 +193,41 @@ class LocalModel:
         """
         check_form(self, prompt.form)
         return [
-            await asyncio.get_running_loop().run_in_executor(
-                self._pool(), self._answer, prompt, labels, sample
-            )
+            await asyncio.wrap_future(self._submit(self._answer, prompt, labels, sample))
             for sample in samples
         ]
 
     async def close(self) -> None:
         """Let the workers go; the model can be asked again."""
-        workers, self._workers = self._workers, None
+        with self._hiring:
+            workers, self._workers = self._workers, None
         if workers is not None:
             import torch
 
-            workers.shutdown()
-            torch.set_num_threads(self._threads_before)
+            workers.shutdown()  # waits for them, while others may hire new ones
+            with self._hiring:
+                self._pools -= 1
+                if not self._pools:
+                    torch.set_num_threads(self._threads_before)
 
-    def _pool(self) -> ThreadPoolExecutor:
-        """One worker a core, each computing on its own.
+    def _submit(self, work: Callable[..., Ballot], *arguments: Any) -> Future[Ballot]:
+        """Give work to one worker a core, each computing on its own.
 
         Beside being faster for prompts of a few hundred tokens than sharing each product among
         the cores, it makes a ballot's digits independent of how many cores there are.
         """
-        if self._workers is None:
-            import torch
+        with self._hiring:  # or another thread's `close` would come between
+            if self._workers is None:
+                import torch
 
-            self._threads_before = torch.get_num_threads()
-            torch.set_num_threads(1)
-            self._workers = ThreadPoolExecutor(
-                self.concurrency, initializer=torch.set_num_threads, initargs=(1,)
-            )
-        return self._workers
+                if not self._pools:
+                    self._threads_before = torch.get_num_threads()
+                    torch.set_num_threads(1)
+                self._workers = ThreadPoolExecutor(
+                    self.concurrency, initializer=torch.set_num_threads, initargs=(1,)
+                )
+                self._pools += 1
+            return self._workers.submit(work, *arguments)
 
     def _answer(self, prompt: Prompt, labels: LabelSet, sample: int) -> Ballot:
         answer = self._score if self.exact else self._sample

@@ -1,5 +1,7 @@
 import asyncio
 import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -291,6 +293,24 @@ def test_prompts_in_flight_together_get_the_ballots_they_get_alone(which, reques
         return ballots
 
     assert [comparable(ballots) for ballots in asyncio.run(together())] == alone * 3
+
+
+def test_threads_may_ask_and_close_one_model_at_any_time(parts):
+    model = LocalModel("llm", Says([5]), parts[1], mode="sample")
+    before = sys.getswitchinterval()
+
+    async def ask_and_close():
+        for _ in range(60):
+            await model.ask(QUESTIONS[4], LABELS, [0])
+            await model.close()
+
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            done = [pool.submit(asyncio.run, ask_and_close()) for _ in range(8)]
+        assert [one.exception() for one in done] == [None] * 8
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_ballot_says_who_voted_on_what(loaded):
