@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ragemo.corpus.rows import SOURCE, corpus_of_rows, read_rows
 from ragemo.errors import SettingsError
+from ragemo.files import expanded
 from ragemo.labels import LabelSet
 from ragemo.llm import load_llm
 from ragemo.llm.keeping.answer_cache import AnswerCache, answers_file
@@ -242,7 +243,7 @@ class RagEmoClassifier(ClassifierMixin, BaseEstimator):
         if isinstance(self.cache, bool):
             file = answers_file() if self.cache and named else None
         elif isinstance(self.cache, str | Path) and str(self.cache):
-            file = Path(self.cache).expanduser()
+            file = expanded(self.cache)
         else:
             raise SettingsError(f"cache is {self.cache!r}, expected True, False or a file's name")
         return None if named and self.llm == "none" else file

@@ -36,6 +36,20 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expanded(name: str | Path) -> Path:
+    """A path that a user names, with the home folder in the place of `~` or `~user`.
+
+    Raises:
+        SettingsError: if there is no such home folder.
+    """
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        raise SettingsError(
+            f"{str(name)!r} begins with a home folder that is not known; write the path in full"
+        ) from None
+
+
 def check_replaceable(path: Path, *, overwrite: bool, read: Iterable[Path] = ()) -> None:
     """Refuse to write a file where one is that nobody asked to replace.
 

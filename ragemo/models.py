@@ -24,6 +24,7 @@ from pathlib import Path
 from ragemo.errors import ModelError
 from ragemo.files import (
     canonical_json,
+    expanded,
     one_at_a_time,
     sha256_bytes,
     sha256_file,
@@ -75,7 +76,7 @@ class EmbeddedModel:
 def cache_folder() -> Path:
     """Where models are kept (see the module's docstring)."""
     if chosen := os.environ.get("RAGEMO_CACHE"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "ragemo"
 
@@ -161,7 +162,7 @@ def weights_hash(name: str) -> str:
     """
     if name in EMBEDDED_MODELS:
         return EMBEDDED_MODELS[name].weights_sha256
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     try:
         files = sorted(
             file

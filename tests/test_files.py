@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ragemo.classifier import RagEmoClassifier
+from ragemo.errors import SettingsError
 from ragemo.files import (
     canonical_json,
+    expanded,
     sha256_bytes,
     sha256_file,
     whole_folder,
@@ -18,6 +21,49 @@ from ragemo.files import (
     write_json,
     write_text,
 )
+from ragemo.llm import load_llm
+from ragemo.llm.keeping.answer_cache import answers_file
+from ragemo.llm.local_model import LocalModel
+from ragemo.llm.openai_model import OpenAIModel
+from ragemo.llm.prices import find_price
+from ragemo.models import cache_folder, weights_hash
+from ragemo.settings import LLMSettings
+
+NOBODYS = "~no-such-user/file"
+
+
+def classify():
+    RagEmoClassifier(cache=NOBODYS).fit(["a", "b"], ["x", "y"])
+
+
+def ask_endpoint():
+    OpenAIModel("some-model", base_url="http://127.0.0.1:9/v1")
+
+
+@pytest.mark.parametrize(
+    ("variable", "use"),
+    [
+        ("RAGEMO_CACHE", cache_folder),
+        ("RAGEMO_ANSWERS", answers_file),
+        ("RAGEMO_PRICES", lambda: find_price("gpt-4o")),
+        ("RAGEMO_ENDPOINTS", ask_endpoint),
+        (None, lambda: load_llm(LLMSettings(model=NOBODYS))),
+        (None, lambda: LocalModel.load(NOBODYS)),
+        (None, lambda: weights_hash(NOBODYS)),
+        (None, classify),
+    ],
+)
+def test_nobodys_home_folder_is_named(monkeypatch, variable, use):
+    if variable:
+        monkeypatch.setenv(variable, NOBODYS)
+    with pytest.raises(SettingsError, match=f"'{NOBODYS}' begins with a home folder .* in full"):
+        use()
+
+
+def test_a_path_in_the_users_home_folder_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/file") == expanded(Path("~/file")) == tmp_path / "file"
+    assert expanded("file") == Path("file")
 
 
 @pytest.fixture

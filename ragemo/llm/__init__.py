@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragemo.errors import ModelError, SettingsError
+from ragemo.files import expanded
 from ragemo.models import EMBEDDED_MODELS
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def load_llm(
     """
     if settings.model == "none":
         return None
-    local = settings.model in EMBEDDED_MODELS or Path(settings.model).expanduser().is_dir()
+    local = settings.model in EMBEDDED_MODELS or expanded(settings.model).is_dir()
     # Whoever names a server wants it asked, even for a model that is here, too.
     local = local and settings.base_url is None
     if settings.backend == "auto" and not local and settings.model.startswith((".", "/", "~")):

@@ -24,12 +24,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
-from ragemo.files import canonical_json
+from ragemo.files import canonical_json, expanded
 from ragemo.labels import LabelSet
 from ragemo.llm.forms import check_form, read_answer
 from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model, weights_hash
@@ -116,7 +115,7 @@ class LocalModel:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         embedded = EMBEDDED_MODELS.get(name)
-        folder = str(ensure_model(name, say=say)) if embedded else str(Path(name).expanduser())
+        folder = str(ensure_model(name, say=say)) if embedded else str(expanded(name))
         dtype = torch.bfloat16 if _computes_bfloat16() else torch.float32
         try:
             model: Any = AutoModelForCausalLM.from_pretrained(

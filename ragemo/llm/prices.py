@@ -6,11 +6,10 @@ import os
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from ragemo.errors import SettingsError
-from ragemo.files import parse_yaml
+from ragemo.files import expanded, parse_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def _own_prices() -> dict[str, Price]:
     chosen = os.environ.get("RAGEMO_PRICES")
     if not chosen:
         return {}
-    path = Path(chosen).expanduser()
+    path = expanded(chosen)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

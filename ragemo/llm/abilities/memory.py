@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ragemo.files import one_at_a_time, write_json
+from ragemo.files import expanded, one_at_a_time, write_json
 from ragemo.llm.abilities.capabilities import CONSTRAINTS, Capabilities
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.models import cache_folder
@@ -49,7 +49,7 @@ def memory_file() -> Path | None:
     chosen = os.environ.get("RAGEMO_ENDPOINTS")
     if chosen is None:
         return cache_folder() / "endpoints.json"
-    return Path(chosen).expanduser() if chosen else None
+    return expanded(chosen) if chosen else None
 
 
 def recall(endpoint: Endpoint) -> Remembered | None:

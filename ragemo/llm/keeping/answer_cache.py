@@ -22,7 +22,7 @@ from typing import Any
 
 from ragemo.corpus.checked import MOST, NO_RECORD, require, typed
 from ragemo.errors import RunFolderError
-from ragemo.files import canonical_json, parse_json, sha256_bytes, write_ahead
+from ragemo.files import canonical_json, expanded, parse_json, sha256_bytes, write_ahead
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
 from ragemo.llm.protocol import ModelOutline
@@ -48,7 +48,7 @@ WAIT = 60.0
 def answers_file() -> Path:
     """The user's own cache: `$RAGEMO_ANSWERS`, else answers.sqlite beside the models."""
     if chosen := os.environ.get("RAGEMO_ANSWERS"):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return cache_folder() / "answers.sqlite"
 
 
