@@ -11,6 +11,8 @@ from pathlib import Path
 from ragemo.errors import ModelError, SettingsError
 from ragemo.models import SMOLLM2, ensure_model
 
+LAST_PORT = 65_535
+
 
 def serve(
     model_path: Path | None = None,
@@ -48,6 +50,8 @@ def serve(
     ):
         if value is not None and value < least:
             raise SettingsError(f"{setting} is {value}, expected {least} or more")
+    if port > LAST_PORT:
+        raise SettingsError(f"port is {port}, expected {LAST_PORT} or less, or 0 for any free one")
     # Threads that spin while they wait for one another slow a busy machine down tenfold and more.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:

@@ -228,6 +228,12 @@ def test_a_number_out_of_range_is_named(setting):
         serve(**{setting: -1}, ready=pytest.fail)
 
 
+def test_a_port_that_no_address_has_is_refused():
+    """llama.cpp would take it, and listen on what is left of it in 16 bits."""
+    with pytest.raises(SettingsError, match="port is 65536, expected 65535 or less"):
+        serve(port=65_536, ready=pytest.fail)
+
+
 def test_what_is_no_model_is_named(tmp_path):
     pytest.importorskip("xllamacpp", reason="xllamacpp is not installed")
     path = tmp_path / "model.gguf"
