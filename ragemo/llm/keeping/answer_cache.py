@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo.corpus.checked import MOST, NO_RECORD, require, typed
-from ragemo.errors import RunFolderError
+from ragemo.errors import RunFolderError, SettingsError
 from ragemo.files import canonical_json, expanded, parse_json, sha256_bytes, write_ahead
 from ragemo.labels import LabelSet
 from ragemo.llm.ballots import check_ballot, plain_ballot, read_ballot
@@ -40,6 +40,9 @@ TABLE = (
     "answered INTEGER NOT NULL, ballot TEXT NOT NULL) WITHOUT ROWID"
 )
 """All that the file holds; SQLite keeps it in these words."""
+
+IN_MEMORY = ":memory:"
+"""What SQLite takes for a database of one connection alone."""
 
 WAIT = 60.0
 """Seconds to wait for another process that is writing."""
@@ -77,11 +80,17 @@ class AnswerCache:
     """Answers by key, in one file.
 
     Raises:
+        SettingsError: if the name is not one of a file.
         RunFolderError: if the file cannot be opened, read or written, or is none of these.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        if str(self.path) == IN_MEMORY:
+            raise SettingsError(
+                f"the cache {IN_MEMORY} would keep nothing: to SQLite that is no file; give the "
+                "name of a file, or keep no answers (--no-cache, cache=False)"
+            )
         # Each has a connection of its own, so that who reads never waits for a write to be synced.
         self._writing, self._reading = threading.Lock(), threading.Lock()
         try:

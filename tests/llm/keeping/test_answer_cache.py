@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragemo.errors import RunFolderError
+from ragemo.errors import RunFolderError, SettingsError
 from ragemo.labels import LabelSet, load_labels
 from ragemo.llm.keeping.answer_cache import APPLICATION, AnswerCache, answer_key
 from ragemo.types import Ballot, Usage
@@ -242,6 +242,12 @@ def test_a_full_disk_is_an_error_and_earlier_answers_stay(tmp_path):
     cache.write({"l": Ballot("u", "m")})
     assert cache.has(["k", "l"]) == {"k", "l"}
     cache.close()
+
+
+@pytest.mark.parametrize("name", [":memory:", "./:memory:"])
+def test_a_cache_that_would_keep_nothing_is_refused(name):
+    with pytest.raises(SettingsError, match=r"cache :memory: would keep nothing.*--no-cache"):
+        AnswerCache(name)
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
