@@ -194,7 +194,9 @@ class MeteredModel(WrappedModel):
             if any(usage.prompt_tokens for usage in usages):
                 tokens = sum(usage.prompt_tokens + usage.answer_tokens for usage in usages)
                 dollars = sum(usage.cost or 0.0 for usage in usages)
-                cost = Amount(len(ballots), tokens, dollars)
+                # Failed ballots bear what was paid before the call that failed.
+                last = cost if ballots[0].failed else Amount(len(ballots))
+                cost = Amount(0, tokens, dollars).plus(last)
         except NotSentError:
             cost = Amount()
             raise

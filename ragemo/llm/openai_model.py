@@ -32,7 +32,7 @@ from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError
 from ragemo.llm.sending.pace import Limits, check_least
 from ragemo.llm.tokens import estimate_prompt_tokens
-from ragemo.types import Ballot, Distribution, Message, Prompt, Usage
+from ragemo.types import Ballot, Distribution, Message, Prompt
 
 LONGEST_ANSWER = 2_000
 """Characters of a raw answer that a ballot keeps."""
@@ -195,9 +195,9 @@ class OpenAIModel:
         """See `LanguageModel.ask`.
 
         One call is made that succeeds, for as many of the samples as go into it; where it fails,
-        all have failed. The tokens of a call are shared out over its ballots, so that sums are
-        right; each has the seconds of the whole call. Where an endpoint does not count tokens,
-        `prompt.tokens` and an estimate stand in.
+        all have failed. The tokens of a call, and of those before it that could not be used, are
+        shared out over its ballots, so that sums are right; each has the seconds of the whole
+        call. Where an endpoint does not count tokens, `prompt.tokens` and an estimate stand in.
 
         Raises:
             EndpointError: if no call of this run can succeed: no connection was ever made, the
@@ -210,10 +210,14 @@ class OpenAIModel:
             if error.unreachable and not self._connection.reached:
                 raise EndpointError(str(error), retryable=True) from None
             await self._connection.pace.count_failure(str(error))
-            usage = Usage(cost=self.price(0, 0), seconds=error.seconds)
+            n = len(samples)
+            nothing = Reply(("",) * n, (None,) * n, ((),) * n, 0, 0, 0)
+            paid = reduce(Reply.and_paid_for, error.wasted, nothing)
             return [
                 Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
-                for sample in samples
+                for sample, usage in zip(
+                    samples, paid.usages(self._price, error.seconds), strict=True
+                )
             ]
         return self.ballots(prompt, labels, samples, reply, seconds=seconds)
 
@@ -321,6 +325,7 @@ class OpenAIModel:
                 raise
             except CallError as error:
                 seconds = error.seconds = error.seconds + seconds
+                error.wasted = wasted
                 self._learning.after_refusal(call, error)
                 continue
             seconds += took

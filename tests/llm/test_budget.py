@@ -9,7 +9,7 @@ import pytest
 from ragemo.errors import SettingsError
 from ragemo.llm.budget import Amount, Budget, BudgetError, MeteredModel, read_budget
 from ragemo.llm.sending.connection import NotSentError
-from ragemo.types import Message, Prompt, Window
+from ragemo.types import Ballot, Message, Prompt, Usage, Window
 from tests.conftest import LABELS, make_turn
 from tests.fake_llm import FakeLLM, ShortLLM
 
@@ -32,6 +32,21 @@ def test_room_is_made_for_what_one_call_asks_for_and_no_more(samples, first):
     assert budget.spent.calls == len(first)
     with pytest.raises(BudgetError, match=rf"{len(first)} calls is reached: {len(first)} calls"):
         asked(MeteredModel(ShortLLM(), budget), 9)
+
+
+class FailingLLM(FakeLLM):
+    """Pays for thoughts, and then fails."""
+
+    async def ask(self, prompt, labels, samples):
+        usage = Usage(prompt_tokens=50, answer_tokens=20)
+        return [Ballot(prompt.utterance_id, self.name, n, error="no", usage=usage) for n in samples]
+
+
+def test_what_was_paid_before_a_failure_counts_beside_all_that_the_failed_call_may_cost():
+    budget = Budget(tokens=10_000)
+    model = FailingLLM()
+    asked(MeteredModel(model, budget), 0)
+    assert (budget.spent.calls, budget.spent.tokens) == (1, 70 + model.most_answer_tokens("label"))
 
 
 def test_a_model_that_gives_one_answer_a_call_needs_room_for_one():

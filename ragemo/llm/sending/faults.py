@@ -15,6 +15,8 @@ from ragemo.llm.sending.waits import LONGEST_WAIT, seconds_until_retry
 if TYPE_CHECKING:
     import openai
 
+    from ragemo.llm.replies import Reply
+
 
 NO_CREDIT = (  # a tuple, in which anything may be looked for
     *("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"),
@@ -40,6 +42,7 @@ class CallError(Exception):
 
     Attributes:
         seconds: from the sending of the first request to the end of all tries.
+        wasted: replies before it that could not be used, and were paid for.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class CallError(Exception):
     ) -> None:
         super().__init__(message)
         self.seconds = 0.0
+        self.wasted: list[Reply] = []
         self.transient = transient
         self.wait = wait
         self.busy = busy

@@ -137,6 +137,21 @@ class TestThoughts:
         assert model.capabilities.thinks
         assert [request["max_tokens"] for request in scenario.seen] == [16, 16 + 4096]
 
+    def test_thoughts_that_a_failure_follows_are_paid_for(self, scenario, monkeypatch, tmp_path):
+        table = tmp_path / "prices.yaml"
+        table.write_text("some-model: {prompt: 10, answer: 20}\n")
+        monkeypatch.setenv("RAGEMO_PRICES", str(table))
+        thinking = {"finish_reason": "length", "message": {"content": "<think>Hm, she says"}}
+        body = {"choices": [thinking], "usage": {"prompt_tokens": 101, "completion_tokens": 16}}
+        refused = {"error": {"message": "flagged by the content policy"}}
+        scenario.script({"status": 200, "body": body}, {"status": 400, "body": refused})
+        ballots, _ = ask(scenario, (0, 1), constraint="none")
+        assert all("content policy" in ballot.error for ballot in ballots)
+        usages = [ballot.usage for ballot in ballots]
+        assert [usage.prompt_tokens for usage in usages] == [51, 50]
+        assert [usage.answer_tokens for usage in usages] == [8, 8]
+        assert sum(usage.cost for usage in usages) == pytest.approx((1010 + 320) / 1e6)
+
     def test_an_error_in_place_of_thoughts_gets_room(self, scenario):
         words = (
             "Could not finish the message because max_tokens or model output limit was reached. "
