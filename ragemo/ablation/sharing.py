@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol, overload
 
 from ragemo.cores import cores
-from ragemo.files import canonical_json
+from ragemo.files import canonical_json, expanded
 from ragemo.llm import load_llm, load_others, others_of
 from ragemo.llm.protocol import LanguageModel, ModelOutline
 from ragemo.llm.tokens import estimate_prompt_tokens
@@ -66,7 +65,7 @@ def is_local(settings: LLMSettings) -> bool:
     """Whether `load_llm` would load the weights into this process."""
     if settings.model == "none" or settings.backend == "openai":
         return False
-    here = settings.model in EMBEDDED_MODELS or Path(settings.model).expanduser().is_dir()
+    here = settings.model in EMBEDDED_MODELS or expanded(settings.model).is_dir()
     return settings.backend == "transformers" or (here and settings.base_url is None)
 
 

@@ -79,7 +79,9 @@ READERS: dict[str, Callable[[Run, Path], object]] = {
         run, place / "table.parquet", "parquet", overwrite=True
     ),
     "track": lambda run, place: record_of(run, **QUICK),
-    "submit": lambda run, place: write_submission(run, place / "pred.csv", fill="neighbours"),
+    "submit": lambda run, place: write_submission(
+        run, place / "pred.csv", fill="neighbours", overwrite=True
+    ),
     "calibrate": lambda run, place: calibrate(run, VotingSettings(), **QUICK),
     "vote": pool,
 }

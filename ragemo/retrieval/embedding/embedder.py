@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
-from ragemo.files import canonical_json
+from ragemo.files import canonical_json, expanded
 from ragemo.minilm import SLOW_FUSION
 from ragemo.models import EMBEDDED_MODELS, MINILM, ensure_model
 from ragemo.retrieval.embedding.crew import Crew
@@ -303,7 +302,7 @@ def load_embedder(
     if name in EMBEDDED_MODELS:
         raise SettingsError(f"{name!r} is a language model; the embedded embedder is 'minilm'")
     if name.startswith((".", "/", "~")) or os.path.isdir(name):  # noqa: PTH112 - it takes any name
-        folder = Path(name).expanduser()
+        folder = expanded(name)
         if not folder.is_dir():
             raise ModelError(f"no sentence-transformers model in {folder}: no such folder")
         return SentenceTransformerEmbedder.load(str(folder.resolve()))

@@ -194,6 +194,7 @@ def test_an_identity_names_what_determines_a_vector(embedder, fp32, sentence_tra
     [
         ("minilm", "int4", "precision 'int4': expected int8 or fp32"),
         ("smollm2", "int8", "'smollm2' is a language model"),
+        ("~nobody/model", "int8", "begins with a home folder that is not known"),
     ],
 )
 def test_an_impossible_embedder_is_refused(name, precision, said):
