@@ -119,7 +119,7 @@ def summarise(
 
     Raises:
         DataError: if the cells are not on the same utterances.
-        SettingsError: if `samples` is below 1.
+        SettingsError: if `samples` is not 1 to 100,000.
     """
     require_samples(samples)
     done = [cell.name for cell in design.cells if cell.name in counted]

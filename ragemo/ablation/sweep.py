@@ -44,6 +44,7 @@ from ragemo.retrieval.embedding.remembering import RememberingEmbedder
 from ragemo.retrieval.index import Index
 from ragemo.retrieval.retrieve import probing_row
 from ragemo.runs.run import Run
+from ragemo.scoring.bootstrap import require_samples
 from ragemo.types import Corpus
 
 WORTH_PROCESSES = 8
@@ -63,6 +64,7 @@ class Sweep:
         folders: cell -> its folder below the ablation's, for cells that can be run.
         index_folder: where the index was read from, if it was.
         answers: the file of answers that the cells share; None: one in the ablation's folder.
+        resume: whether an ablation that is there may be gone on with.
         open: the cells that are to be run, in the order in which they share most.
         failures: cell -> why it cannot be run, or was not.
     """
@@ -76,6 +78,7 @@ class Sweep:
     progress: Progress
     index_folder: Path | None = None
     answers: Path | None = None
+    resume: bool = False
     folders: dict[str, str] = field(default_factory=dict)
     open: list[Cell] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
@@ -84,6 +87,11 @@ class Sweep:
     def answers_file(self) -> Path:
         """Where answers are looked up and kept."""
         return self.answers or own_place(self.out, ANSWERS)
+
+    def is_finished(self, cell: Cell) -> bool:
+        """Whether the cell's run is there, of just these settings and data."""
+        folder = self.out / self.folders[cell.name]
+        return is_finished(folder, cell.settings, self.corpus, self.index)
 
     def forecast(self) -> Forecast:
         """What is still to be done; nothing is sent."""
@@ -155,6 +163,7 @@ def prepare(
         progress or Silent(),
         index_folder,
         answers,
+        resume,
     )
     first: dict[str, int] = {}
     order = []
@@ -164,7 +173,7 @@ def prepare(
         except (PromptError, SettingsError, ModelError) as error:
             raise SettingsError(f"cell {cell.name!r}: {error}") from None
         sweep.folders[cell.name] = folder
-        if not is_finished(out / folder, cell.settings, corpus, index):
+        if not sweep.is_finished(cell):
             # One set of models at a time; below that, one composition of the index at a time.
             keys = (models_key(cell.settings), _composition(cell))
             places = [first.setdefault(key, len(first)) for key in keys]
@@ -196,9 +205,14 @@ def carry_out_sweep(
         BudgetError: before the call that could exceed the budget. What was answered is kept,
             and the result is written of the cells that are finished.
         RunFolderError: if something cannot be written or is in use, or costs.json is damaged.
+        SettingsError: if `samples` cannot be.
         KeyboardInterrupt: what was answered is kept.
     """
+    require_samples(samples)
     with locked_folder(sweep.out):
+        # Another process may have been here since they were looked up.
+        open_folder(sweep.out, resume=sweep.resume)
+        sweep.open = [cell for cell in sweep.open if not sweep.is_finished(cell)]
         return _carry_out(sweep, budget or Budget(), processes, samples, seed)
 
 

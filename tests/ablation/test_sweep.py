@@ -7,7 +7,7 @@ import pytest
 from ragemo.ablation.design import read_design
 from ragemo.ablation.results import AblationResult
 from ragemo.ablation.sweep import ablate, carry_out_sweep, prepare
-from ragemo.errors import DataError, EndpointError, IndexFolderError, RunFolderError
+from ragemo.errors import DataError, EndpointError, IndexFolderError, RunFolderError, SettingsError
 from ragemo.labels import LabelSet
 from ragemo.llm.budget import Budget, BudgetError
 from ragemo.llm.keeping.answer_cache import answer_key
@@ -306,6 +306,34 @@ def test_one_ablation_at_a_time_in_a_folder_and_plans_at_any_time(tmp_path):
     named = [cell["name"] for cell in json.loads((out / "ablation.json").read_text())["cells"]]
     assert named == [cell.name for cell in first.cells] == [cell.name for cell in result.cells]
     assert len(run(other, out, resume=True).done) == 1
+
+
+def test_what_came_into_the_folder_since_it_was_planned_is_neither_replaced_nor_run_again(tmp_path):
+    out, llm = tmp_path / "out", FakeLLM(right())
+    one = design(tmp_path, {"prompt.context": [0, 1]})
+    other = design(tmp_path, {"prompt.context": [1, 2]})
+
+    def planned(grid, **how):
+        return prepare(grid, CORPUS, out, models=lambda *_: [llm], **how)
+
+    first, second, resumed = planned(one), planned(other), planned(other, resume=True)
+    carry_out_sweep(first)
+    before = (out / "ablation.json").read_bytes()
+    with pytest.raises(RunFolderError, match="already holds an ablation; pass --resume"):
+        carry_out_sweep(second)
+    assert (out / "ablation.json").read_bytes() == before
+    assert len(carry_out_sweep(resumed).done) == 2
+    assert resumed.open == [other.cells[1]]
+
+
+def test_bootstrap_samples_that_cannot_be_are_refused_before_anything_is_asked(tmp_path):
+    llm = FakeLLM(right())
+    grid = design(tmp_path, {"prompt.context": [0, 1]})
+    sweep = prepare(grid, CORPUS, tmp_path / "out", models=lambda *_: [llm])
+    with pytest.raises(SettingsError, match="expected 1 to 100,000"):
+        carry_out_sweep(sweep, samples=200_000)
+    assert not llm.asked
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_which_nothing_but_the_lock_was_written_is_new(tmp_path):
