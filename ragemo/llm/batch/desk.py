@@ -180,7 +180,17 @@ class Desk:
         error = found.failed.get(key) or (
             f"submitted {found.tries[key]} times without an answer: {found.reasons.get(key, '')}"
         )
-        usage = Usage(cost=step.model.price(0, 0))
+        # It bears the tokens of replies that could not be used; steps that ask the very same, once.
+        wasted = [] if key in self._given else found.wasted.get(key, [])
+        self._given.add(key)
+        sent = sum(reply.prompt_tokens for reply in wasted)
+        back = sum(reply.answer_tokens for reply in wasted)
+        usage = Usage(
+            prompt_tokens=sent,
+            cached_tokens=sum(reply.cached_tokens for reply in wasted),
+            answer_tokens=back,
+            cost=step.model.price(sent, back, batch=True),
+        )
         return Ballot(target, step.model.name, sample, error=error, usage=usage)
 
     def _missing(self, steps: Sequence[Step], found: Found, under_way: set[str]) -> list[NamedCall]:

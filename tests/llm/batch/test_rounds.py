@@ -155,6 +155,18 @@ def test_replies_that_cannot_be_used_count_in_the_budget_once(endpoint, tmp_path
     assert budget.spent.calls == 6
 
 
+def test_a_ballot_that_failed_bears_what_was_paid_before(endpoint, tmp_path):
+    errors = {"errors": {"0": BUSY}}
+    endpoint.script({}, *[errors] * 3, **WORDY)
+    budget = Budget(tokens=10**6)
+    run = run_by_batch(endpoint, tmp_path / "run", budget=budget)
+    (failed,) = (ballot.usage for ballot in run.ballots() if ballot.failed)
+    assert (failed.prompt_tokens, failed.answer_tokens) == (100, 7)
+    usages = [ballot.usage for ballot in run.ballots()]
+    paid = sum(usage.prompt_tokens + usage.answer_tokens for usage in usages)
+    assert paid == budget.spent.tokens == 11 * 107
+
+
 def test_replies_that_cannot_be_used_leave_less_of_the_budget_for_the_next_file(endpoint, tmp_path):
     endpoint.script(**WORDY)
     whole = Budget(tokens=10**6)
