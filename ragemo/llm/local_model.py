@@ -37,6 +37,9 @@ from ragemo.types import Ballot, Message, Prompt, Usage
 
 MODES = ("score", "sample")
 
+_DRAWING = threading.Lock()
+"""Held by whoever draws from torch's generator, of which a process has one."""
+
 
 class LocalModel:
     """A causal LM in this process; see `LanguageModel` for what it promises.
@@ -248,12 +251,18 @@ class LocalModel:
 
     def _check_length(self, prompt: int, answer: int) -> None:
         """Refuse more tokens than the model has positions for; an answer's last one needs none."""
-        most = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        config = self._model.config.get_text_config()
+        most = getattr(config, "max_position_embeddings", None)
+        rotary = getattr(config, "rope_parameters", None) or {}
+        if rotary.get("rope_type", "default") != "default":
+            return  # stretched beyond the positions of its training
         if most and 0 < most < prompt + answer - 1:
+            advice = f"set prompt.max_tokens to {most - answer + 1} or less, or "
+            if most < answer:
+                advice = "set llm.max_answer_tokens lower, or "
             raise ModelError(
                 f"a prompt of {prompt} tokens and an answer of {answer} are more than "
-                f"{self.name!r} reads, which is {most}; set prompt.max_tokens to "
-                f"{most - answer + 1} or less, or choose a model that reads more"
+                f"{self.name!r} reads, which is {most}; {advice}choose a model that reads more"
             )
 
     # -- scoring -----------------------------------------------------------------------------
@@ -415,7 +424,7 @@ class LocalModel:
         tokens = torch.tensor([self._tokens(self._render(prompt.messages))])
         room = self.most_answer_tokens(prompt.form)
         self._check_length(tokens.shape[1], room)
-        with torch.inference_mode():
+        with _DRAWING, torch.inference_mode():
             torch.manual_seed(int.from_bytes(hashlib.sha256(key).digest()[:7], "big"))
             output = self._model.generate(
                 tokens,

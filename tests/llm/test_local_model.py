@@ -1,6 +1,7 @@
 import asyncio
 import copy
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -333,6 +334,20 @@ def test_what_it_reads_changes_its_mind(loaded):
     assert glad[hap] - glad[ang] > cross[hap] - cross[ang]
 
 
+def test_a_model_that_was_stretched_reads_more_than_it_was_trained_on(tokenizer):
+    rotary = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32}
+    sizes = {"max_position_embeddings": 32, "rope_theta": 10_000.0}
+    parts = tiny_parts(tokenizer, "llama", rope_parameters=rotary | {"rope_theta": 1e4}, **sizes)
+    assert not ask(LocalModel("long", *parts), QUESTIONS[0])[0].failed
+
+
+def test_an_answer_longer_than_a_model_is_named(tokenizer):
+    parts = tiny_parts(tokenizer, "llama", max_position_embeddings=64)
+    short = LocalModel("short", *parts, mode="sample", max_answer_tokens=100)
+    with pytest.raises(ModelError, match=r"set llm\.max_answer_tokens lower, or choose a model"):
+        ask(short, QUESTIONS[0])
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [("llama", "max_position_embeddings"), ("gpt2", "n_positions")]
 )
@@ -501,6 +516,23 @@ class Says:
 
     def generate(self, tokens, **options):
         return torch.cat([tokens, torch.tensor([self.tokens])], dim=1)
+
+
+def test_models_draw_from_the_one_generator_one_after_the_other(parts):
+    class Slow(Says):
+        drawing = most = 0
+
+        def generate(self, tokens, **options):
+            Slow.drawing += 1
+            Slow.most = max(Slow.most, Slow.drawing)
+            time.sleep(0.05)
+            Slow.drawing -= 1
+            return super().generate(tokens, **options)
+
+    models = [LocalModel(f"llm {n}", Slow([5]), parts[1], mode="sample") for n in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda model: ask(model, QUESTIONS[4]), models))
+    assert Slow.most == 1
 
 
 @pytest.mark.parametrize(
