@@ -78,7 +78,7 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("RAGEMO_CACHE"):
         return expanded(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ragemo"
+    return (Path(base) if base else expanded("~/.cache")) / "ragemo"
 
 
 def prepare_smollm2(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import time
 import zipfile
@@ -8,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ragemo import models
-from ragemo.errors import ModelError
+from ragemo.errors import ModelError, SettingsError
 from ragemo.files import sha256_bytes, sha256_file
 from ragemo.models import (
     EMBEDDED_MODELS,
@@ -78,6 +79,14 @@ def test_the_cache_is_where_the_environment_says(tmp_path, monkeypatch):
     assert cache_folder() == tmp_path / "xdg" / "ragemo"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == tmp_path / ".cache" / "ragemo"
+
+
+def test_who_has_no_home_folder_is_told_so(monkeypatch):
+    for name in ("RAGEMO_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where nobody knows the user
+    with pytest.raises(SettingsError, match="a home folder that is not known"):
+        cache_folder()
 
 
 def test_a_sound_wheel_is_unpacked_without_its_code(cache, tiny, wheel):

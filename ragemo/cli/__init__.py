@@ -97,7 +97,7 @@ def main() -> None:
         file = find_dotenv(usecwd=True)
         try:
             load_dotenv(file)
-        except (OSError, UnicodeError):  # whose words may hold a key
+        except (OSError, ValueError):  # whose words may hold a key
             note(f"error: {file}: cannot be read; expected lines NAME=VALUE in UTF-8")
             sys.exit(2)
     try:

@@ -29,9 +29,10 @@ def calibrate(
     from ragemo.pipeline import calibrate as fit
     from ragemo.runs.run import Run
 
-    check_replaceable(out, overwrite=overwrite)
+    opened = Run.open(run)
+    check_replaceable(out, overwrite=overwrite, read=opened.path.iterdir())
     settings, _ = settings_and_paths(config, {"pool": pool, "voters": voters}, set_ or ())
-    found = fit(Run.open(run), settings.voting, samples=bootstrap, seed=seed)
+    found = fit(opened, settings.voting, samples=bootstrap, seed=seed)
     found.write(out)
     weights = ", ".join(f"{voter} {w:.2f}" for voter, w in sorted(found.panel.weights.items()))
     tell(f"{out}: fitted on {found.gain['utterances']} utterances of {run}")

@@ -137,7 +137,7 @@ def export_predictions(
         if kind == "datasets":
             _check_folder(path, overwrite=overwrite)
         else:
-            check_replaceable(path, overwrite=overwrite)
+            check_replaceable(path, overwrite=overwrite, read=run.path.iterdir())
         FORMATS[kind](replace(table, pieces=counted), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -50,7 +50,7 @@ def write_submission(
             f"{run.path}: only the first {run.manifest['settings']['limit']} utterances were "
             "predicted; run it again without --limit"
         )
-    check_replaceable(out, overwrite=overwrite)
+    check_replaceable(out, overwrite=overwrite, read=run.path.iterdir())
     lines = _Lines(run)
     if lines.missing and fill is None:
         raise RunFolderError(

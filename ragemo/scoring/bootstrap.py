@@ -94,7 +94,7 @@ def require_samples(samples: int) -> None:
     """Refuse to resample less than once, and more often than any memory holds.
 
     Raises:
-        SettingsError: if `samples` is below 1 or above `MOST_SAMPLES`.
+        SettingsError: if `samples` is not 1 to `MOST_SAMPLES`.
     """
     if not 1 <= samples <= MOST_SAMPLES:
         raise SettingsError(
@@ -119,7 +119,7 @@ def intervals(
         metrics: by name.
 
     Raises:
-        SettingsError: if `samples` is below 1.
+        SettingsError: if `samples` is not 1 to 100,000.
     """
     require_samples(samples)
     if len(confusions) < 2:

@@ -110,7 +110,8 @@ def compare(
     Raises:
         DataError: if the systems are not on the same utterances and `common` is not set, or
             share none; or if gold labels or dialogues differ.
-        SettingsError: if there are fewer than two systems, or `samples` is below 1.
+        SettingsError: if there are fewer than two systems, or `samples` is not 1 to
+            100,000.
     """
     if len(systems) < 2:
         raise SettingsError("a comparison needs at least two runs: the baseline and another")

@@ -82,7 +82,7 @@ def confusion_differences(
         seed: of the bootstrap.
 
     Raises:
-        SettingsError: if `samples` is below 1.
+        SettingsError: if `samples` is not 1 to 100,000.
     """
     require_samples(samples)
     resampled = len(first) > 1

@@ -206,7 +206,7 @@ def score(
     Raises:
         DataError: if there is nothing to score, or another system's utterances or gold labels
             differ.
-        SettingsError: if `samples` is below 1, or a system has a baseline's name.
+        SettingsError: if `samples` is not 1 to 100,000, or a system has a baseline's name.
     """
     labels = predictions.labels
     if not predictions:

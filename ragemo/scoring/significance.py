@@ -99,7 +99,7 @@ def randomisation(
         seed: of the swaps.
 
     Raises:
-        SettingsError: if `samples` is below 1.
+        SettingsError: if `samples` is not 1 to 100,000.
     """
     require_samples(samples)
     first, second = one.sum(axis=0), other.sum(axis=0)

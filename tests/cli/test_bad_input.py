@@ -193,6 +193,15 @@ def test_a_corpus_is_not_converted_onto_itself(command, test_file):
     assert test_file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["submit", "calibrate", "export"])
+def test_a_run_s_own_files_are_never_replaced(command, test_file, index, name):
+    command("predict", test_file, "--index", index, "--llm", "none", "--out", "run")
+    before = Path("run/predictions.csv").read_bytes()
+    done = command(name, "run", "--out", "run/predictions.csv", "--overwrite")
+    assert "is run/predictions.csv itself, which would be lost" in fails(done)
+    assert Path("run/predictions.csv").read_bytes() == before
+
+
 def test_names_that_are_too_long_and_settings_of_another_shape(command, test_file, index):
     command("predict", test_file, "--index", index, "--llm", "none", "--out", "run")
     long = "long" * 99

@@ -96,8 +96,11 @@ def test_dot_env_in_the_working_folder_names_the_endpoint(command, test_file, sc
     assert {request["key"] for request in scenario.seen} == {"Bearer sk-from-dot-env"}
 
 
-def test_a_dot_env_that_is_no_text_is_named_and_not_shown(command):
-    Path(".env").write_bytes("OPENAI_API_KEY=sk-from-dot-env\n".encode("utf-16"))
+@pytest.mark.parametrize(
+    "content", ["OPENAI_API_KEY=sk-from-dot-env\n".encode("utf-16"), b"A=b\0c"]
+)
+def test_a_dot_env_that_is_no_text_is_named_and_not_shown(command, content):
+    Path(".env").write_bytes(content)
     done = command("models", "list")
     assert (done.code, done.out) == (2, "")
     assert re.fullmatch(r"error: .*/\.env: cannot be read; expected lines .* in UTF-8\n", done.err)

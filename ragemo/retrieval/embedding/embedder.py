@@ -263,9 +263,17 @@ def _settings_of(model: Any) -> dict[str, Any]:
 
 
 def _tokenizer_of(model: Any) -> str:
-    """Its tokeniser, whole."""
+    """Its tokeniser, whole.
+
+    Raises:
+        ValueError: if it does not tell what it is made of.
+    """
     tokenizer = getattr(model.tokenizer, "backend_tokenizer", model.tokenizer)
-    return str(tokenizer.to_str() if hasattr(tokenizer, "to_str") else repr(tokenizer))
+    if not hasattr(tokenizer, "to_str"):
+        raise ValueError(
+            f"a tokeniser of the kind {type(tokenizer).__name__} does not tell what it is made of"
+        )
+    return str(tokenizer.to_str())
 
 
 def _embed_each_once(

@@ -194,7 +194,7 @@ def test_an_identity_names_what_determines_a_vector(embedder, fp32, sentence_tra
     [
         ("minilm", "int4", "precision 'int4': expected int8 or fp32"),
         ("smollm2", "int8", "'smollm2' is a language model"),
-        ("~nobody/model", "int8", "begins with a home folder that is not known"),
+        ("~no-such-user/model", "int8", "begins with a home folder that is not known"),
     ],
 )
 def test_an_impossible_embedder_is_refused(name, precision, said):
@@ -204,7 +204,7 @@ def test_an_impossible_embedder_is_refused(name, precision, said):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A folder of small models of sentence-transformers: one in half precision, one of words."""
+    """A folder of small models of sentence-transformers: one in half precision, one static."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, StaticEmbedding, Transformer
@@ -229,13 +229,23 @@ def tiny(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", ["half", "static"])
-def test_models_of_half_precision_and_of_words_alone_are_embedders_too(tiny, name):
+def test_models_of_half_precision_and_static_ones_are_embedders_too(tiny, name):
     model = load_embedder(str(tiny / name))
     vectors = model.embed(["hello there", "there", ""])
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 0], abs=1e-6)
     json.dumps(model.identity)
     assert load_embedder(str(tiny / name)).identity == model.identity
+
+
+def test_an_embedder_that_does_not_tell_what_it_is_made_of_is_refused(tmp_path):
+    """No index could be told to be of the same."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import BoW
+
+    SentenceTransformer(modules=[BoW(["hello", "there"])]).save(str(tmp_path / "bag"))
+    with pytest.raises(ModelError, match="WhitespaceTokenizer does not tell what it is made of"):
+        load_embedder(str(tmp_path / "bag"))
 
 
 def test_a_prompt_of_a_model_s_own_is_in_its_identity(tiny):
