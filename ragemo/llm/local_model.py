@@ -30,6 +30,7 @@ from ragemo.cores import cores
 from ragemo.errors import ModelError, SettingsError
 from ragemo.files import canonical_json, expanded
 from ragemo.labels import LabelSet
+from ragemo.llm.chat_format import ChatFormat
 from ragemo.llm.forms import check_form, read_answer
 from ragemo.models import EMBEDDED_MODELS, SMOLLM2, ensure_model, weights_hash
 from ragemo.prompting.forms import FORMS
@@ -71,6 +72,7 @@ class LocalModel:
         self.exact = mode == "score"
         self._model = model
         self._tokenizer = tokenizer
+        self._chat = ChatFormat(name, tokenizer)
         self._mode = mode
         self._temperature = temperature
         self._max_answer_tokens = max_answer_tokens
@@ -84,13 +86,7 @@ class LocalModel:
         self._pools = 0  # of workers; those of one that is closed may still be at work
         self._threads_before = 0
         self._hiring = threading.Lock()
-        self._tokenizing = threading.Lock()
         self._own = threading.local()  # each worker's cache of how prompts begin
-        self._takes_system = True
-        try:
-            self._render([Message("system", "."), Message("user", ".")])
-        except ModelError:  # as Gemma 2's chat format does
-            self._takes_system = False
 
     @classmethod
     def load(
@@ -175,7 +171,7 @@ class LocalModel:
         Raises:
             ModelError: if the chat format refuses the messages.
         """
-        return len(self._tokens(self._render(messages)))
+        return len(self._chat.tokens(self._chat.text(messages)))
 
     def most_answer_tokens(self, form: str) -> int:
         """See `LanguageModel.most_answer_tokens`."""
@@ -294,8 +290,7 @@ class LocalModel:
         the shorter label would win by being shorter.
         """
         if labels.words not in self._label_tokens:
-            lead = "" if self._tokenizer.chat_template else " "
-            tokens = [self._tokens(lead + word) for word in labels.words]
+            tokens = [self._chat.tokens(self._chat.lead + word) for word in labels.words]
             begins_another = any(
                 one != other and other[: len(one)] == one for one in tokens for other in tokens
             )
@@ -374,17 +369,9 @@ class LocalModel:
         import torch
         from transformers import DynamicCache
 
-        messages = self._as_taken(messages)
-        text = self._render(messages)
-        openings: list[str] = []
-        for count in sorted({1, len(messages) - 1} - {0, len(messages)}):
-            try:
-                opening = self._render(messages[:count], answer=False)
-            except ModelError:  # a chat format that takes no part of a dialogue
-                break
-            if not text.startswith(opening):  # a chat format that looks ahead
-                break
-            openings.append(opening)
+        messages = self._chat.taken(messages)
+        text = self._chat.text(messages)
+        openings = self._chat.openings(messages, text)
         cache: Any
         steps: list[tuple[str, int]]
         cache, steps = getattr(self._own, "kept", (None, []))
@@ -398,7 +385,7 @@ class LocalModel:
         done, length = steps[-1] if steps else ("", 0)
         pieces = []
         for end in [*openings[same:], text]:
-            pieces.append(self._tokens(end[len(done) :]))
+            pieces.append(self._chat.tokens(end[len(done) :]))
             done = end
         self._check_length(length + sum(map(len, pieces)), room)
         if cache is not None and (added := cache.get_seq_length() - length):
@@ -421,7 +408,7 @@ class LocalModel:
         # Of nothing but the prompt, so that the same question gets the same answer anywhere.
         said = [[message.role, message.content] for message in prompt.messages]
         key = canonical_json([self._seed, said, sample]).encode()
-        tokens = torch.tensor([self._tokens(self._render(prompt.messages))])
+        tokens = torch.tensor([self._chat.tokens(self._chat.text(prompt.messages))])
         room = self.most_answer_tokens(prompt.form)
         self._check_length(tokens.shape[1], room)
         with _DRAWING, torch.inference_mode():
@@ -450,44 +437,6 @@ class LocalModel:
                 seconds=time.perf_counter() - started,
             ),
         )
-
-    # -- text to tokens ----------------------------------------------------------------------
-
-    def _as_taken(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """The messages; without one from the system where the chat format knows none.
-
-        What it says then stands at the beginning of the first message from the user.
-        """
-        if self._takes_system or messages[0].role != "system":
-            return messages
-        system, *rest = messages
-        if not rest or rest[0].role != "user":
-            return [Message("user", system.content), *rest]
-        return [Message("user", f"{system.content}\n\n{rest[0].content}"), *rest[1:]]
-
-    def _render(self, messages: Sequence[Message], *, answer: bool = True) -> str:
-        if not self._tokenizer.chat_template:
-            return "".join(f"{message.content}\n" for message in messages)
-        chat = [
-            {"role": message.role, "content": message.content}
-            for message in self._as_taken(messages)
-        ]
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                chat, add_generation_prompt=answer, tokenize=False
-            )
-        except Exception as error:  # a program that came with the model
-            roles = ", ".join(message["role"] for message in chat)
-            raise ModelError(
-                f"the chat format of {self.name!r} refuses messages from {roles}: {error}; "
-                "choose another template (--template), or a model whose format takes them"
-            ) from None
-        return text
-
-    def _tokens(self, text: str) -> list[int]:
-        with self._tokenizing:  # a tokenizer may not be used by two threads at once
-            tokens: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tokens
 
 
 def _computes_bfloat16() -> bool:
