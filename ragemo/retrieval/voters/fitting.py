@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ragemo.cores import cores
 from ragemo.files import sha256_bytes
 from ragemo.retrieval.embedding.embedder import Vectors
 from ragemo.retrieval.guards import Guard
@@ -62,16 +60,13 @@ def fit_voters(index: Index, alike: FittedVoters | None = None) -> FittedVoters:
             learn nothing from vectors are taken over.
     """
     examples = _examples(index)
-
-    def fit(name: str) -> tuple[IndexVoter, Floats]:
+    fitted = {}
+    for name in INDEX_VOTERS:
         kind = voter_class(name)
         if alike is None or kind.reads_vectors:
-            return kind.fit(examples)
-        return alike.voters[name], alike.votes[name]
-
-    # Side by side: some of them count in Python, others multiply matrices on all cores.
-    with ThreadPoolExecutor(cores()) as pool:
-        fitted = dict(zip(INDEX_VOTERS, pool.map(fit, INDEX_VOTERS), strict=True))
+            fitted[name] = kind.fit(examples)
+        else:
+            fitted[name] = alike.voters[name], alike.votes[name]
     return FittedVoters(
         voters={name: voter for name, (voter, _) in fitted.items()},
         held_out=index.examples[examples.held_out],
