@@ -188,7 +188,7 @@ class AblationResult:
             # A cell of the grid has a value of each axis, one of the list has none.
             require("values", not cell.values or cell.values.keys() == axes.keys())
             require("values", all(one in axes[name] for name, one in cell.values.items()))
-        require("cells", len({cell.name for cell in result.cells}) == len(result.cells))
+        require("cells", len({cell.name for cell in result.cells}) == len(result.cells) > 0)
         counts = (result.dialogues, result.bootstrap_samples)
         require("a count", all(0 <= count < MOST for count in counts))
         return result

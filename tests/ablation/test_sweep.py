@@ -255,9 +255,10 @@ def test_the_result_is_read_back_as_it_was(tmp_path):
     assert AblationResult.from_dict(json.loads(json.dumps(result.to_dict()))).to_dict() == (
         result.to_dict()
     )
-    (tmp_path / "out/result.json").write_text("{}")
-    with pytest.raises(RunFolderError, match=r"result\.json: not a result"):
-        AblationResult.open(tmp_path / "out")
+    for data in ({}, {**result.to_dict(), "cells": []}):
+        (tmp_path / "out/result.json").write_text(json.dumps(data))
+        with pytest.raises(RunFolderError, match=r"result\.json: not a result"):
+            AblationResult.open(tmp_path / "out")
 
 
 def test_accuracy_is_told_by_word_error_rate(tmp_path):
