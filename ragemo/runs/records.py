@@ -132,7 +132,7 @@ def read_utterance(record: dict[str, Any], labels: LabelSet) -> RunUtterance:
         name: record.pop(name)
         for name in ("gold", "predicted", "row", "hypotheses", "reference", "duplicate")
     }
-    if own["predicted"] and own["gold"] not in (None, *labels.names):
+    if own["gold"] not in (None, *labels.names):
         raise ValueError(f"gold {own['gold']!r} is no label of the run")
     require("row", 0 <= own["row"] < MOST)
     return typed(RunUtterance, {**own, "turn": typed_turn(record)})

@@ -98,6 +98,18 @@ def test_a_damaged_line_is_named(folder, name, read, line):
         read(Run.open(folder))
 
 
+@pytest.mark.parametrize("predicted", [True, False])
+def test_a_gold_label_of_another_set_is_named(folder, predicted):
+    file = folder / "utterances.jsonl"
+    first, *others = map(json.loads, filter(None, file.read_text("utf-8").split("\n")))
+    lines = [
+        json.dumps(one) for one in (first | {"gold": "bliss", "predicted": predicted}, *others)
+    ]
+    file.write_text("\n".join(lines) + "\n", "utf-8")
+    with pytest.raises(RunFolderError, match=r"utterances\.jsonl:1: .*bliss.* the run is damaged"):
+        _ = Run.open(folder).utterances
+
+
 def test_a_missing_file_is_named(folder):
     (folder / "utterances.jsonl").unlink()
     with pytest.raises(RunFolderError, match=r"utterances\.jsonl: cannot be read"):
