@@ -1,7 +1,7 @@
 """What an endpoint can do is learned from what it refuses and from what it answers.
 
-That fewer answers came than were asked for, or that several are refused at this temperature, may be
-otherwise in the next run, and is not remembered.
+That fewer answers came than were asked for once, or that several are refused at this temperature,
+may be otherwise in the next run, and is not remembered.
 
 What can be learned stands in `capabilities.py`, where it is remembered in `memory.py`, and what
 people are told of it in `remarks.py`.
@@ -29,6 +29,9 @@ from ragemo.llm.sending.faults import CallError
 OF_THIS_TEMPERATURE = r"(?i:greedy|temperature)"
 """What a complaint about several answers mentions where another temperature may have them: vLLM
 refuses them at 0 alone."""
+
+SURE = 2
+"""So many replies with fewer answers than were asked for, and none with all, are no accident."""
 
 
 class Learning:
@@ -81,7 +84,8 @@ class Learning:
 
     def forget(self) -> None:
         """Take the endpoint for one of which nothing is known."""
-        self._n_for_now = 0
+        self._n_for_now = self._short_replies = 0
+        self._gives_all = False
         first = "json_schema" if self._endpoint.is_openai else "grammar"
         self._known = Capabilities(first, top_logprobs=MOST_ALTERNATIVES)
         self.capabilities = self._as_wished(self._known)
@@ -136,10 +140,20 @@ class Learning:
             if self.capabilities.constraint == "grammar":
                 self.learn(replace(self.capabilities, constraint="json_schema"))
             return False
-        came = len(reply.answers) + reply.broken_off
-        if reply.answers and came < call.n and self.capabilities.largest_n >= call.n:
-            self._ask_for_now(len(reply.answers))  # one may just have got lost on its way
+        self._count(call.n, len(reply.answers), reply.broken_off)
         return True
+
+    def _count(self, asked: int, answers: int, broken_off: int) -> None:
+        """Learn from how many answers came."""
+        if answers + broken_off >= asked:
+            self._gives_all |= asked > max(self._n_for_now, 1)
+        elif answers:
+            self._short_replies += 1
+            if self.capabilities.largest_n >= asked:
+                self._ask_for_now(answers)  # one may just have got lost on its way
+            if self._short_replies == SURE and not self._gives_all:
+                self._n_for_now = 0
+                self.learn(self.capabilities)
 
     def _as_wished(self, able: Capabilities) -> Capabilities:
         """What an endpoint can do, as far as the settings let it."""

@@ -173,6 +173,22 @@ class TestModel:
         later = OpenAIModel("some-model", base_url=scenario.url)
         assert (later.answers_per_call, later.capabilities.temperature) == (128, False)
 
+    def test_that_answers_are_missing_each_time_is_remembered(self, scenario, file):
+        scenario.script(at_most=2, answers=["joy"])
+        ballots, model = ask(scenario, range(5), prompts=3, constraint="none")
+        assert len(ballots) == 15
+        assert model.capabilities.largest_n == 2
+        assert OpenAIModel("some-model", base_url=scenario.url).answers_per_call == 2
+
+    def test_that_answers_were_missing_now_and_then_is_not(self, scenario, file):
+        """What comes in full beside it shows that the endpoint can."""
+        short = {"choices": [{"message": {"content": "joy"}, "finish_reason": "stop"}] * 2}
+        late = {"status": 200, "body": short, "sleep": 0.3}
+        scenario.script({"ok": True}, late, late, answers=["joy"])
+        _, model = ask(scenario, range(5), prompts=3, constraint="none")
+        assert model.capabilities.largest_n == 2
+        assert OpenAIModel("some-model", base_url=scenario.url).answers_per_call == 128
+
     @pytest.mark.parametrize(
         ("complaint", "later"),
         [
