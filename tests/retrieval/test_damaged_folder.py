@@ -213,15 +213,32 @@ def test_voters_of_other_labels_or_none_are_refused(saved, name, change):
     [
         *(("neighbours", {"temperature": value}) for value in (0, -1, "inf", "nan", "warm")),
         ("neighbours", {"count": -1}),
-        ("probe", {"scale": "nan"}),
-        *((name, {"prior": [0, 0, 0]}) for name in INDEX_VOTERS),
-        *((name, {"prior": [-1, 0.5, 1.5]}) for name in INDEX_VOTERS),
+        *((name, {"scale": value}) for name in ("probe", "words") for value in ("nan", -1, 1e300)),
+        *(
+            (name, {"prior": prior})
+            for name in INDEX_VOTERS
+            for prior in ([0, 0, 0], [-1, 0.5, 1.5], [0, 0.5, 0.5], [False, 0.5, 0.5], [0.5] * 3)
+        ),
     ],
 )
 def test_voters_that_say_no_distribution_are_refused(saved, name, change):
     voters = read_manifest(saved)["voters"]
     voters[name] |= change
     sign(saved, voters=voters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(IndexFolderError, match="build the index anew"):
+            Index.load(saved)
+
+
+@pytest.mark.parametrize("name", ["probe.offsets", "probe.weights", "words.evidence"])
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e35])
+def test_what_would_make_a_vote_no_number_is_refused(saved, name, number):
+    """Also in the row of a feature that no utterance of the index has."""
+    arrays = voters_of(saved)
+    arrays[name].flat[-1] = number
+    np.savez(saved / "voters.npz", **arrays)
+    sign(saved)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(IndexFolderError, match="build the index anew"):

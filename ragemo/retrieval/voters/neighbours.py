@@ -17,7 +17,7 @@ memorization", ICLR (2020).
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ragemo.cores import cores
+from ragemo.retrieval.voters.numbers import read_number, read_prior
 
 if TYPE_CHECKING:
     from ragemo.retrieval.voters import Examples, Questions
@@ -110,12 +111,9 @@ class NeighbourVoter:
         cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
     ) -> NeighbourVoter:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        count, temperature = int(data["count"]), float(data["temperature"])
-        if count < 0 or not 0 < temperature < math.inf:
-            raise ValueError(
-                f"{count} neighbours and a temperature of {temperature} are no voter's"
-            )
-        return cls(count, temperature, tuple(data["prior"]))
+        count = int(read_number(data, "count", 0, sys.maxsize))
+        temperature = read_number(data, "temperature", 1e-3, 1e3)
+        return cls(count, temperature, read_prior(data))
 
 
 def fit_neighbour_voter(

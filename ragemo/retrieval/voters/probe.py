@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ragemo.retrieval.voters.neighbours import Floats, Integers
+from ragemo.retrieval.voters.numbers import read_number, read_prior, require_moderate
 from ragemo.retrieval.voters.scale import fit_scale, scaled
 
 if TYPE_CHECKING:
@@ -94,10 +95,11 @@ class Probe:
         cls, data: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]
     ) -> Probe:
         """See `ragemo.retrieval.voters.IndexVoter`."""
-        weights, offsets, prior = arrays["weights"], arrays["offsets"], tuple(data["prior"])
+        weights, offsets, prior = arrays["weights"], arrays["offsets"], read_prior(data)
         if weights.ndim != 2 or not weights.shape[1:] == offsets.shape == (len(prior),):
             raise ValueError(f"the probe has weights of shape {weights.shape}")
-        return cls(weights, offsets, float(data["scale"]), prior)
+        require_moderate("the probe's weights", weights, offsets)
+        return cls(weights, offsets, read_number(data, "scale", 0, 1e3), prior)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ import numpy as np
 
 from ragemo.corpus.words import CHARACTER, UNSPACED
 from ragemo.retrieval.voters.neighbours import Floats
+from ragemo.retrieval.voters.numbers import read_number, read_prior, require_moderate
 from ragemo.retrieval.voters.scale import fit_scale, scaled
 
 if TYPE_CHECKING:
@@ -141,10 +142,11 @@ class WordVoter:
     ) -> WordVoter:
         """See `ragemo.retrieval.voters.IndexVoter`."""
         evidence, vocabulary = arrays["evidence"].astype(np.float64), arrays["vocabulary"]
-        prior = tuple(data["prior"])
+        prior = read_prior(data)
         if vocabulary.dtype.kind != "U" or evidence.shape != (len(vocabulary), len(prior)):
             raise ValueError(f"the words have evidence of shape {evidence.shape}")
-        return cls(vocabulary, evidence, float(data["scale"]), prior)
+        require_moderate("the words' evidence", evidence)
+        return cls(vocabulary, evidence, read_number(data, "scale", 0, 1e3), prior)
 
 
 def _counted(texts: Sequence[str]) -> tuple[Any, np.ndarray[Any, Any]]:
