@@ -50,16 +50,19 @@ def expanded(name: str | Path) -> Path:
         ) from None
 
 
-def check_replaceable(path: Path, *, overwrite: bool, read: Iterable[Path] = ()) -> None:
-    """Refuse to write a file where one is that nobody asked to replace.
+def check_replaceable(
+    path: Path, *, overwrite: bool, read: Iterable[Path] = (), folder_with: str | None = None
+) -> None:
+    """Refuse to write a file, or a folder, where one is that nobody asked to replace.
 
     Args:
-        path: the file to write.
-        overwrite: whether a file that is there may be replaced.
+        path: the file to write, or the folder.
+        overwrite: whether what is there may be replaced.
         read: files that are read while it is written; they would be lost.
+        folder_with: a folder is written, and this file in it; one without it is another's.
 
     Raises:
-        SettingsError: if a file is there and may not be replaced, or anything else is.
+        SettingsError: if one is there and may not be replaced, or anything else is.
     """
     if not os.path.exists(path):  # noqa: PTH110 - Path's does not take any name
         return
@@ -68,8 +71,12 @@ def check_replaceable(path: Path, *, overwrite: bool, read: Iterable[Path] = ())
             raise SettingsError(
                 f"{path} is {source} itself, which would be lost; choose another file"
             )
-    if not path.is_file():
+    if folder_with is None and not path.is_file():
         raise SettingsError(f"{path} is no file and is not replaced; give the name of a file")
+    if folder_with is not None and not (path / folder_with).is_file():
+        raise SettingsError(
+            f"{path} is not replaced, since {folder_with} is not in it; choose another name"
+        )
     if not overwrite:
         raise SettingsError(f"{path} is there already; --overwrite (overwrite=True) replaces it")
 

@@ -134,10 +134,12 @@ def export_predictions(
             yield piece
 
     try:
-        if kind == "datasets":
-            _check_folder(path, overwrite=overwrite)
-        else:
-            check_replaceable(path, overwrite=overwrite, read=run.path.iterdir())
+        check_replaceable(
+            path,
+            overwrite=overwrite,
+            read=[run.path, *run.path.iterdir()],
+            folder_with="dataset_info.json" if kind == "datasets" else None,
+        )
         FORMATS[kind](replace(table, pieces=counted), path)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written: {error.strerror or error}") from None
@@ -321,16 +323,6 @@ LINES = ("csv", "jsonl")
 
 
 # -- details -------------------------------------------------------------------------------------
-
-
-def _check_folder(path: Path, *, overwrite: bool) -> None:
-    """Refuse to replace what nobody asked to replace, and anything but datasets."""
-    if not path.exists():
-        return
-    if not overwrite:
-        raise SettingsError(f"{path} is there already; --overwrite (overwrite=True) replaces it")
-    if not (path / "dataset_info.json").is_file():
-        raise SettingsError(f"{path} is no folder of datasets and is not replaced; choose another")
 
 
 def _details(run: Run) -> tuple[Column, ...]:

@@ -205,7 +205,7 @@ def test_nothing_is_replaced_unless_asked(run, tmp_path, name):
     export_predictions(run, place, format=name, overwrite=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
-    with pytest.raises(SettingsError, match=r"is no file|no folder of datasets"):
+    with pytest.raises(SettingsError, match=r"is no file|dataset_info\.json is not in it"):
         export_predictions(run, tmp_path / "mine", format=name, overwrite=True)
     assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
 

@@ -327,8 +327,8 @@ def load_index_embedder(
             folder here. An index of a model in a folder names the whole path.
     """
     name = str(identity["name"])
-    here = name != MINILM.name and not name.startswith("/") and os.path.exists(name)  # noqa: PTH110
-    if here:
+    is_ours = name == MINILM.name or name.startswith("/")
+    if not is_ours and os.path.exists(name):  # noqa: PTH110 - it takes any name
         raise ModelError(
             f"the index's embedder {name!r} would be read from a folder of that name here, which "
             "may be another model; go on from another folder, or build the index anew"
