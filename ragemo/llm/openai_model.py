@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import count
 from typing import Any
 
@@ -210,14 +210,10 @@ class OpenAIModel:
             if error.unreachable and not self._connection.reached:
                 raise EndpointError(str(error), retryable=True) from None
             await self._connection.pace.count_failure(str(error))
-            n = len(samples)
-            nothing = Reply(("",) * n, (None,) * n, ((),) * n, 0, 0, 0)
-            paid = reduce(Reply.and_paid_for, error.wasted, nothing)
+            paid = Reply.unusable(error.wasted, len(samples)).usages(self._price, error.seconds)
             return [
                 Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
-                for sample, usage in zip(
-                    samples, paid.usages(self._price, error.seconds), strict=True
-                )
+                for sample, usage in zip(samples, paid, strict=True)
             ]
         return self.ballots(prompt, labels, samples, reply, seconds=seconds)
 
@@ -333,4 +329,4 @@ class OpenAIModel:
             if self._learning.after_reply(call, prompt.form, labels, reply):
                 break
             wasted.append(reply)
-        return reduce(Reply.and_paid_for, wasted, reply.or_empty()), seconds
+        return reply.or_empty().and_paid_for(wasted), seconds

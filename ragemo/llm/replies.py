@@ -83,13 +83,19 @@ class Reply:
             return self
         return replace(self, answers=("",), ends=(None,), tokens=((),))
 
-    def and_paid_for(self, wasted: Reply) -> Reply:
-        """This reply with the tokens of one that could not be used."""
+    @classmethod
+    def unusable(cls, wasted: Sequence[Reply], parts: int = 1) -> Reply:
+        """What was paid for where no reply could be used, to be shared out over so many parts."""
+        nothing = cls(("",) * parts, (None,) * parts, ((),) * parts, 0, 0, 0)
+        return nothing.and_paid_for(wasted)
+
+    def and_paid_for(self, wasted: Sequence[Reply]) -> Reply:
+        """This reply with the tokens of those before it that could not be used."""
         return replace(
             self,
-            prompt_tokens=self.prompt_tokens + wasted.prompt_tokens,
-            cached_tokens=self.cached_tokens + wasted.cached_tokens,
-            answer_tokens=self.answer_tokens + wasted.answer_tokens,
+            prompt_tokens=self.prompt_tokens + sum(one.prompt_tokens for one in wasted),
+            cached_tokens=self.cached_tokens + sum(one.cached_tokens for one in wasted),
+            answer_tokens=self.answer_tokens + sum(one.answer_tokens for one in wasted),
         )
 
     def usages(self, price: Price | None, seconds: float, *, batch: bool = False) -> list[Usage]:

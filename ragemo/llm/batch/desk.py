@@ -15,6 +15,7 @@ from ragemo.llm.budget import Amount, Budget
 from ragemo.llm.keeping.answer_cache import AnswerCache, answer_key
 from ragemo.llm.openai_model import OpenAIModel
 from ragemo.llm.protocol import LanguageModel
+from ragemo.llm.replies import Reply
 from ragemo.llm.requests import Call
 from ragemo.types import Ballot, Prompt, Usage
 
@@ -183,14 +184,7 @@ class Desk:
         # It bears the tokens of replies that could not be used; steps that ask the very same, once.
         wasted = [] if key in self._given else found.wasted.get(key, [])
         self._given.add(key)
-        sent = sum(reply.prompt_tokens for reply in wasted)
-        back = sum(reply.answer_tokens for reply in wasted)
-        usage = Usage(
-            prompt_tokens=sent,
-            cached_tokens=sum(reply.cached_tokens for reply in wasted),
-            answer_tokens=back,
-            cost=step.model.price(sent, back, batch=True),
-        )
+        usage = _usage_of(wasted, step.model)
         return Ballot(target, step.model.name, sample, error=error, usage=usage)
 
     def _missing(self, steps: Sequence[Step], found: Found, under_way: set[str]) -> list[NamedCall]:
@@ -261,14 +255,17 @@ def _paid(steps: Iterable[Step], found: Found) -> Amount:
 
     A reply that could not be used counts by itself until a ballot bears its tokens.
     """
-    total = Amount()
-    for usage in (ballot.usage for ballot in found.ballots.values()):
-        tokens = usage.prompt_tokens + usage.answer_tokens
-        total = total.plus(Amount(1, tokens, usage.cost or 0.0))
     models = {key: step.model for step in steps for key in step.keys.values()}
-    for key, replies in found.wasted.items():
-        for reply in replies:
-            back, sent = reply.answer_tokens, reply.prompt_tokens
-            dollars = models[key].price(sent, back, batch=True) or 0.0
-            total = total.plus(Amount(0, sent + back, dollars))
+    usages = [(1, ballot.usage) for ballot in found.ballots.values()]
+    usages += [(0, _usage_of(replies, models[key])) for key, replies in found.wasted.items()]
+    total = Amount()
+    for answers, usage in usages:
+        tokens = usage.prompt_tokens + usage.answer_tokens
+        total = total.plus(Amount(answers, tokens, usage.cost or 0.0))
     return total
+
+
+def _usage_of(wasted: Sequence[Reply], model: OpenAIModel) -> Usage:
+    """The tokens and the cost of replies that could not be used."""
+    (usage,) = Reply.unusable(wasted).usages(model.list_price, 0.0, batch=True)
+    return usage

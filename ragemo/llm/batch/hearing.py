@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from typing import Any
 
 from ragemo.errors import EndpointError
@@ -213,7 +212,7 @@ class Listener:
         if not usable[name]:
             found.wasted.setdefault(key, []).append(reply)
             return
-        reply = reduce(Reply.and_paid_for, found.wasted.pop(key, []), reply.or_empty())
+        reply = reply.or_empty().and_paid_for(found.wasted.pop(key, []))
         samples = range(first, first + n)
         for ballot in model.ballots(prompt, self._labels, samples, reply, batch=True):
             if ballot.sample in step.keys:
