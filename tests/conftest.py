@@ -65,7 +65,7 @@ SLOWEST = (
     "test_resume.py",
     "report/test_browser.py",
     "report/test_ablation.py",
-    "llm/test_local_model.py",
+    "llm/local/test_local_model.py",
     "cli/test_ablate.py",
     "test_classifier.py",
     "test_kills.py",

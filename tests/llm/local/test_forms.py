@@ -15,13 +15,6 @@ from tests.conftest import LABELS, make_turn
 WINDOW = Window((make_turn("What now?", 0), make_turn("Yay, we won!", 1)))
 
 
-@pytest.fixture(scope="module")
-def tokenizer(smollm2_folder):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(smollm2_folder)
-
-
 class Says:
     """A model that always gives one answer, if there is room for it."""
 
