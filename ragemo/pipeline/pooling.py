@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,10 @@ def vote(
 
     Raises:
         SettingsError: if the runs are on other utterances or labels, or do not fit the index.
-        RunFolderError: if `out` cannot be used.
+        RunFolderError: if `out` cannot be used, or a run is not finished.
     """
+    for run in runs:
+        run.check_finished()
     first = runs[0]
     utterances, labels = first.utterances, first.labels
     targets = tuple(u.turn.utterance_id for u in utterances if u.predicted)
@@ -66,11 +68,12 @@ def vote(
             f"{', '.join(index.labels.names)}; use an index of the same label set"
         )
     names = _names(runs, with_index=index is not None)
+    strangers = [run for run in runs if index is not None and not _was_tried_on(index, run)]
     brought = [
         replace(ballot, voter=own[ballot.voter])
         for run, own in zip(runs, names, strict=True)
         for ballot in run.ballots()
-        if ballot.voter in own
+        if ballot.voter in own and not (ballot.purpose == "check" and run in strangers)
     ]
     there = {
         *(INDEX_VOTERS if index else ()),
@@ -121,7 +124,9 @@ def vote(
                 "limit": first.manifest["settings"]["limit"],
             },
             **{name: first.manifest[name] for name in ("corpus", "transcript", "labels")},
-            "notes": list(dict.fromkeys(note for own in _notes(runs, retrieval) for note in own)),
+            "notes": list(
+                dict.fromkeys(note for own in _notes(runs, strangers, retrieval) for note in own)
+            ),
             "uses_reference_transcripts": any(
                 run.manifest["uses_reference_transcripts"] for run in runs
             )
@@ -166,9 +171,42 @@ def _check_same(first: Run, run: Run) -> None:
         )
 
 
-def _notes(runs: Sequence[Run], retrieval: Retrieval | None) -> list[Sequence[str]]:
+def _was_tried_on(index: Index, run: Run) -> bool:
+    """Whether a run's answers on labelled windows, if it has any, are on those of the index.
+
+    The ids alone do not tell: many corpora number each of their splits from 0.
+    """
+    own = run.manifest["index"]
+    return own is None or _files_of(own["corpus"]) <= _files_of(index.corpus)
+
+
+def _files_of(corpus: Mapping[str, Any]) -> set[str]:
+    """The hashes of an index's corpus files; an index that was added to has several."""
+    return {str(one.get("sha256")) for one in corpus.get("added") or [corpus]}
+
+
+def _notes(
+    runs: Sequence[Run], strangers: Sequence[Run], retrieval: Retrieval | None
+) -> list[Sequence[str]]:
     """What is to be said of the runs, and of the index."""
-    return [*(run.manifest["notes"] for run in runs), retrieval.notes if retrieval else ()]
+    said = [
+        f"{run.path.name} was made with an index of other data: its models are weighed by "
+        "agreement, not by what they said of labelled windows"
+        for run in strangers
+        if any(ballot.purpose == "check" for ballot in run.ballots())
+    ]
+    counts = [len(_predicted(run)) for run in runs]
+    said += [
+        f"{run.path.name} predicts {count:,} utterances, {runs[0].path.name} {counts[0]:,}; "
+        f"verdicts are on those of {runs[0].path.name}"
+        for run, count in zip(runs[1:], counts[1:], strict=True)
+        if _predicted(run) != _predicted(runs[0])
+    ]
+    return [*(run.manifest["notes"] for run in runs), said, retrieval.notes if retrieval else ()]
+
+
+def _predicted(run: Run) -> set[str]:
+    return {one.turn.utterance_id for one in run.utterances if one.predicted}
 
 
 def _found_by(runs: Sequence[Run]) -> dict[str, tuple[Demonstration, ...]]:

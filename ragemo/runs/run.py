@@ -121,8 +121,9 @@ class Run:
         Args:
             path: of its folder.
             manifest: of what is asked now.
-            utterances, prompts: as for `create`, for a run that was begun block by block, which
-                has none until its parts are joined, and goes on as a whole.
+            utterances, prompts: as for `create`; their files are written anew if they are not
+                there or damaged, and for a run that was begun block by block, which has none until
+                its parts are joined, and goes on as a whole.
 
         Raises:
             RunFolderError: naming the settings that differ, or if another process has it, or it
@@ -133,15 +134,23 @@ class Run:
         try:
             run._ballots = BallotFile(path)
             run._ballots.cut_torn_line()
-            if utterances and not (path / "utterances.jsonl").stat().st_size:
-                write_text(path / "prompts.jsonl", "".join(map(prompt_line, prompts)))
-                write_text(path / "utterances.jsonl", "".join(map(utterance_line, utterances)))
             if utterances:
+                run._restore("prompts.jsonl", "".join(map(prompt_line, prompts)))
+                run._restore("utterances.jsonl", "".join(map(utterance_line, utterances)))
                 drop_parts(path)
         except OSError as error:
             run.close()
             raise RunFolderError(f"{path}: cannot be written: {error}") from None
         return run
+
+    def _restore(self, name: str, text: str) -> None:
+        """Let a file hold what it was begun with."""
+        try:
+            there = file_in(self.path, name).read_bytes()
+        except OSError:
+            there = None
+        if there != text.encode():
+            write_text(self.path / name, text)
 
     def __enter__(self) -> Run:
         return self
@@ -278,6 +287,18 @@ class Run:
         """Whether the decisions are there."""
         return (self.path / "verdicts.jsonl").is_file()
 
+    def check_finished(self) -> None:
+        """Refuse a run whose decisions are not there.
+
+        Raises:
+            RunFolderError: saying how to finish it.
+        """
+        if not self.finished:
+            how = "finish it with `ragemo predict ... --resume` and the same settings"
+            if "shard" in self.manifest:
+                how = "it is a shard; `ragemo runs merge SHARD... --out RUN` puts all together"
+            raise RunFolderError(f"{self.path}: the run is not finished; {how}")
+
     def verdicts(self) -> list[Verdict]:
         """The decisions, in corpus order.
 
@@ -304,11 +325,7 @@ class Run:
         """
         if self._decided is not None:
             return iter(self._decided)
-        if not self.finished:
-            how = "finish it with `ragemo predict ... --resume` and the same settings"
-            if "shard" in self.manifest:
-                how = "it is a shard; `ragemo runs merge SHARD... --out RUN` puts all together"
-            raise RunFolderError(f"{self.path}: the run is not finished; {how}")
+        self.check_finished()
         return each_line(
             self.path,
             "verdicts.jsonl",

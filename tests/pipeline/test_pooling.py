@@ -1,5 +1,7 @@
 """Deciding anew on ballots that are there."""
 
+import shutil
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ from ragemo.retrieval.index import Index
 from ragemo.runs.run import Run
 from ragemo.settings import Settings
 from ragemo.voting.imported import read_ballots
-from tests.conftest import LABELS, FakeEmbedder
+from tests.conftest import LABELS, FakeEmbedder, make_corpus
 from tests.fake_llm import FakeLLM
 from tests.pipeline.inputs import (
     NO_INDEX,
@@ -23,6 +25,7 @@ from tests.pipeline.inputs import (
     mostly_right,
     settings_with,
     telling_corpus,
+    telling_rows,
 )
 
 TRAIN = telling_corpus(12, 6, "train")
@@ -153,6 +156,39 @@ def test_runs_on_other_utterances_are_refused(asked, tmp_path):
     with pytest.raises(SettingsError, match="different utterances"):
         vote([asked, other], Settings(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_answers_on_windows_of_another_index_with_the_same_ids_do_not_weigh(asked, tmp_path):
+    """Many corpora number each of their splits from 0."""
+    rows = [
+        row | {"dialogue": row["dialogue"].replace("other", "train")}
+        for row in telling_rows(12, 6, "other")
+    ]
+    corpus = replace(make_corpus(rows), sha256="2" * 64)
+    assert {u.id for u in corpus.utterances} == {u.id for u in TRAIN.utterances}
+    other = Index.build(corpus, FakeEmbedder())
+    pooled = vote([asked], Settings(), tmp_path / "out", index=other, embedder=FakeEmbedder())
+    (weighed,) = pooled.panels()[0]["weighed"]
+    assert weighed["by"] == "agreement"
+    assert [note for note in pooled.manifest["notes"] if "weighed by agreement" in note]
+
+
+def test_what_is_not_finished_is_not_pooled(asked, index, tmp_path):
+    shutil.copytree(asked.path, tmp_path / "half")
+    (tmp_path / "half/verdicts.jsonl").unlink()
+    for given in (index, None):
+        with pytest.raises(RunFolderError, match="the run is not finished"):
+            vote([Run.open(tmp_path / "half")], Settings(), tmp_path / "out", index=given)
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_on_more_utterances_and_fewer_are_told(asked, tmp_path):
+    some = NO_INDEX.model_copy(update={"limit": 10})
+    fewer = ask_all(TEST, tmp_path / "ten", some, llm=FakeLLM())
+    pooled = vote([fewer, asked], Settings(), tmp_path / "out")
+    assert len(pooled.verdicts()) == 10
+    said = "run predicts 72 utterances, ten 10; verdicts are on those of ten"
+    assert said in pooled.manifest["notes"]
 
 
 def test_a_run_is_not_written_over(asked, index, tmp_path):

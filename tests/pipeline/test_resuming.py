@@ -158,3 +158,27 @@ def test_failed_checks_are_made_again(tmp_path, corpus, index):
     assert sorted(second.asked) == sorted((key[1], key[3]) for key in lost)
     ask_all(corpus, tmp_path / "whole", settings, index=index, llm=FakeLLM(varied))
     assert decided(tmp_path / "r") == decided(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("harm", ["cut", "gone", "other"])
+@pytest.mark.parametrize("name", ["utterances.jsonl", "prompts.jsonl"])
+def test_what_a_run_was_begun_with_is_there_again_when_it_goes_on(
+    tmp_path, corpus, index, name, harm
+):
+    settings = resolve_settings({}, SMALL)
+
+    def go(**others):
+        llm = FakeLLM(varied)
+        ask_all(corpus, tmp_path / "run", settings, index=index, llm=llm, **others)
+        return llm.asked
+
+    go()
+    file, verdicts = tmp_path / "run" / name, tmp_path / "run/verdicts.jsonl"
+    before = file.read_bytes(), verdicts.read_bytes()
+    verdicts.unlink()
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(before[0][:-20] if harm == "cut" else b"{}\n" + before[0])
+    assert go(resume=True) == []
+    assert (file.read_bytes(), verdicts.read_bytes()) == before
