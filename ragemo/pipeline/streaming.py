@@ -24,7 +24,7 @@ from typing import Any
 from ragemo.corpus.blocks import Blocks
 from ragemo.corpus.transcripts import choose_transcripts
 from ragemo.corpus.windows import turns_of
-from ragemo.errors import SettingsError
+from ragemo.errors import RagemoError, SettingsError
 from ragemo.pipeline.judge import adapted, judge, reviewed
 from ragemo.pipeline.plan import NOWHERE, Plan, Survey, is_same_corpus, make_plan
 from ragemo.progress import Progress, Silent
@@ -260,14 +260,19 @@ def predict_stream(
             drop_parts(out)  # in case it was stopped just before
             return run
         begin_parts(out, outline.size)
-        with progress.stage("labelling", outline.utterances) as advance:
-            folders = [part_folder(out, number) for number in range(len(outline.targets))]
-            missing = {number for number, folder in enumerate(folders) if not folder.is_dir()}
-            advance(sum(size for n, size in enumerate(outline.sizes) if n not in missing))
-            with closing(make_parts(labeller, stream, missing)) as parts:
-                for number, part in parts:
-                    write_part(out, number, part)
-                    advance(outline.sizes[number])
+        folders = [part_folder(out, number) for number in range(len(outline.targets))]
+        missing = {number for number, folder in enumerate(folders) if not folder.is_dir()}
+        try:
+            with progress.stage("labelling", outline.utterances) as advance:
+                advance(sum(size for n, size in enumerate(outline.sizes) if n not in missing))
+                with closing(make_parts(labeller, stream, missing)) as parts:
+                    for number, part in parts:
+                        write_part(out, number, part)
+                        advance(outline.sizes[number])
+        except RagemoError:
+            if not going_on and not any(folder.is_dir() for folder in folders):
+                run.remove()  # nothing is lost, and a corrected command can use the folder
+            raise
         join_parts(out, folders, run.replace_ballots)
     return run
 

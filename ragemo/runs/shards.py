@@ -39,6 +39,9 @@ RUN = Whole("run", SHARD, FORMAT, "ragemo predict", RunFolderError, free=FREE_TO
 
 FILES_OF_PART = (*FILES, *TABLES, "panel.json")
 
+MOST_BLOCKS = 1_000_000
+"""Of a corpus, which has some thousand utterances in each."""
+
 
 def as_link(utterance_id: str) -> bytes:
     """What stands for an utterance in the hash over all ids of a corpus."""
@@ -125,7 +128,7 @@ class RunShard:
             _ = manifest.shard  # which refuses what is none
             if (manifest.run["kind"], manifest.run["format"]) != (RUN_KIND, RUN_FORMAT):
                 raise ValueError("it is not of a run of this format")
-            if not 0 < manifest.blocks <= manifest.utterances:
+            if not 0 < manifest.blocks <= min(manifest.utterances, MOST_BLOCKS):
                 raise ValueError(f"{manifest.blocks} blocks of {manifest.utterances} utterances")
             check_manifest(manifest.run)
         except (ValueError, KeyError, RagemoError) as error:
@@ -217,10 +220,17 @@ class RunShard:
         Raises:
             RunFolderError: if they cannot be read or written.
         """
+        found = {file: _hash(file) for file in self._files}
+        if unread := [file for file, sha256 in found.items() if sha256 is None]:
+            raise RunFolderError(
+                f"{unread[0]}: cannot be read, or leads out of the shard's folder; remove "
+                f"{unread[0].parent} and go on with --resume: it is made again, and all other "
+                "parts are kept"
+            )
         try:
             write_json(
                 self._checksums_file,
-                {str(file.relative_to(self.path)): sha256_file(file) for file in self._files},
+                {str(file.relative_to(self.path)): sha256 for file, sha256 in found.items()},
             )
         except OSError as error:
             raise RunFolderError(

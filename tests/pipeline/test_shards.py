@@ -219,9 +219,11 @@ def test_nothing_outside_of_a_shard_is_removed_as_damaged(tmp_path, shards):
     (shards[1] / "parts").symlink_to(elsewhere)
     there = sorted(elsewhere.rglob("*"))
     stream = CorpusStream(put(tmp_path / "a.jsonl", MIXED), LABELS)
-    predict_shard(stream, settings_of(), shards[1], Shard(2, 3), block=3, resume=True, **OPTIONS)
+    again = {"block": 3, "resume": True, **OPTIONS}
+    with pytest.raises(RunFolderError, match="leads out of the shard's folder"):
+        predict_shard(stream, settings_of(), shards[1], Shard(2, 3), **again)
     assert sorted(elsewhere.rglob("*")) == there != []
-    with pytest.raises(RunFolderError, match="shard-2: shard 2/3 is damaged"):
+    with pytest.raises(RunFolderError, match="shard-2: shard 2/3 is not finished"):
         merge_shards(shards, tmp_path / "run")
 
 
@@ -284,6 +286,32 @@ def test_a_shard_in_use_and_one_of_other_settings_are_not_gone_on_with(tmp_path)
         pytest.raises(RunFolderError, match="another process"),
     ):
         predict_shard(stream, settings_of(), folder, Shard(1, 2), resume=True, **OPTIONS)
+
+
+@pytest.mark.parametrize("how", ["gone", "a link"])
+def test_a_part_that_cannot_be_read_is_named_when_a_shard_is_gone_on_with(tmp_path, how):
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    folder = tmp_path / "shard"
+    predict_shard(stream, settings_of(), folder, Shard(1, 2), block=3, **OPTIONS)
+    before = files_of(folder)
+    (folder / "checksums.json").unlink()
+    part = min((folder / "parts").iterdir())
+    (part / "utterances.jsonl").unlink()
+    if how == "a link":
+        (part / "utterances.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(RunFolderError, match=rf"utterances\.jsonl: .*remove {part} and go on"):
+        predict_shard(stream, settings_of(), folder, Shard(1, 2), block=3, resume=True, **OPTIONS)
+    shutil.rmtree(part)
+    predict_shard(stream, settings_of(), folder, Shard(1, 2), block=3, resume=True, **OPTIONS)
+    assert files_of(folder) == before
+
+
+def test_a_shard_that_claims_more_blocks_than_any_corpus_has_is_refused(tmp_path, shards):
+    file = shards[0] / "manifest.json"
+    data = json.loads(file.read_text()) | {"number": 1, "of": 1}
+    file.write_text(json.dumps(data | {"blocks": 10**12, "utterances": 10**12}))
+    with pytest.raises(RunFolderError, match=r"manifest\.json: not what ragemo writes"):
+        merge_shards(shards[:1], tmp_path / "run")
 
 
 def test_what_depends_on_the_whole_corpus_is_refused(tmp_path):

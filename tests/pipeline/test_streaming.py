@@ -7,12 +7,12 @@ import pytest
 from ragemo.corpus import read_corpus
 from ragemo.corpus.blocks import WholeCorpus
 from ragemo.corpus.stream import CorpusStream
-from ragemo.errors import DataError, RunFolderError, SettingsError
+from ragemo.errors import DataError, ModelError, RunFolderError, SettingsError
 from ragemo.pipeline import predict
 from ragemo.pipeline.streaming import predict_stream
 from ragemo.runs.parts import AT_ONCE
 from ragemo.settings import resolve_settings
-from tests.conftest import LABELS
+from tests.conftest import LABELS, FakeEmbedder
 from tests.pipeline.blockwise import (
     CASES,
     EMBEDDER,
@@ -146,6 +146,17 @@ def test_a_fault_anywhere_in_the_file_leaves_nothing(tmp_path):
     options = {"index": INDEX, "embedder": EMBEDDER, "block": 6}
     with pytest.raises(DataError, match="goes on here"):
         predict_stream(stream, settings_of(), tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_stream_of_which_nothing_was_labelled_leaves_nothing(tmp_path):
+    class Broken(FakeEmbedder):
+        def embed(self, texts, progress=None):
+            raise ModelError("it broke")
+
+    stream = CorpusStream(put(tmp_path / "a.jsonl", FRESH), LABELS)
+    with pytest.raises(ModelError, match="it broke"):
+        predict_stream(stream, settings_of(), tmp_path / "run", index=INDEX, embedder=Broken())
     assert not (tmp_path / "run").exists()
 
 
