@@ -108,6 +108,8 @@ def check_verdict(verdict: Verdict, labels: LabelSet) -> Verdict:
     require("label_set", set(verdict.label_set) <= set(labels.names))
     require("confidence", 0 <= verdict.confidence <= 1 and 0 <= verdict.agreement <= 1)
     require("a count", 0 <= verdict.invalid < MOST and 0 <= verdict.failed < MOST)
+    numbers = (value for value in verdict.details.values() if isinstance(value, int))
+    require("a detail", all(abs(number) < MOST for number in numbers))
     return verdict
 
 

@@ -29,7 +29,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from ragemo.corpus.packed import COMPRESSED, open_packing, unpacked_name
-from ragemo.errors import SettingsError
+from ragemo.errors import RunFolderError, SettingsError
 from ragemo.files import (
     as_cell,
     canonical_json,
@@ -153,7 +153,6 @@ def predictions_table(run: Run) -> Table:
         RunFolderError: here or while rows are read, if the run is not finished or damaged.
     """
     names = run.labels.names
-    details = _details(run)
     columns = (
         *(Column(name, "text") for name in ("id", "dialogue")),
         Column("turn", "integer"),
@@ -164,8 +163,9 @@ def predictions_table(run: Run) -> Table:
         *(Column(name, "integer") for name in ("invalid", "failed")),
         *(Column(f"probability_{name}", "number") for name in names),
         Column("label_set", "texts"),
-        *details,
     )
+    details = _details(run, [column.name for column in columns])
+    columns += details
 
     def row(utterance: RunUtterance, verdict: Verdict) -> Row:
         turn = utterance.turn
@@ -325,14 +325,27 @@ LINES = ("csv", "jsonl")
 # -- details -------------------------------------------------------------------------------------
 
 
-def _details(run: Run) -> tuple[Column, ...]:
-    """What verdicts say beside the label, by name; kinds unknown here become texts."""
+def _details(run: Run, others: Iterable[str]) -> tuple[Column, ...]:
+    """What verdicts say beside the label, by name; kinds unknown here become texts.
+
+    Args:
+        run: a finished run.
+        others: names of the other columns.
+
+    Raises:
+        RunFolderError: if a detail bears one of these names.
+    """
     kinds: dict[str, set[str]] = {}
     for verdict in run.each_verdict():
         for name, value in verdict.details.items():
             own = kinds.setdefault(name, set())
             if value is not None:
                 own.add(_kind(value))
+    if taken := sorted(kinds.keys() & set(others)):
+        raise RunFolderError(
+            f"{run.path}: verdicts have a detail {taken[0]!r}, the name of a column of every "
+            "export; the run is damaged"
+        )
     return tuple(
         Column(name, own.pop() if len(own) == 1 else "number" if not own else "text")
         for name, own in sorted(kinds.items())

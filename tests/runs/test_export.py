@@ -184,6 +184,20 @@ def test_verdicts_that_do_not_follow_the_utterances(run, tmp_path, name, places)
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.parametrize(
+    ("details", "said"), [({"label": "x"}, "a detail 'label'"), ({"intensity": 10**400}, "detail")]
+)
+def test_details_that_no_run_has(run, tmp_path, details, said):
+    shutil.copytree(run.path, tmp_path / "run")
+    file = tmp_path / "run/verdicts.jsonl"
+    first, *rest = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    changed = json.dumps(json.loads(first) | {"details": details}) + "\n"
+    file.write_text("".join([changed, *rest]), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=said):
+        export_predictions(Run.open(tmp_path / "run"), tmp_path / "p.jsonl")
+    assert not (tmp_path / "p.jsonl").exists()
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_run_gives_the_same_bytes(run, tmp_path, name):
     def exported(place):
