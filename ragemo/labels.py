@@ -14,6 +14,7 @@ A set is a small YAML file under `ragemo/corpus/labels/` (or any path the user g
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,9 +38,44 @@ DEFAULT_COLOURS = (
 """Okabe and Ito's palette, told apart with any colour vision."""
 
 
+_MINUS = re.compile(r"\W*[-\u2212]\d")
+
+LONGEST = 200
+"""Characters of a label, or of another spelling of it."""
+
+
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|<(?=\S)|\[/?INST\]")
+"""In a label, which stands in prompts word for word, as it does in answers."""
+
+
 def normalise(text: str) -> str:
-    """Fold case and strip everything but letters and digits: " Happy! " and "happy" are one."""
-    return re.sub(r"[\W_]+", "", text.casefold())
+    """Fold case and strip everything but letters and digits: " Happy! " and "happy" are one.
+
+    What tells two words apart stays: the minus of a number, and the vowel signs of scripts that
+    write them beside their letters, as Devanagari and Thai do. Accents that stand by themselves and
+    the points of Arabic and Hebrew, which many writers leave out, go.
+    """
+    folded = text.casefold()
+    minus = "-" if _MINUS.match(folded) else ""
+    if folded.isascii():
+        return minus + re.sub(r"[\W_]+", "", folded)
+    kept = ""
+    after_letter = False
+    for character in folded:
+        after_letter = character.isalnum() or (after_letter and _is_vowel_sign(character))
+        kept += character if after_letter else ""
+    return minus + kept
+
+
+def _is_vowel_sign(character: str) -> bool:
+    """Whether it is a combining character that spells, and none that can be left out.
+
+    By its canonical combining class: 0 to 9 and 103 to 122 are of Indic scripts, Thai and Lao.
+    """
+    if unicodedata.category(character) not in ("Mn", "Mc") or "\ufe00" <= character <= "\ufe0f":
+        return False
+    place = unicodedata.combining(character)
+    return place < 10 or 100 < place < 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +107,12 @@ class LabelSet:
         for position, label in enumerate(self.labels):
             for spelling in (label.name, label.word, *label.aliases):
                 key = normalise(spelling)
+                if len(spelling) > LONGEST or _UNFIT.search(spelling):
+                    raise SettingsError(
+                        f"label set {self.name!r}: {spelling[:60]!r} cannot stand in a prompt: "
+                        f"expected at most {LONGEST} characters on one line, without control "
+                        "characters and tokens such as <|end|>"
+                    )
                 if not key:
                     raise SettingsError(
                         f"label set {self.name!r}: {spelling!r} has no letter or digit"

@@ -31,6 +31,37 @@ def test_normalising_twice_changes_nothing(text):
     assert normalise(normalise(text)) == normalise(text)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("-1", "1"), ("\u22122", "2"), ("दुःख", "दाख"), ("ดี", "ดู"), (" -1 ", "1.")]
+)
+def test_what_tells_two_labels_apart_is_kept(one, other):
+    labels = LabelSet.infer([one, other])
+    assert {labels.find(one), labels.find(other)} == {one, other}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("-joy", "joy"),
+        ("- 1", "1"),
+        ("İyi", "iyi"),
+        ("فَرَح", "فرح"),
+        ("joy\ufe0f", "joy"),
+        ("+1", "1"),
+    ],
+)
+def test_what_tells_no_two_labels_apart_is_not(one, other):
+    assert normalise(one) == normalise(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["joy\nsad", "joy\x1b[31m", "joy<|im_end|>", "j" * 201, "a\u2028b"]
+)
+def test_what_would_break_a_prompt_is_no_label(text):
+    with pytest.raises(SettingsError, match="cannot stand in a prompt"):
+        LabelSet.infer([text, "neutral"])
+
+
 def test_order_is_kept():
     assert LABELS.names == ("neu", "hap", "ang")
     assert LABELS.words == ("neutral", "happy", "angry")
