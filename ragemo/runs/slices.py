@@ -76,12 +76,17 @@ def _banded(bands: Mapping[str, float], value_of: Callable[[Case], float | None]
 
 
 def _most_frequent_first(counts: Counter[str]) -> Mapping[str, str]:
-    return {name: name for name, _ in counts.most_common()}
+    return {name: name for name in _ranked(counts)}
+
+
+def _ranked(counts: Counter[str]) -> list[str]:
+    """The most frequent first; the order of the corpus decides nothing."""
+    return sorted(counts, key=lambda name: (-counts[name], name))
 
 
 def _speakers(counts: Counter[str]) -> Mapping[str, str]:
     """Those who speak most, and all others together."""
-    ranked = [name for name, _ in counts.most_common()]
+    ranked = _ranked(counts)
     most = ranked[:SPEAKERS]
     others = OTHERS
     while others in most:  # somebody is called that

@@ -7,7 +7,7 @@ Three tests, none of which knows what is true of other corpora, seeds or prompts
 the other wrong. If neither is better, b ~ Binomial(b + c, 1/2):
 
     exact, b + c < 25:   p = min(1, 2 P[X <= min(b, c)])
-    otherwise:           chi2 = (|b - c| - 1)^2 / (b + c),   p = P[chi2_1 > chi2]
+    otherwise:           chi2 = max(|b - c| - 1, 0)^2 / (b + c),   p = P[chi2_1 > chi2]
 
 (with Edwards' correction for continuity, 1948). It takes utterances for independent, which
 those of one dialogue are not: p comes out too small where dialogues hang together.
@@ -76,7 +76,7 @@ def mcnemar(fixed: int, broken: int) -> McNemar:
     if n < EXACT_BELOW:
         tail = sum(math.comb(n, k) for k in range(fewer + 1)) / 2**n
         return McNemar(fixed, broken, min(1.0, 2 * tail), exact=True)
-    statistic = (abs(fixed - broken) - 1) ** 2 / n
+    statistic = max(abs(fixed - broken) - 1, 0) ** 2 / n
     # The upper tail of chi-squared with one degree of freedom.
     return McNemar(fixed, broken, math.erfc(math.sqrt(statistic / 2)), exact=False)
 

@@ -117,3 +117,10 @@ def test_a_speaker_called_like_the_rest_keeps_a_group(tmp_path):
     found = groups("speaker", cases)
     assert len(found["all others"]) == 4
     assert sum(map(len, found.values())) == len(cases)
+
+
+def test_which_speakers_have_groups_does_not_depend_on_the_order_of_the_corpus():
+    names = [f"S{n}" for n in range(SPEAKERS + 3)]
+    for order in (names, names[::-1]):
+        found = groups("speaker", [utterance(n, speaker=name) for n, name in enumerate(order)])
+        assert list(found) == [*names[:SPEAKERS], OTHERS]

@@ -26,6 +26,9 @@ def test_mcnemar_agrees_with_statsmodels(fixed, broken):
     if fixed + broken == 0:
         assert found.p == 1
         return
+    if fixed == broken:  # where statsmodels corrects beyond nothing
+        assert found.p == 1
+        return
     expected = judge_mcnemar([[5, broken], [fixed, 7]], exact=found.exact, correction=True)
     assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
 
