@@ -157,6 +157,7 @@ def parse_yaml(text: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
+        _refuse_doubled(node)
         if _nodes(node, {}) > MOST_NODES:
             raise ValueError(f"more than {MOST_NODES:,} values, with its aliases written out")
         return loader.construct_document(node)
@@ -167,6 +168,26 @@ def parse_yaml(text: str) -> Any:
     except (AttributeError, LookupError, OverflowError, TypeError) as error:
         # Of a date, a number or a truth value that is none.
         raise ValueError(f"not valid YAML: {error}") from None
+
+
+def _refuse_doubled(root: Any) -> None:
+    """Raise ValueError for a key that a mapping has twice, of which YAML would drop the first."""
+    known, open_nodes = {id(root)}, [root]
+    while open_nodes:
+        node = open_nodes.pop()
+        parts = node.value if isinstance(node.value, list) else []
+        keys: set[tuple[str, str]] = set()
+        for pair in parts:
+            if isinstance(pair, tuple) and isinstance(pair[0].value, str):
+                key = (pair[0].tag, pair[0].value)
+                if key in keys and key[1] != "<<":
+                    line = pair[0].start_mark.line + 1
+                    raise ValueError(f"line {line}: the key {key[1]!r} is there twice")
+                keys.add(key)
+            for part in pair if isinstance(pair, tuple) else (pair,):
+                if id(part) not in known:
+                    known.add(id(part))
+                    open_nodes.append(part)
 
 
 def _nodes(node: Any, known: dict[int, float]) -> float:

@@ -13,6 +13,7 @@ from ragemo.errors import SettingsError
 from ragemo.files import (
     canonical_json,
     expanded,
+    parse_yaml,
     sha256_bytes,
     sha256_file,
     whole_folder,
@@ -240,3 +241,16 @@ def test_a_database_that_another_process_begins_to_write_is_waited_for(tmp_path)
     assert base.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
     base.close()
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"), [("a: 1\nb: 2\na: 3", 3), ("x:\n  k: 1\n  k: 2", 3), ("- {a: 1, a: 1}", 1)]
+)
+def test_a_key_that_yaml_has_twice_is_named(text, line):
+    with pytest.raises(ValueError, match=f"line {line}: the key '[ak]' is there twice"):
+        parse_yaml(text)
+
+
+def test_what_yaml_may_say_twice():
+    text = "base: &b {k: 1}\none: {<<: *b, k: 2}\ntwo: {<<: *b, <<: *b}\n1: a\n'1': b"
+    assert parse_yaml(text)["one"] == {"k": 2}
