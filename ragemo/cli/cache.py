@@ -34,7 +34,7 @@ def info(cache: Cache = None) -> None:
         days = day(one.oldest), day(one.newest)
         table.add_row(one.model, f"{one.answers:,}", *days, f"{one.dollars:.4f}")
     terminal().print(table)
-    size = sum(part.stat().st_size for part in answers.path.parent.glob(f"{answers.path.name}*"))
+    size = sum(part.stat().st_size for part in _own_files(answers))
     count, dollars = sum(one.answers for one in kept), sum(one.dollars for one in kept)
     tell(f"{answers.path}: {count:,} answers, {size / 1e6:.1f} MB, ${dollars:.4f} not paid again")
     answers.close()
@@ -78,7 +78,7 @@ def export(
 
     answers = _existing(cache)
     if out is not None:
-        own = answers.path.parent.glob(f"{answers.path.name}*")
+        own = _own_files(answers)
         check_replaceable(out, overwrite=overwrite, read=own)
     lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in answers.records())
     if out is None:
@@ -89,6 +89,12 @@ def export(
         except OSError as error:
             raise RunFolderError(f"{out}: cannot be written: {error}") from None
     answers.close()
+
+
+def _own_files(answers: "AnswerCache") -> list[Path]:
+    """The database, and what SQLite keeps beside it."""
+    own = [answers.path.with_name(answers.path.name + end) for end in ("", "-wal", "-shm")]
+    return [file for file in own if file.exists()]
 
 
 def _existing(file: Path | None) -> "AnswerCache":

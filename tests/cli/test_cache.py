@@ -102,6 +102,13 @@ def test_export_replaces_no_file_unasked_and_never_the_cache(command, kept, end)
     assert (done.code, done.err.count(f"{own} itself, which would be lost")) == (2, 1)
 
 
+def test_export_never_replaces_a_cache_whose_name_is_a_pattern(command, kept):
+    own = kept.rename(kept.with_name("a[1].sqlite"))
+    before = own.read_bytes()
+    done = command("cache", "export", "--cache", own, "--out", own, "--overwrite")
+    assert (done.code, own.read_bytes()) == (2, before)
+
+
 def test_it_works_while_another_process_writes(command, kept):
     writer = AnswerCache(kept)
     writer.write({"3": ballot(3)})

@@ -78,7 +78,9 @@ class BatchApi:
 
         async def look(client: openai.AsyncOpenAI) -> Batch | None:
             async for listed in self._listed(client.batches.list(limit=100)):
-                if listed.get("metadata") == metadata:
+                there = listed.get("metadata")
+                # A gateway may add keys of its own.
+                if isinstance(there, dict) and metadata.items() <= there.items():
                     batch = read_batch(listed, self.endpoint)
                     if not batch.is_refused:
                         return batch

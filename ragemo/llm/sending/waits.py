@@ -61,6 +61,11 @@ def seconds_until_retry(headers: Mapping[str, str]) -> float:
     return said or seconds_until_reset(headers)
 
 
+LONGEST_RESET = 32 * 86_400
+"""Seconds. What is more is no wait: some endpoints tell the seconds since 1970 here, in whose
+place a refused call waits as it would if nothing were said."""
+
+
 def seconds_until_reset(headers: Mapping[str, str]) -> float:
     """Seconds until an endpoint that has nothing left gives again; 0 while it has some.
 
@@ -72,5 +77,6 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float:
         left = headers.get(f"x-ratelimit-remaining-{kind}")
         if left is None or (number := parse_duration(left)) is None or number >= 1:
             continue
-        waits.append(parse_duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0)
+        wait = parse_duration(headers.get(f"x-ratelimit-reset-{kind}", "")) or 0.0
+        waits.append(wait if wait < LONGEST_RESET else 0.0)
     return max(waits)

@@ -89,3 +89,9 @@ def test_nothing_is_waited_for_while_something_is_left():
     none_left = dict.fromkeys(left, "0")
     assert seconds_until_reset(reset | none_left) == 1
     assert seconds_until_reset(none_left) == 0
+
+
+def test_a_time_in_place_of_a_wait_is_none():
+    resets = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1796097472"}
+    assert seconds_until_reset(resets) == 0
+    assert seconds_until_retry(resets) == 0

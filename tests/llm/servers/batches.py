@@ -213,7 +213,7 @@ def create(scenario, request, plan, headers):
         "completion_window": request["completion_window"],
         "created_at": int(time.time()),
         "input_file_id": request["input_file_id"],
-        "metadata": request.get("metadata"),
+        "metadata": {**(request.get("metadata") or {}), "gateway": "g1"},  # as some gateways do
         "status": "validating",
         "errors": {"object": "list", "data": errors},
         "request_counts": {"total": len(requests), "completed": 0, "failed": 0},
