@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,23 @@ from ragemo import __version__
 from ragemo.errors import SettingsError
 from ragemo.files import sha256_file
 from ragemo.pipeline.plan import Plan, index_ballots, look_up
+from ragemo.pipeline.pooled_runs import (
+    check_same_utterances,
+    found_by,
+    names_of,
+    notes_of,
+    panel_of,
+    was_tried_on,
+)
 from ragemo.pipeline.predicting import carry_out
 from ragemo.pipeline.voters import check_named, joining_ballots, weights_hash
 from ragemo.progress import Progress
 from ragemo.retrieval.embedding.embedder import Embedder
 from ragemo.retrieval.index import Index
-from ragemo.retrieval.retrieve import Retrieval, same_words
 from ragemo.retrieval.voters import INDEX_VOTERS
 from ragemo.runs.run import Run
 from ragemo.settings import Settings
-from ragemo.types import Demonstration
 from ragemo.voting.imported import Imported
-from ragemo.voting.panel import Panel
 
 
 def vote(
@@ -61,14 +66,14 @@ def vote(
     utterances, labels = first.utterances, first.labels
     targets = tuple(u.turn.utterance_id for u in utterances if u.predicted)
     for run in runs[1:]:
-        _check_same(first, run)
+        check_same_utterances(first, run)
     if index is not None and index.labels.names != labels.names:
         raise SettingsError(
             f"{first.path} has the labels {', '.join(labels.names)}, the index "
             f"{', '.join(index.labels.names)}; use an index of the same label set"
         )
-    names = _names(runs, with_index=index is not None)
-    strangers = [run for run in runs if index is not None and not _was_tried_on(index, run)]
+    names = names_of(runs, with_index=index is not None)
+    strangers = [run for run in runs if index is not None and not was_tried_on(index, run)]
     brought = [
         replace(ballot, voter=own[ballot.voter])
         for run, own in zip(runs, names, strict=True)
@@ -106,7 +111,7 @@ def vote(
         targets=targets,
         labels=labels,
         demonstrations={target: one.demonstrations for target, one in found.items()}
-        or _found_by(runs),
+        or found_by(runs),
         ballots=tuple(ballots),
         asked=tuple(
             replace(prompt, model=own[prompt.model])
@@ -125,7 +130,7 @@ def vote(
             },
             **{name: first.manifest[name] for name in ("corpus", "transcript", "labels")},
             "notes": list(
-                dict.fromkeys(note for own in _notes(runs, strangers, retrieval) for note in own)
+                dict.fromkeys(note for own in notes_of(runs, strangers, retrieval) for note in own)
             ),
             "uses_reference_transcripts": any(
                 run.manifest["uses_reference_transcripts"] for run in runs
@@ -145,101 +150,10 @@ def vote(
             "imported": [{"voters": list(i.voters), "sha256": i.sha256} for i in imported],
         },
     )
-    given = None if index is not None else _panel_of(first, settings)
+    given = None if index is not None else panel_of(first, settings)
     return carry_out(plan, settings, out, given=given, progress=progress)
 
 
 def retrieval_of(run: Run) -> dict[str, Any]:
     """The retrieval settings that a run was made with, as a config's section."""
     return dict(run.manifest["settings"]["retrieval"])
-
-
-def _check_same(first: Run, run: Run) -> None:
-    """Refuse runs whose ballots are on other things."""
-    if run.labels.names != first.labels.names:
-        raise SettingsError(f"{run.path} and {first.path} have different label sets")
-    one, other = (
-        {u.turn.utterance_id: u.turn for u in r.utterances if u.predicted} for r in (first, run)
-    )
-    same_file = first.manifest["corpus"]["sha256"] == run.manifest["corpus"]["sha256"]
-    shared = [(one[name], other[name]) for name in one if name in other]
-    if not shared or not (same_file or same_words(shared)):
-        raise SettingsError(
-            f"{run.path} and {first.path} predict different utterances "
-            f"({min(other, default='none')!r}, {min(one, default='none')!r}, or the same ids with "
-            "other words); only runs on the same ones can be pooled"
-        )
-
-
-def _was_tried_on(index: Index, run: Run) -> bool:
-    """Whether a run's answers on labelled windows, if it has any, are on those of the index.
-
-    The ids alone do not tell: many corpora number each of their splits from 0.
-    """
-    own = run.manifest["index"]
-    return own is None or _files_of(own["corpus"]) <= _files_of(index.corpus)
-
-
-def _files_of(corpus: Mapping[str, Any]) -> set[str]:
-    """The hashes of an index's corpus files; an index that was added to has several."""
-    return {str(one.get("sha256")) for one in corpus.get("added") or [corpus]}
-
-
-def _notes(
-    runs: Sequence[Run], strangers: Sequence[Run], retrieval: Retrieval | None
-) -> list[Sequence[str]]:
-    """What is to be said of the runs, and of the index."""
-    said = [
-        f"{run.path.name} was made with an index of other data: its models are weighed by "
-        "agreement, not by what they said of labelled windows"
-        for run in strangers
-        if any(ballot.purpose == "check" for ballot in run.ballots())
-    ]
-    counts = [len(_predicted(run)) for run in runs]
-    said += [
-        f"{run.path.name} predicts {count:,} utterances, {runs[0].path.name} {counts[0]:,}; "
-        f"verdicts are on those of {runs[0].path.name}"
-        for run, count in zip(runs[1:], counts[1:], strict=True)
-        if _predicted(run) != _predicted(runs[0])
-    ]
-    return [*(run.manifest["notes"] for run in runs), said, retrieval.notes if retrieval else ()]
-
-
-def _predicted(run: Run) -> set[str]:
-    return {one.turn.utterance_id for one in run.utterances if one.predicted}
-
-
-def _found_by(runs: Sequence[Run]) -> dict[str, tuple[Demonstration, ...]]:
-    """The demonstrations of the first finished run that has any."""
-    found = (run.demonstrations() for run in runs if run.finished)
-    return next((own for own in found if any(own.values())), {})
-
-
-def _names(runs: Sequence[Run], *, with_index: bool) -> list[dict[str, str]]:
-    """For each run: its voters that count, and the name of its own that each gets."""
-    taken: set[str] = set()
-    names: list[dict[str, str]] = []
-    for number, run in enumerate(runs):
-        own: dict[str, str] = {}
-        for voter in sorted({ballot.voter for ballot in run.ballots()}):
-            if voter in INDEX_VOTERS and (with_index or number > 0):
-                continue
-            name = voter if voter not in taken else f"{voter} of {run.path.name}"
-            while name in taken:
-                name += "'"
-            taken.add(name)
-            own[voter] = name
-        names.append(own)
-    return names
-
-
-def _panel_of(run: Run, settings: Settings) -> Panel | None:
-    """The weights a run was decided with, if they are for the same pool."""
-    panels: list[dict[str, Any]] = run.panels()
-    if len(panels) != 1:
-        raise SettingsError(
-            f"{run.path} was decided with the index's own dialogues left out in turn; give the "
-            "index, too, for that to be done again"
-        )
-    panel = Panel.from_dict(panels[0]["panel"])
-    return panel if panel.pool == settings.voting.pool else None
