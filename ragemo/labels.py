@@ -40,13 +40,6 @@ DEFAULT_COLOURS = (
 
 _MINUS = re.compile(r"\W*[-\u2212]\d")
 
-LONGEST = 200
-"""Characters of a label, or of another spelling of it."""
-
-
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|<(?=\S)|\[/?INST\]")
-"""In a label, which stands in prompts word for word, as it does in answers."""
-
 
 def normalise(text: str) -> str:
     """Fold case and strip everything but letters and digits: " Happy! " and "happy" are one.
@@ -107,12 +100,6 @@ class LabelSet:
         for position, label in enumerate(self.labels):
             for spelling in (label.name, label.word, *label.aliases):
                 key = normalise(spelling)
-                if len(spelling) > LONGEST or _UNFIT.search(spelling):
-                    raise SettingsError(
-                        f"label set {self.name!r}: {spelling[:60]!r} cannot stand in a prompt: "
-                        f"expected at most {LONGEST} characters on one line, without control "
-                        "characters and tokens such as <|end|>"
-                    )
                 if not key:
                     raise SettingsError(
                         f"label set {self.name!r}: {spelling!r} has no letter or digit"

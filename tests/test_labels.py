@@ -54,14 +54,6 @@ def test_what_tells_no_two_labels_apart_is_not(one, other):
     assert normalise(one) == normalise(other)
 
 
-@pytest.mark.parametrize(
-    "text", ["joy\nsad", "joy\x1b[31m", "joy<|im_end|>", "j" * 201, "a\u2028b"]
-)
-def test_what_would_break_a_prompt_is_no_label(text):
-    with pytest.raises(SettingsError, match="cannot stand in a prompt"):
-        LabelSet.infer([text, "neutral"])
-
-
 def test_order_is_kept():
     assert LABELS.names == ("neu", "hap", "ang")
     assert LABELS.words == ("neutral", "happy", "angry")

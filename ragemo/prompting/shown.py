@@ -12,7 +12,8 @@ import json
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 from ragemo.files import sha256_bytes
@@ -149,7 +150,7 @@ def show(
     chosen, others = turns[-1].text, dict.fromkeys(map(clean, hypotheses))
     target = window.target.utterance_id
     return Shown(
-        labels=labels.labels,
+        labels=_cleaned(labels),
         demonstrations=[
             _demonstration(one, labels) for one in _ordered(demonstrations, order, target, seed)
         ],
@@ -158,6 +159,24 @@ def show(
         target=turns[-1],
         hint=[] if hint is None else _shares(hint, labels),
         hypotheses=[chosen, *(text for text in others if text not in ("", chosen))],
+    )
+
+
+@lru_cache(8)
+def _cleaned(labels: LabelSet) -> tuple[Label, ...]:
+    """The labels as prompts say them: those of a corpus that declares none are its own words.
+
+    An answer with such a word is read as the same label: blanks and marks do not count there.
+    """
+    return tuple(
+        replace(
+            label,
+            name=clean(label.name),
+            word=clean(label.word),
+            aliases=tuple(map(clean, label.aliases)),
+            definition=clean(label.definition),
+        )
+        for label in labels
     )
 
 
@@ -172,7 +191,7 @@ def _demonstration(demonstration: Demonstration, labels: LabelSet) -> ShownDemon
     return ShownDemonstration(
         context=turns[:-1],
         target=turns[-1],
-        word=labels.words[labels.index(demonstration.label)],
+        word=_cleaned(labels)[labels.index(demonstration.label)].word,
         shares=[share for share in shares if share[1] >= LEAST_SHARE] or shares[:1],
         similarity=demonstration.similarity,
         corpus=clean(demonstration.window.target.corpus),
@@ -181,7 +200,7 @@ def _demonstration(demonstration: Demonstration, labels: LabelSet) -> ShownDemon
 
 def _shares(distribution: Distribution, labels: LabelSet) -> list[Share]:
     """Labels' words with their percents, most likely first, equals in the label set's order."""
-    pairs = zip(labels.words, distribution, strict=True)
+    pairs = zip((label.word for label in _cleaned(labels)), distribution, strict=True)
     ranked = sorted(pairs, key=lambda pair: -pair[1])
     return [(word, round(100 * share)) for word, share in ranked]
 
