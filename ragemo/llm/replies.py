@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from ragemo.labels import LabelSet
@@ -33,7 +34,9 @@ class Reply:
             did not come or cannot be read.
         prompt_tokens, cached_tokens, answer_tokens: as in `Usage`, of the whole call.
         model: who answered, by the answer's own word; empty where nothing is said.
-        broken_off: how many further answers the endpoint failed to bring to an end.
+        broken_off: how many further answers came, and are of no use: the endpoint failed to bring
+            one to an end, and those after it would be taken for others than they are.
+        unanswered: as in `Usage`.
     """
 
     answers: tuple[str, ...]
@@ -44,6 +47,7 @@ class Reply:
     answer_tokens: int
     model: str = ""
     broken_off: int = 0
+    unanswered: int = 0
 
     @property
     def thought_too_long(self) -> bool:
@@ -84,9 +88,9 @@ class Reply:
         return replace(self, answers=("",), ends=(None,), tokens=((),))
 
     @classmethod
-    def unusable(cls, wasted: Sequence[Reply], parts: int = 1) -> Reply:
+    def unusable(cls, wasted: Sequence[Reply], parts: int = 1, unanswered: int = 0) -> Reply:
         """What was paid for where no reply could be used, to be shared out over so many parts."""
-        nothing = cls(("",) * parts, (None,) * parts, ((),) * parts, 0, 0, 0)
+        nothing = cls(("",) * parts, (None,) * parts, ((),) * parts, 0, 0, 0, unanswered=unanswered)
         return nothing.and_paid_for(wasted)
 
     def and_paid_for(self, wasted: Sequence[Reply]) -> Reply:
@@ -110,11 +114,13 @@ class Reply:
                 if price is None
                 else price.cost(prompt_tokens, cached_tokens, answer_tokens, batch=batch),
                 seconds=seconds,
+                unanswered=unanswered,
             )
-            for prompt_tokens, cached_tokens, answer_tokens in zip(
+            for prompt_tokens, cached_tokens, answer_tokens, unanswered in zip(
                 _share(self.prompt_tokens, parts),
                 _share(self.cached_tokens, parts),
                 _share(self.answer_tokens, parts),
+                _share(self.unanswered, parts),
                 strict=True,
             )
         ]
@@ -128,8 +134,8 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         n: how many answers were asked for; more are not used.
         prompt_tokens: stands in where the endpoint does not count.
     """
-    whole = [choice for choice in completion["choices"] if not has_failed(choice)]
-    choices = _each_once(whole, n)[:n]
+    came = completion["choices"]
+    choices = before_gap(came, n)
     answers = tuple(_content(choice) for choice in choices)
     usage = field_of(completion, "usage")
     answer_tokens = _count(
@@ -150,7 +156,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
         answer_tokens=answer_tokens,
         model=model if isinstance(model, str) else "",
-        broken_off=len(completion["choices"]) - len(whole),
+        broken_off=len(came) - len(choices) if any(map(has_failed, came)) else 0,
     )
 
 
@@ -158,6 +164,30 @@ def has_failed(choice: Any) -> bool:
     """Whether a model failed while it answered: OpenRouter says so here, with status 200."""
     error = field_of(choice, "error")
     return _end(choice) == "error" or (isinstance(error, dict) and bool(error))
+
+
+def before_gap(choices: Sequence[Any], n: int) -> list[Any]:
+    """Choices in their order, each once, up to the first of n that failed or did not come.
+
+    The number of an answer says with which seed it was drawn. Were those after a gap to move up,
+    the last ones would be drawn again, with seeds that have answered already.
+    """
+    failed = [choice for choice in choices if has_failed(choice)]
+    whole = _each_once([choice for choice in choices if not has_failed(choice)], n)
+    numbers = [field_of(choice, "index") for choice in whole]
+    every = numbers + [
+        number for choice in failed if (number := field_of(choice, "index")) not in numbers
+    ]
+    if _are_numbers(every):
+        return [choice for place, choice in enumerate(whole[:n]) if choice["index"] == place]
+    return _each_once(list(takewhile(lambda choice: not has_failed(choice), choices)), n)[:n]
+
+
+def _are_numbers(indices: Sequence[Any]) -> bool:
+    """Whether a server numbers its choices, each by itself and from 0 on."""
+    if not all(type(index) is int for index in indices):
+        return False
+    return len(set(indices)) == len(indices) and min(indices, default=1) == 0
 
 
 def _each_once(choices: Sequence[Any], n: int) -> list[Any]:

@@ -64,6 +64,26 @@ class TestAnswers:
         assert [ballot.answer for ballot in ballots] == ["joy", "anger"]
         assert model.capabilities.largest_n > 1, "it was no lack of room"
 
+    @pytest.mark.parametrize("lost", [{"finish_reason": "error"}, None])
+    def test_no_answer_takes_the_number_of_another(self, scenario, lost):
+        """It was drawn with the third seed, with which the third answer will be drawn again."""
+        choices = [
+            {"index": number, "finish_reason": "stop", "message": {"content": answer}}
+            for number, answer in enumerate(["joy", "joy", "neutral"])
+        ]
+        choices[1:2] = [choices[1] | lost] if lost else []
+        scenario.script({"status": 200, "body": {"choices": choices}}, answers=["anger", "neutral"])
+        ballots, _ = ask(scenario, (0, 1, 2))
+        assert [ballot.answer for ballot in ballots] == ["joy", "anger", "neutral"]
+        assert len(scenario.seen) > 1
+
+    def test_nothing_is_used_where_the_first_answer_broke_off(self, scenario):
+        good = {"index": 1, "finish_reason": "stop", "message": {"content": "neutral"}}
+        body = {"choices": [good, good | {"index": 0, "finish_reason": "error"}]}
+        scenario.script({"status": 200, "body": body}, answers=["joy", "anger"])
+        ballots, _ = ask(scenario, (0, 1))
+        assert [ballot.answer for ballot in ballots] == ["joy", "anger"]
+
     def test_answers_that_are_not_numbered_all_count(self, scenario):
         said = ["joy", "anger", "joy"]
         choices = [{"index": 0, "message": {"content": answer}} for answer in said]

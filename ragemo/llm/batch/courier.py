@@ -30,6 +30,9 @@ FIRST_POLL = 1.0
 PATIENCE = 30
 """Requests that may fail in passing, one after the other."""
 
+LONGEST_SLEEP = 3_600.0
+"""Seconds between two requests at most, whatever the endpoint asks for."""
+
 LATE = 600.0
 """Seconds that an outcome is waited for that has fewer lines than the batch says; what is missing
 then is asked, and paid for, again.
@@ -90,13 +93,15 @@ class Courier:
                 failures = 0
             except CallError as error:
                 failures += 1
-                if not error.transient or failures >= PATIENCE:
+                # A batch takes up to a day: who waits for it can wait as long as is asked for.
+                passes = error.transient or (self._wait and error.wait > 0)
+                if not passes or failures >= PATIENCE:
                     raise EndpointError(
                         f"{error}. {_resume(opened)}", retryable=error.transient
                     ) from None
                 self._say(f"{error}; trying again")
                 moved = False
-                await asyncio.sleep(error.wait)
+                await asyncio.sleep(min(error.wait, LONGEST_SLEEP))
             else:
                 if moved:
                     continue

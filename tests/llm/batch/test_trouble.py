@@ -93,6 +93,18 @@ def test_a_batch_that_is_not_accepted_may_say_so_oddly(endpoint, tmp_path, error
         run_by_batch(endpoint, tmp_path / "run")
 
 
+def test_who_waits_for_a_batch_waits_as_long_as_the_endpoint_asks(endpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(courier, "LONGEST_SLEEP", 0.01)
+    endpoint.script(away=[900, 9_000])
+    said = Lines()
+    run = run_by_batch(endpoint, tmp_path / "run", said=said)
+    assert not any(ballot.failed for ballot in run.ballots())
+    assert "wait for 900 s; trying again" in str(said)
+    endpoint.script(away=[900])
+    with pytest.raises(EndpointError, match="wait for 900 s"):
+        run_by_batch(endpoint, tmp_path / "later", NO_WAIT)
+
+
 @pytest.mark.parametrize(
     ("trouble", "missing"),
     [
@@ -100,6 +112,7 @@ def test_a_batch_that_is_not_accepted_may_say_so_oddly(endpoint, tmp_path, error
         ({"answered": 4, "statuses": ["in_progress", "failed"]}, 2),
         ({"errors": {"1": BUSY, "4": [429, {"message": "slow down"}]}}, 2),
         ({"torn": True}, 1),
+        ({"broken": [2, 5]}, 2),
     ],
 )
 def test_only_what_is_missing_is_submitted_again(endpoint, tmp_path, monkeypatch, trouble, missing):

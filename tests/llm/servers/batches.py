@@ -16,6 +16,7 @@ is done as entry i of "batches" says, and {} after the last one:
     {"after": 500}                                 created, and then answered with this status
     {"answered": 2}                                only so many first requests have an answer
     {"errors": {"0": [503, {...}]}}                line number -> no answer but an error
+    {"broken": [0]}                                lines whose first answer broke off
     {"reverse": true}, {"double": true}            order of the answers; each comes twice
     {"torn": true}, {"stranger": true}             the last line is cut; a line of nobody's request
     {"short": 1}                                   so many downloads lack the last line
@@ -24,8 +25,9 @@ is done as entry i of "batches" says, and {} after the last one:
 
 Rules: "refuse": {field: [status, error body]} for every request that has the field; "limit": [name,
 n]: batches with more requests than n fail with code `token_limit_exceeded`; "uploads": [statuses]
-for the next uploads; "lists": [answers] for the next looks at the list of batches; "no_batches":
-true; "echo_key": true; "at_most": answers of one request.
+for the next uploads; "away": [seconds to stay away] for the next looks at a batch; "lists":
+[answers] for the next looks at the list of batches; "no_batches": true; "echo_key": true;
+"at_most": answers of one request.
 """
 
 import hashlib
@@ -115,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
         if parts[1] not in made:
             return self.send({"error": {"message": "No batch found"}}, 404)
         batch = made[parts[1]]
+        if method == "GET" and rules.get("away"):
+            return self.send({"error": {"message": "slow down"}}, 429, rules["away"].pop(0))
         if parts[2:] == ["cancel"]:
             self.body()
             batch["to_come"], batch["plan"] = ["cancelling", "cancelled"], {"answered": 1}
@@ -129,12 +133,14 @@ class Handler(BaseHTTPRequestHandler):
     def body(self):
         return self.rfile.read(int(self.headers.get("content-length") or 0))
 
-    def send(self, body, status=200):
+    def send(self, body, status=200, away=None):
         page = isinstance(body, str)
         data = body if isinstance(body, bytes) else (body if page else json.dumps(body)).encode()
         self.send_response(status)
         self.send_header("content-type", "text/html" if page else "application/json")
         self.send_header("content-length", str(len(data)))
+        if away is not None:
+            self.send_header("retry-after", str(away))
         self.end_headers()
         self.wfile.write(data)
 
@@ -248,6 +254,8 @@ def finish(scenario, batch, headers):
         if str(number) in plan.get("errors", {}):
             status, error = plan["errors"][str(number)]
             body = {"error": error}
+        if number in plan.get("broken", ()):
+            body["choices"][0]["finish_reason"] = "error"
         done = line | {"response": {"status_code": status, "request_id": "r", "body": body}}
         (good if status == 200 else bad).append(done)
     counts = {"total": len(requests), "completed": len(good), "failed": len(bad)}
