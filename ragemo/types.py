@@ -293,6 +293,8 @@ class Usage:
         answer_tokens: tokens answered.
         cost: in US dollars; None where no price is known.
         seconds: latency as seen from here.
+        unanswered: requests before it, and for it, that were sent and brought no answer: they ran
+            out of time, or the connection broke. An endpoint may charge for them all the same.
     """
 
     prompt_tokens: int = 0
@@ -300,6 +302,7 @@ class Usage:
     answer_tokens: int = 0
     cost: float | None = None
     seconds: float = 0.0
+    unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)

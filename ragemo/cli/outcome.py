@@ -115,6 +115,11 @@ def tell_usage(run: Run, before: Sequence[Ballot], progress: Progress) -> None:
                 now = sum(one.usage.cost or 0.0 for one in answered if one.key not in there)
                 parts.append(f"${now:.4f} of it now")
         progress.say(", ".join(parts))
+    if lost := sum(ballot.usage.unanswered for ballot in ballots if not ballot.from_cache):
+        progress.say(
+            f"requests without an answer: {lost:,} ran out of time or lost their connection; the "
+            "endpoint may charge for them"
+        )
     if known := [ballot for ballot in ballots if ballot.from_cache]:
         saved = sum(ballot.usage.cost or 0.0 for ballot in known)
         unpaid = f", ${saved:.4f} not paid again" if saved else ""

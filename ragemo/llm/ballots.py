@@ -41,7 +41,7 @@ def is_plain(ballot: Ballot) -> bool:
         return False
     texts = [ballot.utterance_id, ballot.voter, ballot.answer, ballot.variant, ballot.purpose]
     counts = [ballot.sample, ballot.together]
-    counts += [usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens]
+    counts += [usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens, usage.unanswered]
     tuples = [one for one in (ballot.distribution, ballot.log_likelihoods) if one is not None]
     numbers = [usage.seconds] if usage.cost is None else [usage.seconds, usage.cost]
     return (
@@ -64,8 +64,8 @@ def check_ballot(ballot: Ballot, labels: LabelSet) -> Ballot:
     scores = ballot.log_likelihoods
     require("log_likelihoods", scores is None or len(scores) == len(labels))
     require("together", 1 <= ballot.together < MOST)
-    counts = (ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens)
-    require("a count", all(0 <= count < MOST for count in counts))
+    counts = [ballot.sample, usage.prompt_tokens, usage.cached_tokens, usage.answer_tokens]
+    require("a count", all(0 <= count < MOST for count in (*counts, usage.unanswered)))
     require("usage", 0 <= usage.seconds < MOST and 0 <= (usage.cost or 0) < MOST)
     return ballot
 

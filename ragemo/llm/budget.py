@@ -46,8 +46,9 @@ class Budget:
     """What may be asked for in one go.
 
     A call counts with the most it may cost from when it begins, and with what it did cost from
-    when it is answered. Any event loops and threads may share it; who waits for room waits for
-    calls of another event loop, too, which has to go on meanwhile.
+    when it is answered; so does, with the most, each request of it that was sent in vain
+    (`Usage.unanswered`), which may be paid for. Any event loops and threads may share it; who waits
+    for room waits for calls of another event loop, too, which has to go on meanwhile.
 
     Args:
         calls, tokens, dollars: at most so much; None: no limit.
@@ -197,6 +198,9 @@ class MeteredModel(WrappedModel):
                 # Failed ballots bear what was paid before the call that failed.
                 last = cost if ballots[0].failed else Amount(len(ballots))
                 cost = Amount(0, tokens, dollars).plus(last)
+            further = sum(usage.unanswered for usage in usages) - ballots[0].failed
+            for _ in range(further):
+                cost = cost.plus(replace(most, calls=0))
         except NotSentError:
             cost = Amount()
             raise

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import count
 from typing import Any
@@ -210,7 +211,8 @@ class OpenAIModel:
             if error.unreachable and not self._connection.reached:
                 raise EndpointError(str(error), retryable=True) from None
             await self._connection.pace.count_failure(str(error))
-            paid = Reply.unusable(error.wasted, len(samples)).usages(self._price, error.seconds)
+            nothing = Reply.unusable(error.wasted, len(samples), error.unanswered)
+            paid = nothing.usages(self._price, error.seconds)
             return [
                 Ballot(prompt.utterance_id, self.name, sample, error=str(error), usage=usage)
                 for sample, usage in zip(samples, paid, strict=True)
@@ -308,11 +310,11 @@ class OpenAIModel:
             NotSentError: if all is stopped before anything was sent.
         """
         wasted: list[Reply] = []
-        seconds = 0.0
+        seconds, unanswered = 0.0, 0
         for turn in count():
             call = self.call(prompt, labels, samples)
             try:
-                completion, took = await self._connection.complete(
+                came = await self._connection.complete(
                     call.request, tokens=prompt.tokens + call.answer_tokens
                 )
             except NotSentError:
@@ -321,12 +323,15 @@ class OpenAIModel:
                 raise
             except CallError as error:
                 seconds = error.seconds = error.seconds + seconds
+                unanswered = error.unanswered = error.unanswered + unanswered
                 error.wasted = wasted
                 self._learning.after_refusal(call, error)
                 continue
-            seconds += took
-            reply = read_reply(completion, call.n, prompt.tokens)
+            seconds += came.seconds
+            unanswered += came.unanswered
+            reply = read_reply(came.completion, call.n, prompt.tokens)
             if self._learning.after_reply(call, prompt.form, labels, reply):
                 break
             wasted.append(reply)
-        return reply.or_empty().and_paid_for(wasted), seconds
+        reply = replace(reply.or_empty(), unanswered=unanswered)
+        return reply.and_paid_for(wasted), seconds

@@ -49,6 +49,22 @@ def test_what_was_paid_before_a_failure_counts_beside_all_that_the_failed_call_m
     assert (budget.spent.calls, budget.spent.tokens) == (1, 70 + model.most_answer_tokens("label"))
 
 
+class PatientLLM(FakeLLM):
+    """Sends each call three times; the first two bring nothing."""
+
+    async def ask(self, prompt, labels, samples):
+        usage = Usage(prompt_tokens=50, answer_tokens=2, unanswered=2)
+        return [Ballot(prompt.utterance_id, self.name, samples[0], usage=usage)]
+
+
+def test_requests_in_vain_count_with_all_that_they_may_cost():
+    budget = Budget(tokens=10_000)
+    model = PatientLLM()
+    asked(MeteredModel(model, budget), 0)
+    most = PROMPT.tokens + model.most_answer_tokens("label")
+    assert (budget.spent.calls, budget.spent.tokens) == (1, 52 + 2 * most)
+
+
 def test_a_model_that_gives_one_answer_a_call_needs_room_for_one():
     budget = Budget(calls=1)
     assert asked(MeteredModel(FakeLLM(), budget), 0, 1, 2) == [0]

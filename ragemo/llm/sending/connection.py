@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError, SettingsError
 from ragemo.llm.event_loop import PerLoop
-from ragemo.llm.replies import has_failed
+from ragemo.llm.replies import before_gap, has_failed
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError, broken_off, explain, no_completion
@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What came of a chat completion.
+
+    Attributes:
+        completion: its JSON, of which only the list of `choices` is sure.
+        seconds: from the sending of its first request.
+        unanswered: requests before it that brought no answer, see `Usage`.
+    """
+
+    completion: dict[str, Any]
+    seconds: float
+    unanswered: int
 
 
 class NotSentError(asyncio.CancelledError):
@@ -97,12 +112,8 @@ class Connection:
         """When it may be asked, in the running event loop."""
         return self.shared_pace or pace_of(self._endpoint, self.limits)
 
-    async def complete(
-        self, request: Mapping[str, Any], *, tokens: int
-    ) -> tuple[dict[str, Any], float]:
-        """A chat completion's JSON, and the seconds from the sending of its first request.
-
-        Of what is in the JSON, only the list of `choices` is sure.
+    async def complete(self, request: Mapping[str, Any], *, tokens: int) -> Completed:
+        """A chat completion.
 
         Args:
             request: the JSON body.
@@ -118,6 +129,7 @@ class Connection:
         number = pace.number()
         failures: list[CallError] = []
         sent = _now()
+        cut_short = 0  # by the deadline
 
         def is_last(state: RetryCallState) -> bool:
             ends = clock.when()
@@ -126,7 +138,7 @@ class Connection:
             return late or counted >= self._attempts or pace.is_over
 
         async def attempt() -> dict[str, Any]:
-            nonlocal sent
+            nonlocal sent, cut_short
             flight = await _turn(pace, number, tokens, first=not failures)
             began = _now()
             if clock.when() is None:
@@ -134,21 +146,16 @@ class Connection:
                 clock.reschedule(began + self._deadline)
             seconds, busy = None, False
             try:
-                opened = self._opened.here()  # it may have been closed meanwhile
-                opened.check()  # another call may have been refused while this one waited
-                completion = await self._made(
-                    self._post(opened.completions, request, pace),
-                    constrained=is_constrained(request),
-                )
+                completion = await self._send(request, pace)
                 seconds = _now() - began
                 return completion
             except CallError as error:
                 failures.append(error)
-                pace.leave_alone(error.wait)
+                pace.leave_alone(error.wait if error.transient else 0.0)
                 busy = error.busy
                 raise
-            except EndpointError as error:
-                opened.refusal = error
+            except asyncio.CancelledError:
+                cut_short = 1
                 raise
             finally:
                 pace.end(flight, seconds=seconds, busy=busy)
@@ -159,19 +166,13 @@ class Connection:
                     completion = await attempt()
                 except CallError as error:
                     completion = await _tried_again(attempt, error, is_last, self._wait)
-        except TimeoutError:
-            last = f"; before that: {failures[-1]}" if failures else ""
-            late = CallError(
-                f"{self._endpoint.url} gave no answer within {self._deadline:g} s, all tries and "
-                f"waits included (llm.deadline){last}"
-            )
-            late.seconds = _now() - sent
-            raise late from None
-        except CallError as error:
-            error.seconds = _now() - sent
-            raise
+        except (CallError, TimeoutError) as error:
+            failure = error if isinstance(error, CallError) else self._late(failures)
+            failure.seconds = _now() - sent
+            failure.unanswered = cut_short + _unanswered(failures)
+            raise failure from None
         pace.count_success()
-        return completion, _now() - sent
+        return Completed(completion, _now() - sent, _unanswered(failures))
 
     async def call(self, request: Callable[[openai.AsyncOpenAI], Awaitable[Outcome]]) -> Outcome:
         """The outcome of one request, made once and at once.
@@ -255,6 +256,26 @@ class Connection:
         posting = Posting(client, http, "/chat/completions", tls=tls, connect=connect)
         return _Opened(client, posting)
 
+    async def _send(self, request: Mapping[str, Any], pace: Pacing) -> dict[str, Any]:
+        """One request for a chat completion, unless another one was refused for good."""
+        opened = self._opened.here()  # it may have been closed meanwhile
+        opened.check()  # another call may have been refused while this one waited
+        try:
+            return await self._made(
+                self._post(opened.completions, request, pace), constrained=is_constrained(request)
+            )
+        except EndpointError as error:
+            opened.refusal = error
+            raise
+
+    def _late(self, failures: Sequence[CallError]) -> CallError:
+        """The error of a call that reached its deadline after these failures."""
+        last = f"; before that: {failures[-1]}" if failures else ""
+        return CallError(
+            f"{self._endpoint.url} gave no answer within {self._deadline:g} s, all tries and "
+            f"waits included (llm.deadline){last}"
+        )
+
     async def _post(
         self, completions: Posting, request: Mapping[str, Any], pace: Pacing
     ) -> dict[str, Any]:
@@ -276,8 +297,9 @@ class Connection:
         if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):
             raise no_completion(completion, self._endpoint)
         choices = completion["choices"]
-        if choices and all(map(has_failed, choices)):
-            raise broken_off(choices[0], self._endpoint)
+        failed = next(filter(has_failed, choices), None)
+        if failed is not None and not before_gap(choices, len(choices)):
+            raise broken_off(failed, self._endpoint)
         return completion
 
     def _wait(self, state: RetryCallState) -> float:
@@ -331,6 +353,10 @@ async def _tried_again(
         reraise=True,
     )(next_attempt)
     return outcome
+
+
+def _unanswered(failures: Sequence[CallError]) -> int:
+    return sum(failure.unanswered for failure in failures)
 
 
 def _now() -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ragemo.errors import EndpointError
 from ragemo.llm.abilities.capabilities import CONSTRAINT_FIELD, LOGPROBS_FIELD
 from ragemo.llm.sending.endpoint import Endpoint
-from ragemo.llm.sending.waits import LONGEST_WAIT, seconds_until_retry
+from ragemo.llm.sending.waits import LONGEST_WAIT, seconds_until_reset, seconds_until_retry
 
 if TYPE_CHECKING:
     import openai
@@ -35,10 +35,12 @@ class CallError(Exception):
     Args:
         message: what happened, for people.
         transient: whether the same call may succeed soon.
-        wait: seconds that the endpoint asks to wait first.
+        wait: seconds that the endpoint asks to wait first; too many for a call that is no
+            `transient` one.
         busy: whether the endpoint has too much to do.
         complaint: what it does not like about the request, if that is the reason.
         unreachable: whether no connection could be made at all.
+        unanswered: how many requests were sent for it that brought no answer, see `Usage`.
 
     Attributes:
         seconds: from the sending of the first request to the end of all tries.
@@ -54,6 +56,7 @@ class CallError(Exception):
         busy: bool = False,
         complaint: str = "",
         unreachable: bool = False,
+        unanswered: int = 0,
     ) -> None:
         super().__init__(message)
         self.seconds = 0.0
@@ -63,6 +66,7 @@ class CallError(Exception):
         self.busy = busy
         self.complaint = complaint
         self.unreachable = unreachable
+        self.unanswered = unanswered
 
 
 def explain(
@@ -107,16 +111,21 @@ def explain(
             f"{endpoint.url} did not answer within {timeout:g} s (llm.timeout)",
             transient=True,
             busy=True,
+            unanswered=1,
         )
     if isinstance(error, openai.APIConnectionError | aiohttp.ClientError):
         words = getattr(causes[-1], "message", "") or causes[-1]
         return CallError(
-            f"the connection to {endpoint.url} broke: {endpoint.brief(words)}", transient=True
+            f"the connection to {endpoint.url} broke: {endpoint.brief(words)}",
+            transient=True,
+            unanswered=1,
         )
     if isinstance(error, UnicodeEncodeError):
         return CallError(f"the prompt cannot be sent: {endpoint.brief(error)}")
     return CallError(
-        f"{endpoint.url} answered with damaged JSON: {endpoint.brief(error)}", transient=True
+        f"{endpoint.url} answered with damaged JSON: {endpoint.brief(error)}",
+        transient=True,
+        unanswered=1,
     )
 
 
@@ -173,7 +182,9 @@ def broken_off(choice: Mapping[str, Any], endpoint: Endpoint) -> CallError:
     error = choice.get("error") or "it does not say why"
     words = (error.get("message") or error) if isinstance(error, dict) else error
     return CallError(
-        f"{endpoint.url} broke its answer off: {endpoint.brief(words)}", transient=True
+        f"{endpoint.url} broke its answer off: {endpoint.brief(words)}",
+        transient=True,
+        unanswered=1,
     )
 
 
@@ -207,15 +218,25 @@ def _explain_status(
         return CallError(message, complaint=complaint)
     if status not in (408, 409, 425, 429) and status < 500:
         return CallError(message)
-    wait = seconds_until_retry(error.response.headers)
+    wait = _wait(status, error.response.headers)
     about_constraint = isinstance(error.body, dict) and re.search(CONSTRAINT_FIELD, complaint)
     if status == 500 and constrained and about_constraint and not wait:
         # llama_cpp.server refuses a constraint so. What is too busy for one may take it later.
         return CallError(message, complaint=complaint)
     busy = status in (429, 503, 529)
     if wait > LONGEST_WAIT:
-        return CallError(f"{message}. It asks to wait for {wait:.0f} s", busy=busy)
+        return CallError(f"{message}. It asks to wait for {wait:.0f} s", wait=wait, busy=busy)
     return CallError(message, transient=True, wait=wait, busy=busy)
+
+
+def _wait(status: int, headers: Mapping[str, str]) -> float:
+    """Seconds that an endpoint asks to be left alone.
+
+    What it says of its limits tells when all will be there again, which is more than a call needs:
+    only where they are the reason is a long time of that kind taken for what it asks.
+    """
+    reset = seconds_until_reset(headers)
+    return seconds_until_retry(headers) or (reset if status == 429 or reset <= LONGEST_WAIT else 0)
 
 
 def _complaint(error: openai.APIStatusError) -> str:

@@ -43,8 +43,7 @@ def parse_duration(text: str) -> float | None:
 def seconds_until_retry(headers: Mapping[str, str]) -> float:
     """Seconds that a refused call is asked to wait; 0 where nothing is said.
 
-    `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3) and OpenAI's `retry-after-ms`;
-    without them, what `seconds_until_reset` says.
+    `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3) and OpenAI's `retry-after-ms`.
     """
     said = parse_duration(headers.get("retry-after-ms", "") + "ms")
     if said is None:
@@ -58,7 +57,7 @@ def seconds_until_retry(headers: Mapping[str, str]) -> float:
                 said = max(date.timestamp() - time.time(), 0.0)
             except (ValueError, OverflowError, OSError):
                 said = None
-    return said or seconds_until_reset(headers)
+    return said or 0.0
 
 
 LONGEST_RESET = 32 * 86_400

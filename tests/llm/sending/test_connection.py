@@ -87,6 +87,28 @@ class TestPassingFaults:
         assert ballot.distribution == JOY
         assert len(scenario.seen) == 3
 
+    @pytest.mark.parametrize(
+        ("faults", "lost"),
+        [
+            ([{"sleep": 1.0}, {"reset": True}, {"cut": 20}], 3),
+            ([{"status": 500}, {"trickle": 1.0}, {"status": 429}], 1),
+        ],
+    )
+    def test_what_was_sent_in_vain_is_told(self, scenario, faults, lost):
+        scenario.script(*faults)
+        (first, second), _ = ask(scenario, (0, 1), timeout=0.4, attempts=4)
+        assert first.usage.unanswered + second.usage.unanswered == lost
+        scenario.script({"ok": True}, *faults)
+        (_, failed), _ = ask(scenario, prompts=2, timeout=0.4, attempts=3, concurrency=1)
+        assert failed.failed
+        assert failed.usage.unanswered == lost
+
+    def test_so_is_what_the_deadline_cuts_short(self, scenario):
+        scenario.script({"ok": True}, {"reset": True}, {"sleep": 2.0})
+        (_, failed), _ = ask(scenario, prompts=2, deadline=0.5, concurrency=1)
+        assert "llm.deadline" in failed.error
+        assert failed.usage.unanswered == 2
+
     @pytest.mark.parametrize("form", ["seconds", "date"])
     def test_retry_after_is_waited_for(self, scenario, form):
         started = time.monotonic()
@@ -99,6 +121,19 @@ class TestPassingFaults:
         assert ballot.distribution == JOY
         assert time.monotonic() - started >= 0.5
         assert len(scenario.seen) == 2
+
+    @pytest.mark.parametrize("status", [500, 503])
+    def test_a_limit_that_is_not_the_reason_does_not_end_a_call(self, scenario, status):
+        limits = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "10m"}
+        scenario.script({"status": status, "headers": limits})
+        (ballot,), _ = ask(scenario)
+        assert ballot.distribution == JOY
+
+    def test_a_limit_that_is_does(self, scenario):
+        limits = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "10m"}
+        scenario.script({"status": 429, "body": OPENAI_429, "headers": limits})
+        (ballot,), _ = ask(scenario)
+        assert "wait for 600 s" in ballot.error
 
     def test_nobody_waits_for_an_hour(self, scenario):
         fault = {"status": 429, "body": OPENAI_429, "headers": {"retry-after": "3600"}}
@@ -156,7 +191,7 @@ def test_a_call_that_waits_for_its_next_try_opens_what_was_closed_meanwhile(scen
             await asyncio.sleep(0)
         await connection.close()
         try:
-            return (await asking)[0]
+            return (await asking).completion
         finally:
             await connection.close()
 
@@ -189,7 +224,7 @@ def test_only_a_call_of_which_nothing_was_sent_says_so_when_all_is_stopped(scena
 
     again, answered, waiting = asyncio.run(calls())
     assert type(again) is asyncio.CancelledError
-    assert answered[0]["choices"]
+    assert answered.completion["choices"]
     assert type(waiting) is NotSentError
     assert len(scenario.seen) == 2
 

@@ -41,7 +41,7 @@ def completed(url, *requests, attempts=1, timeout=5.0):
         try:
             for request in requests:
                 try:
-                    outcomes.append((await connection.complete(request, tokens=1))[0])
+                    outcomes.append((await connection.complete(request, tokens=1)).completion)
                 except Exception as error:
                     outcomes.append(error)
         finally:
