@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pydantic
+from pydantic_core import PydanticCustomError
 
 from ragemo.errors import SettingsError
 from ragemo.files import parse_yaml
@@ -30,10 +31,26 @@ PACE = (
 """Fields of `LLMSettings` that change how fast answers come and not what they are."""
 
 
+_TRUTH = "truth"
+"""The type of pydantic's problem with true or false for a number."""
+
+
 class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    @pydantic.field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """YAML reads yes as true, which pydantic would take for 1."""
+        kind = cls.model_fields[info.field_name or ""].annotation
+        kinds = get_args(kind) or (kind,)
+        if isinstance(value, bool) and (int in kinds or float in kinds):
+            wanted = "a whole number" if int in kinds else "a number"
+            found = "true" if value else "false"
+            raise PydanticCustomError(_TRUTH, f"expected {wanted}, found {found}")
+        return value
 
 
 class CorpusSettings(_Section):
@@ -394,6 +411,8 @@ def _complaint(problem: Mapping[str, Any]) -> str:
             f"{place}: expected an address like http://localhost:8000/v1, without a user, "
             "password, key or query in it; the key belongs in OPENAI_API_KEY"
         )
+    if problem["type"] == _TRUTH:
+        return f"{place}: {problem['msg']}"
     if problem["type"] == "model_type":
         return f"{place}: {_NO_SECTION}; found {problem['input']!r}"
     return f"{place}: {problem['msg'].lower()}, found {problem['input']!r}"

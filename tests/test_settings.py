@@ -50,6 +50,9 @@ def test_resolved_settings_are_a_config_again():
         ({"llm": {"temperature": float("nan")}}, "llm.temperature: input should be a finite"),
         ({"llm": {"timeout": float("inf")}}, "llm.timeout: input should be a finite"),
         ({"retrieval": 3}, "retrieval: expected its settings below it, as NAME: VALUE; found 3"),
+        ({"limit": True}, "limit: expected a whole number, found true"),
+        ({"prompt": {"context": False}}, "prompt.context: expected a whole number, found false"),
+        ({"llm": {"timeout": True}}, "llm.timeout: expected a number, found true"),
         ({1: 2}, "1: keys should be strings"),
     ],
 )

@@ -118,3 +118,9 @@ def test_the_environment_wins_over_dot_env_and_a_flag_over_both(command, test_fi
     os.environ["OPENAI_BASE_URL"] = nowhere
     flags = ["--out", "other", "--base-url", scenario.url]
     assert command(*asking(test_file), *flags).code == 0
+
+
+def test_a_truth_value_is_no_number(command, test_file):
+    done = command("predict", test_file, "--out", "run", "--set", "limit=yes")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("limit: expected a whole number, found true\n")
