@@ -13,10 +13,12 @@ import io
 import json
 import lzma
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from reprlib import repr as brief
 from typing import Any, BinaryIO, cast
 
 from ragemo.errors import DataError
@@ -212,7 +214,8 @@ def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file as objects of ragemo's own format, without what is null.
 
     Raises:
-        DataError: if it cannot be read, or pyarrow is missing.
+        DataError: if it cannot be read, a column or a hypothesis is there twice, or pyarrow is
+            missing.
     """
     parquet = _pyarrow("pyarrow.parquet", path)
     try:
@@ -220,9 +223,13 @@ def table_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, Any]]:
         texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
         # A text that thousands of rows share is there once, and copied row by row.
         table = parquet.ParquetFile(file, read_dictionary=texts)
+        names = table.schema_arrow.names
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            named = ", ".join(map(brief, twice))
+            raise DataError(f"columns given more than once: {named}", path=path)
         for batch in table.iter_batches(batch_size=ROWS):
             for cells in zip(*map(_cells, batch.columns), strict=True):
-                yield _values(dict(zip(batch.schema.names, cells, strict=True)))
+                yield _values(dict(zip(names, cells, strict=True)), path)
     except UNREADABLE as error:
         raise _damaged(path, error) from None
 
@@ -238,17 +245,27 @@ def _cells(column: Any) -> Iterator[Any]:
     return (texts[place] for place in column.indices.to_pylist())
 
 
-def _values(row: dict[str, Any]) -> dict[str, Any]:
+def _values(row: dict[str, Any], path: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    systems: dict[str, Any] = {}
+    hypotheses: list[tuple[str, Any]] = []
     for name, value in row.items():
         if name.startswith(PREFIX):
-            systems[name.removeprefix(PREFIX)] = value
+            hypotheses.append((name.removeprefix(PREFIX), value))
         elif name == "hypotheses" and value is not None:
             # Arrow has a map as a list of pairs, and a struct as an object.
-            systems |= dict(value)
+            hypotheses += value.items() if isinstance(value, dict) else value
         elif value is not None:
             values[name] = value
+    systems = dict(hypotheses)
+    if len(systems) < len(hypotheses):
+        counts = Counter(system for system, _ in hypotheses)
+        twice = next(system for system, count in counts.items() if count > 1)
+        raise DataError(
+            f"{brief(twice)} given more than once in one row",
+            path=path,
+            field="hypotheses",
+            record=None if row.get("id") is None else str(row["id"]),
+        )
     return values | ({"hypotheses": systems} if systems else {})
 
 

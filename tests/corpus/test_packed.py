@@ -109,6 +109,41 @@ def test_what_a_table_has_of_the_wrong_type_is_named(tmp_path):
         read_corpus(path, labels=LABELS)
 
 
+def both_ways(path):
+    """All ways to read a file."""
+    return (
+        lambda: read_corpus(path, labels=LABELS),
+        lambda: list(CorpusStream(path, LABELS).blocks(4)),
+    )
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    table = pyarrow.Table.from_pylist(ROWS)
+    said = pyarrow.array(["happy"] * len(ROWS))
+    pyarrow.parquet.write_table(table.append_column("emotion", said), path)
+    for read in both_ways(path):
+        with pytest.raises(DataError, match=r"a\.parquet.*columns given more than once: 'emotion'"):
+            read()
+
+
+@pytest.mark.parametrize("pairs", [[("one", "a"), ("one", "b")], [("one", "a"), ("two", "b")]])
+@pytest.mark.parametrize("first", [False, True])
+def test_two_hypotheses_of_one_system_are_refused(tmp_path, pairs, first):
+    path = tmp_path / "a.parquet"
+    table = pyarrow.Table.from_pylist(ROWS).drop_columns("hypotheses")
+    kind = pyarrow.map_(pyarrow.string(), pyarrow.string())
+    maps = pyarrow.array([pairs] * len(ROWS), kind)
+    table = table.append_column("hypotheses", maps)
+    if pairs[1][0] == "two":  # a column of its own, too
+        said = pyarrow.array(["c"] * len(ROWS))
+        table = table.add_column(0 if first else len(table.column_names), "hypothesis:one", said)
+    pyarrow.parquet.write_table(table, path)
+    for read in both_ways(path):
+        with pytest.raises(DataError, match=r"'u0'.*hypotheses.*'one' given more than once"):
+            read()
+
+
 def test_other_formats_may_be_compressed_too(tmp_path):
     from tests.corpus.examples import MELD
 
