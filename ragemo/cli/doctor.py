@@ -73,9 +73,11 @@ def doctor(
 
 
 def _without_password(url: str | None) -> str:
-    from ragemo.llm.sending.endpoint import Endpoint
+    from ragemo.llm.sending.endpoint import Endpoint, is_url
 
-    return Endpoint("", url, "").url if url else "not set"
+    if not url:
+        return "not set"
+    return Endpoint("", url, "").url if is_url(url) else "no URL"
 
 
 async def _describe(endpoint: "OpenAIModel") -> dict[str, Any]:

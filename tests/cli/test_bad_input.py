@@ -184,6 +184,17 @@ def test_other_commands_refuse_what_they_do_not_know(command, test_file, index):
     assert "'xml'" in fails(command("data", "convert", test_file, "x", "--to", "xml"))
 
 
+@pytest.mark.parametrize("url", ["http://user:hunter2@[bad", "user:hunter2@host", "http://h:x"])
+def test_an_address_that_is_none_is_named_and_not_shown(command, test_file, monkeypatch, url):
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    done = command("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert "llm.base_url (or OPENAI_BASE_URL) is no URL" in " ".join(done.out.split())
+    asked = command("predict", test_file, "--k", 0, "--llm", "some-model", "--out", "run")
+    assert "llm.base_url (or OPENAI_BASE_URL) is no URL" in fails(asked)
+    assert "hunter2" not in done.out + asked.err
+
+
 def test_a_corpus_is_not_converted_onto_itself(command, test_file):
     before = test_file.read_bytes()
     Path("link.json").symlink_to(test_file)

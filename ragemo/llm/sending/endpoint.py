@@ -43,7 +43,7 @@ class Endpoint:
                 and missing or cannot be a key.
         """
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        if not _is_url(base_url):
+        if not is_url(base_url):
             # A URL may hold a password, so it is not repeated.
             raise SettingsError(
                 "llm.base_url (or OPENAI_BASE_URL) is no URL; expected something like "
@@ -138,7 +138,8 @@ class Endpoint:
         return urlsplit(self.base_url)
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether it is the address of a server."""
     try:
         url = urlsplit(text)
         _ = url.port  # raises if it is no number
