@@ -8,6 +8,7 @@ for by file are still to come, 130 interrupted.
 """
 
 import gc
+import os
 import re
 import sys
 from pathlib import Path
@@ -101,12 +102,37 @@ def main() -> None:
             note(f"error: {file}: cannot be read; expected lines NAME=VALUE in UTF-8")
             sys.exit(2)
     try:
-        app()
+        _run()
     except RagemoError as error:
         note(f"error: {ERRNO.sub('', str(error))}")
+        _settle_output()
         sys.exit(2)
+    except BrokenPipeError:  # as of `| head -1`: nobody wants more
+        _settle_output()
+        sys.exit(1)
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        note(f"error: {error.filename}: {error.strerror}")  # a name too long, or no permission
+        # A name too long, no permission, or a full disk, which does not say where it is.
+        where = error.filename or "standard output, a file or a connection"
+        note(f"error: {where}: {error.strerror}")
+        _settle_output()
         sys.exit(2)
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a disk may be full only now
+        raise
+
+
+def _settle_output() -> None:
+    """What cannot be written is dropped, or Python would try once more at its end, and say so."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
