@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from hashlib import sha256
 
 import pytest
@@ -187,6 +188,22 @@ def test_plain_json_lines(tmp_path):
     assert (second.profile, second.scene, second.stage) == ("", "", "")
     # "bored" is of a context-only utterance, so it is none of the labels.
     assert corpus.labels.names == ("glad", "sad")
+
+
+@pytest.mark.parametrize("format", ["auto", "plain"])
+def test_a_json_list_is_the_json_lines(tmp_path, format):
+    (tmp_path / "lines.jsonl").write_text(json_lines(PLAIN), encoding="utf-8")
+    (tmp_path / "list.json").write_text(json.dumps(PLAIN, indent=1), encoding="utf-8")
+    lines = read_corpus(tmp_path / "lines.jsonl")
+    listed = read_corpus(tmp_path / "list.json", format=format)
+    assert (listed.format, listed.dialogues) == ("plain", lines.dialogues)
+
+
+def test_a_json_list_with_other_keys_is_told_by_them(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_text('[{"text": "so", "label": "happy"}]', encoding="utf-8")
+    said = r"list\.json:1: unknown keys: 'label'"
+    assert re.search(said, str(problem(path, format="plain")))
 
 
 def test_plain_csv(tmp_path):

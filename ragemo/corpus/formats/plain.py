@@ -1,4 +1,4 @@
-"""ragemo's own format: one utterance per line of JSON, or per row of CSV.
+"""ragemo's own format: one utterance per line of JSON, object of a JSON list, or row of CSV.
 
     id                unique
     dialogue_id
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 LABELS: str | None = None
 EMOTION = "emotion"
-EXPECTS = "JSON lines or CSV with id, dialogue_id, turn, speaker and text"
+EXPECTS = "JSON lines, a JSON list or CSV with id, dialogue_id, turn, speaker and text"
 ONE_TEXT = False
 
 REQUIRED = ("id", "dialogue_id", "turn", "speaker")
@@ -49,7 +49,7 @@ _PREFIX = "hypothesis:"
 
 
 def recognises(source: Source) -> bool:
-    """Whether it has an `id` and a `dialogue_id`, as CSV or as JSON lines."""
+    """Whether it has an `id` and a `dialogue_id`, as CSV or as JSON."""
     return isinstance(source.first, tuple | dict) and {"id", "dialogue_id"} <= set(source.first)
 
 
@@ -57,6 +57,9 @@ def parse(source: Source) -> Iterator[tuple[Record, Utterance]]:
     """See `ragemo.corpus.formats.Format`."""
     if source.path.suffix.lower() == ".jsonl" or source.opening == "{":
         for record in source.json_lines():
+            yield record, read_record(record)
+    elif source.opening == "[":
+        for record in source.json_list():
             yield record, read_record(record)
     else:
         columns = source.first if isinstance(source.first, tuple) else ()
