@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ragemo.corpus.checked import NO_RECORD
-from ragemo.errors import RagemoError, RunFolderError
+from ragemo.errors import RagemoError, RunFolderError, SettingsError
 from ragemo.files import file_in, parse_json, sha256_file, whole_folder, write_json
 from ragemo.runs.manifest import KIND
 from ragemo.runs.merging import check_place
@@ -125,7 +125,10 @@ def merge_answers(folders: Sequence[Path | str], out: Path | str) -> Run:
 def _shard(run: Run) -> ShardFolder:
     if "shard" not in run.manifest:
         raise RunFolderError(f"{run.path}: a run, and no shard of one; leave it out")
-    shard = Shard(**run.manifest["shard"])
+    try:
+        shard = Shard(**run.manifest["shard"])
+    except SettingsError as error:
+        raise RunFolderError(f"{run.path / 'manifest.json'}: {error}; copy it again") from None
     return ShardFolder(run.path, shard, {**run.manifest, "shard": {"of": shard.of}})
 
 

@@ -2,6 +2,7 @@
 twice."""
 
 import json
+import re
 import shutil
 from collections import Counter
 
@@ -131,6 +132,13 @@ def test_a_shard_that_is_not_copied_whole_is_not_merged(tmp_path, shards):
     with pytest.raises(RunFolderError, match=r"answered.json: cannot be read"):
         merge_answers(shards, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_shard_of_a_number_that_cannot_be_is_named(tmp_path, shards):
+    file = shards[1] / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"shard": {"number": 5, "of": 3}}))
+    with pytest.raises(RunFolderError, match=f"^{re.escape(str(file))}: shard 5/3: expected"):
+        merge_answers(shards, tmp_path / "run")
 
 
 def test_a_shard_that_is_gone_on_with_is_not_finished_until_it_is(tmp_path, index, shards):
