@@ -31,7 +31,9 @@ def calibrate(
 
     opened = Run.open(run)
     check_replaceable(out, overwrite=overwrite, read=opened.path.iterdir())
-    settings, _ = settings_and_paths(config, {"pool": pool, "voters": voters}, set_ or ())
+    settings, _ = settings_and_paths(
+        config, {"pool": pool, "voters": voters}, set_ or (), reads={"voting"}
+    )
     found = fit(opened, settings.voting, samples=bootstrap, seed=seed)
     found.write(out)
     weights = ", ".join(f"{voter} {w:.2f}" for voter, w in sorted(found.panel.weights.items()))

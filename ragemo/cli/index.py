@@ -94,6 +94,7 @@ def build(
             "index.factory": factory,
         },
         set_ or (),
+        reads={"corpus", "index", "seed"},
     )
     sources = train_files(files or (), config)
     target = pick_path(out, paths.get("index"), "--out", "paths.index")
@@ -183,7 +184,9 @@ def add(
     from ragemo.retrieval.adding import add_corpus
     from ragemo.retrieval.folder import check_destination
 
-    settings, _ = settings_and_paths(None, {"corpus.format": format_}, set_ or ())
+    settings, _ = settings_and_paths(
+        None, {"corpus.format": format_}, set_ or (), reads={"corpus", "seed"}
+    )
     check_destination(out, overwrite=overwrite)
     progress = ConsoleProgress(quiet=quiet)
     index, embedder = open_index(folder, progress.say)

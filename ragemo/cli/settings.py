@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,9 @@ FLAGS = {
 LISTS = frozenset({"strategy", "vary", "voters"})
 """Flags that take several names by commas."""
 
+PREDICTING = frozenset(Settings.model_fields) - {"index"}
+"""The sections (and single settings) that a prediction reads: how an index is built is none."""
+
 WHOLE_DIALOGUE = -1
 """What --context has for null."""
 
@@ -61,12 +64,14 @@ def settings_and_paths(
     flags: Mapping[str, Any],
     assignments: Sequence[str] = (),
     *,
+    reads: Collection[str] = PREDICTING,
     retrieval: Mapping[str, Any] | None = None,
 ) -> tuple[Settings, dict[str, Path]]:
     """Settings from defaults, config, `--set` assignments and flags, in that order of force.
 
-    `flags` are by their names (see `FLAGS`) or the setting's own; None: not given. `retrieval`
-    stands in for the defaults of that section.
+    `flags` are by their names (see `FLAGS`) or the setting's own; None: not given. `reads` is what
+    the command reads (see `read_assignments`), and `retrieval` stands in for the defaults of that
+    section.
 
     A config may also name files under `paths` (train, data, index, out); they are no settings,
     since they say where things are and not what is done. A list of them, which only train may
@@ -82,13 +87,15 @@ def settings_and_paths(
     own = data.get("retrieval") or {}
     if retrieval and isinstance(own, dict):
         data["retrieval"] = {**retrieval, **own}
-    assigned = read_assignments(assignments)
+    assigned = read_assignments(assignments, reads)
     given = {
         FLAGS.get(name, name): _value(name, value)
         for name, value in flags.items()
         if value is not None
     }
     source = "settings" if config is None else f"{config} with flags" if given else str(config)
+    # Flags come last, since a whole section that is assigned stands in for all that was before.
+    assigned = {name: value for name, value in assigned.items() if name not in given}
     settings = resolve_settings(data, assigned | given, source=source)
     single = {name: path for name, path in paths.items() if not isinstance(path, list)}
     if listed := set(paths) - set(single) - {"train"}:
@@ -99,17 +106,28 @@ def settings_and_paths(
     return settings, {name: Path(path) for name, path in single.items()}
 
 
-def read_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+def read_assignments(
+    assignments: Sequence[str], reads: Collection[str] = PREDICTING
+) -> dict[str, Any]:
     """The settings of `--set SECTION.NAME=VALUE`, by dotted name.
 
+    A config may be for several commands; what is set for one has to be what it reads.
+
     Raises:
-        SettingsError: if one is not of that shape, or its value is not YAML.
+        SettingsError: if one is not of that shape, its value is not YAML, or its section is not
+            among those that the command reads.
     """
     found: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
             raise SettingsError(f"--set {assignment}: expected SECTION.NAME=VALUE")
+        section = name.strip().partition(".")[0]
+        if section in Settings.model_fields and section not in reads:
+            raise SettingsError(
+                f"--set {assignment}: this command does not read {section}, but only "
+                f"{', '.join(one for one in Settings.model_fields if one in reads)}; leave it out"
+            )
         try:
             found[name.strip()] = parse_yaml(value)
         except ValueError:

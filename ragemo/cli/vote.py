@@ -42,7 +42,7 @@ def vote(
     """Pool the ballots of runs and of other systems; nobody is asked."""
     from ragemo.cli.console import ConsoleProgress, note
     from ragemo.cli.outcome import tell_outcome, tell_weights
-    from ragemo.cli.settings import import_ballots, settings_and_paths
+    from ragemo.cli.settings import PREDICTING, import_ballots, settings_and_paths
     from ragemo.cli.sources import open_corpus, open_index
     from ragemo.errors import SettingsError
     from ragemo.pipeline import make_plan
@@ -66,6 +66,7 @@ def vote(
             "leave_out": leave_out,
         },
         set_ or (),
+        reads={"retrieval", "voting", "seed"} if runs else PREDICTING,
         retrieval=retrieval_of(runs[0]) if runs else None,
     )
     check_new_run(out)

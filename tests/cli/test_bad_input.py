@@ -195,6 +195,29 @@ def test_an_address_that_is_none_is_named_and_not_shown(command, test_file, monk
     assert "hunter2" not in done.out + asked.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        (("predict", "x"), "index.embedder=minilm"),
+        (("predict", "x"), "index={precision: fp32}"),
+        (("prompt", "show", "u1", "--data", "x"), "index.factory=Flat"),
+        (("vote", "run", "--out", "y"), "limit=5"),
+        (("vote", "run", "--out", "y"), "llm.model=none"),
+        (("calibrate", "run", "--out", "y"), "retrieval.k=2"),
+        (("index", "build", "x", "--out", "y"), "retrieval.k=2"),
+        (("index", "add", "x", "x", "--out", "y"), "index.embedder=minilm"),
+        (("ablate", "x"), "index.embedder=minilm"),
+    ],
+)
+def test_a_setting_that_a_command_does_not_read_is_refused(
+    command, test_file, index, arguments, setting
+):
+    command("predict", test_file, "--index", index, *GOOD)
+    name = setting.replace("=", ".").partition(".")[0]
+    said = f"--set {setting}: this command does not read {name}, but only "
+    assert said in fails(command(*arguments, "--set", setting))
+
+
 def test_a_corpus_is_not_converted_onto_itself(command, test_file):
     before = test_file.read_bytes()
     Path("link.json").symlink_to(test_file)

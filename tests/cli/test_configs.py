@@ -124,3 +124,9 @@ def test_a_truth_value_is_no_number(command, test_file):
     done = command("predict", test_file, "--out", "run", "--set", "limit=yes")
     assert (done.code, done.out) == (2, "")
     assert done.err.endswith("limit: expected a whole number, found true\n")
+
+
+def test_a_flag_wins_over_its_setting_and_over_its_whole_section():
+    assigned = ["retrieval.k=4", "retrieval={exclude: speaker}"]
+    settings, _ = settings_and_paths(None, {"k": 2}, assigned)
+    assert (settings.retrieval.k, settings.retrieval.exclude) == (2, "speaker")
