@@ -3,8 +3,8 @@
 What a vote is about is the pool's verdict, not the model's own majority. Once the models are
 weighed, the verdict is settled when none of the answers that may still be asked for can change
 it: for every label l, it stays the same if all of them say l. (Of bare labels no mixture could do
-what none of these does, since a pool rises with a label's share; a model that scores labels
-could in rare cases.) A model that counts for
+what none of these does, since a pool rises with a label's share; a model that scores labels could
+in rare cases, and so could answers of which only some come, or are labels.) A model that counts for
 little, or an utterance on which the others are sure, is then not asked again in vain.
 
 The dialogue's say comes later and may still move a verdict that was settled here.
