@@ -48,6 +48,9 @@ ENOUGH = 200
 
 TEMPERATURES = tuple(float(value) for value in np.geomspace(0.3, 3, 47).round(3))
 
+EM_STEPS = 100
+"""How often, at most, confusions are estimated anew where a voter's are unknown."""
+
 WEIGHT_SPREAD = 0.5
 """How far the index's own voters may move from even weights before it costs half a nat."""
 
@@ -80,7 +83,8 @@ class Panel:
         prior: pi, label shares of the index (even ones without an index).
         decoder: one of `DECODERS`.
         transitions: what earlier turns say of later ones, or None.
-        confusions: voter -> counts of (gold, vote), shape (L, L), for Dawid-Skene.
+        confusions: voter -> counts of (gold, vote), shape (L, L), for Dawid-Skene; learned from
+            the votes themselves where somebody votes whose confusions are not here.
         correction: g.
         temperature: T.
         threshold: of the conformal label sets (see `ragemo.voting.conformal`), or None.
@@ -143,7 +147,12 @@ class Panel:
         elif self.pool == "majority":
             beliefs = majority_pool(votes)
         else:
-            beliefs = dawid_skene(votes, self.prior, confusions=self.confusions).distributions
+            # Confusions that are known stay as they are: T and the sets' threshold were fitted with
+            # them, and EM over the run would move them the further, the longer the run is.
+            known = all(voter in self.confusions for voter in votes.voters)
+            beliefs = dawid_skene(
+                votes, self.prior, confusions=self.confusions, iterations=0 if known else EM_STEPS
+            ).distributions
         return np.where(silent[:, None], 0.0, beliefs)
 
     def decided(

@@ -170,6 +170,25 @@ def test_label_sets_hold_the_right_label_as_often_as_asked(known, new, coverage)
     assert inside.mean() == pytest.approx(coverage, abs=0.04)
 
 
+def test_dawid_and_skene_stay_calibrated_however_long_the_run_is():
+    """What is known of voters is not learned anew from a run: that would make it too sure."""
+
+    def alike(count, seed):
+        """Voters that read the same words, so that they do not err independently."""
+        dice = np.random.default_rng(seed)
+        gold = dice.choice(SIZE, size=count, p=PRIOR)
+        shared = informed(gold, PRIOR, 1.0, dice)
+        shares = {name: 0.5 * shared + 0.5 * informed(gold, PRIOR, 0.6, dice) for name in "abc"}
+        return labelled(shares, gold, PRIOR)
+
+    panel = fit_panel(alike(300, seed=0), PRIOR, pool="dawid-skene", decoder="none")
+    new = alike(4000, seed=1)
+    shares, _ = decided(panel, new)
+    inside = 1 - shares[np.arange(len(shares)), new.gold] <= panel.threshold
+    assert inside.mean() > 0.87
+    assert calibration_error(shares, new.gold) < 0.05
+
+
 @every_pool
 @pytest.mark.parametrize("count", [0, 1, 7, ENOUGH - 1])
 def test_few_windows_give_the_stated_defaults(pool, count):
