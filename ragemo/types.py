@@ -375,7 +375,7 @@ class Verdict:
         invalid: how many of the ballots were answers that are no label.
         failed: how many of the ballots never got an answer.
         label_set: labels that hold the true one with the coverage that was asked for; () where
-            nothing is known of the voters.
+            too little is known of one of the voters.
         abstained: whether the confidence is below what the user asks for.
         details: what the ballots for the label say beside it, brought together; plain data.
     """

@@ -69,7 +69,11 @@ def tell_remarks(models: Sequence[LanguageModel], progress: Progress) -> None:
 
 
 def tell_weights(run: Run, progress: Progress) -> None:
-    """Say how much each voter counted, and on what ground."""
+    """Say how much each voter counted, on what ground, and where that is too little for sets."""
+    from ragemo.runs.scores import NO_SETS, lacks_sets
+
+    if lacks_sets(run):
+        progress.say(f"note: {NO_SETS}")
     panels = run.panels()
     weighed = {one["voter"]: one for record in panels for one in record["weighed"]}
     voters = sorted({voter for record in panels for voter in record["panel"]["weights"]})

@@ -137,6 +137,7 @@ def panels_data(run: Run) -> list[dict[str, Any]]:
                 "prior": panel["prior"],
                 "correction": panel["correction"],
                 "temperature": panel["temperature"],
+                "has_sets": panel["threshold"] is not None,
                 "decoder": panel["decoder"],
                 "own_strength": transitions and transitions["own_strength"],
                 "other_strength": transitions and transitions["other_strength"],

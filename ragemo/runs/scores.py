@@ -25,6 +25,12 @@ INDEX_ALONE = "index alone"
 """The baseline of the index's own voters, without anybody else."""
 
 
+NO_SETS = (
+    "label sets are left out where a voter was tried on too few labelled windows for their coverage"
+)
+"""What is said where `lacks_sets`."""
+
+
 def score_run(
     run: Run,
     own: Predictions | None = None,
@@ -60,7 +66,14 @@ def score_run(
     notes = run_notes(run)
     if unknown := run.count_verdicts() - len(own):
         notes.insert(0, f"{unknown} predicted utterances have no gold label")
+    if lacks_sets(run):
+        notes.append(NO_SETS)
     return replace(result, notes=(*notes, *result.notes))
+
+
+def lacks_sets(run: Run) -> bool:
+    """Whether a part's verdicts have no label set."""
+    return any(record["panel"]["threshold"] is None for record in run.panels())
 
 
 def run_notes(run: Run) -> list[str]:

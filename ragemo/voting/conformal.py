@@ -50,6 +50,16 @@ EVERY_LABEL = 1.0
 """The threshold at which the set holds every label: no score is greater."""
 
 
+def is_enough(count: int, coverage: float) -> bool:
+    """Whether so many utterances have a threshold of this coverage below `EVERY_LABEL`."""
+    return _rank(count, coverage) <= count
+
+
+def _rank(count: int, coverage: float) -> int:
+    # Rounded, or (99 + 1) * 0.55 would ask for the 56th.
+    return math.ceil(round((count + 1) * coverage, PRECISION))
+
+
 def threshold(distributions: Floats, gold: Integers, coverage: float) -> float:
     """The threshold q of the label sets, from utterances whose gold labels are known.
 
@@ -69,12 +79,11 @@ def threshold(distributions: Floats, gold: Integers, coverage: float) -> float:
             f"coverage is {coverage}: expected a share between 0 and 1, both excluded, such as 0.9"
         )
     count = len(gold)
-    # Rounded, or (99 + 1) * 0.55 would ask for the 56th.
-    rank = math.ceil(round((count + 1) * coverage, PRECISION))
-    if rank > count:
+    if not is_enough(count, coverage):
         return EVERY_LABEL
+    place = _rank(count, coverage) - 1
     scores = _scores(distributions)[np.arange(count), gold]
-    return float(np.partition(scores, rank - 1)[rank - 1])
+    return float(np.partition(scores, place)[place])
 
 
 def label_sets(distributions: Floats, threshold: float) -> Mask:

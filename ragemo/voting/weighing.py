@@ -39,9 +39,6 @@ SPREAD = 0.4
 ENOUGH = 8
 """Labelled windows from which a voter is weighed by them."""
 
-ENOUGH_FOR_SETS = 50
-"""Labelled windows from which the label sets' threshold is set anew."""
-
 
 @dataclass(frozen=True)
 class Weighed:
@@ -129,8 +126,10 @@ def weigh(
         # Somebody has to decide, be it by little.
         weighed = [replace(one, weight=GUESS) for one in weighed]
         panel = _with_weights(panel, weighed)
-    if any(panel.weights[voter] > 0 for voter in labelled.voters):
-        panel = _new_threshold(panel, known, labelled, coverage)
+    heard = [voter for voter in outside if panel.weights[voter] > 0]
+    if heard:
+        threshold = _new_threshold(panel, known, labelled.of(heard), heard, coverage)
+        panel = replace(panel, threshold=threshold)
     return panel, sorted(weighed, key=lambda one: outside.index(one.voter))
 
 
@@ -190,15 +189,21 @@ def _by_agreement(panel: Panel, votes: Votes, voter: str) -> Weighed:
     return Weighed(voter, round(found.weight, 4), "agreement", found.n, round(found.accuracy, 4))
 
 
-def _new_threshold(panel: Panel, known: Labelled, tried: Votes, coverage: float) -> Panel:
-    """The label sets' threshold on the windows where the voters from outside were heard, too."""
-    rows = _tried_on(tried, known)
-    if len(rows) < ENOUGH_FOR_SETS:
-        return panel
+def _new_threshold(
+    panel: Panel, known: Labelled, tried: Votes, heard: Sequence[str], coverage: float
+) -> float | None:
+    """The label sets' threshold on the labelled windows where all who are heard voted.
+
+    None where one of them was not tried, or there are too few such windows for the coverage: the
+    threshold of the index alone says nothing of a verdict that others had a say in.
+    """
+    rows = np.flatnonzero(tried.present.all(axis=0) & (known.gold >= 0))
+    if len(tried.voters) < len(heard) or not conformal.is_enough(len(rows), coverage):
+        return None
     beliefs = panel.pooled(joined(known.votes.on(rows), tried.on(rows)))
     alone = np.full(len(rows), -1)
     shares, _ = panel.decided(beliefs, Links(alone, alone))
-    return replace(panel, threshold=conformal.threshold(shares, known.gold[rows], coverage))
+    return conformal.threshold(shares, known.gold[rows], coverage)
 
 
 def joined(first: Votes, second: Votes) -> Votes:

@@ -25,6 +25,7 @@ def test_voters_and_pool_by_flag(command, run, index, test_file):
     )
     assert done.code == 0, done.err
     assert "weights: probe" in done.err
+    assert "label sets" not in done.err
     panel = json.loads(Path("two/panel.json").read_text())["parts"][0]["panel"]
     assert (panel["pool"], sorted(panel["weights"])) == ("mean", ["probe", "words"])
     wrong = command(
@@ -49,6 +50,7 @@ def test_another_system_s_file_joins_and_what_is_odd_is_told(command, run, index
     assert "'audio' has no row on 2 of the" in done.err
     assert "passed over: 1 ('stranger')" in done.err
     assert "by agreement" in done.err
+    assert "note: label sets are left out" in done.err
     named = command("vote", "run", "face=audio.csv", "--index", index, "--out", "voted")
     assert named.code == 0, named.err
     weights = json.loads(Path("voted/panel.json").read_text())["parts"][0]["panel"]["weights"]

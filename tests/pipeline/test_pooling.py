@@ -1,5 +1,6 @@
 """Deciding anew on ballots that are there."""
 
+import csv
 import shutil
 from dataclasses import replace
 from typing import NamedTuple
@@ -8,8 +9,10 @@ import pytest
 
 from ragemo.errors import RunFolderError, SettingsError
 from ragemo.pipeline import vote
+from ragemo.report.figures import panels_data
 from ragemo.retrieval.index import Index
 from ragemo.runs.run import Run
+from ragemo.runs.scores import NO_SETS, score_run
 from ragemo.settings import Settings
 from ragemo.voting.imported import read_ballots
 from tests.conftest import LABELS, FakeEmbedder, make_corpus
@@ -142,6 +145,34 @@ def test_a_file_joins_a_run(index, tmp_path):
     assert right(joined) > right(asked)
     assert joined.manifest["imported"][0]["voters"] == ["good"]
     assert joined.manifest["runs"][0]["run"] == asked.path.name
+
+
+def test_where_a_file_was_tried_on_few_windows_no_label_set_is_promised_and_that_is_said(
+    index, tmp_path
+):
+    asked = ask_all(TEST, tmp_path / "alone", Settings(), index=index)
+    file = tmp_path / "good.csv"
+    say = mostly_right(GOLD)
+    said = {u.id: say(Asked(u.id), 0) for u in (*TEST.utterances, *TRAIN.utterances[:8])}
+    file.write_text("id,label\n" + "".join(f"{name},{label}\n" for name, label in said.items()))
+    joined = vote(
+        [asked],
+        Settings(),
+        tmp_path / "joined",
+        index=index,
+        embedder=FakeEmbedder(),
+        imported=[read_ballots(file, LABELS)],
+    )
+    for run, has_sets in ((asked, True), (joined, False)):
+        (record,) = run.panels()
+        assert (record["panel"]["threshold"] is not None) == has_sets
+        assert all(bool(verdict.label_set) == has_sets for verdict in run.verdicts())
+        with (run.path / "predictions.csv").open(newline="") as table:
+            assert all(bool(row["label_set"]) == has_sets for row in csv.DictReader(table))
+        score = score_run(run, samples=5)
+        assert (score.label_sets is not None) == has_sets
+        assert (NO_SETS in score.notes) != has_sets
+        assert panels_data(run)[0]["has_sets"] == has_sets
 
 
 def test_its_manifest_says_where_the_ballots_come_from(asked, index, tmp_path):

@@ -12,7 +12,7 @@ from ragemo.voting.agreement import CAP
 from ragemo.voting.bases import base_of
 from ragemo.voting.panel import POOLS, UNTRIED_CORRECTION, Panel, fit_panel, untried_panel
 from ragemo.voting.votes import count_votes, votes_of_arrays
-from ragemo.voting.weighing import ENOUGH, ENOUGH_FOR_SETS, GUESS, Weighed, joined, weigh
+from ragemo.voting.weighing import ENOUGH, GUESS, Weighed, joined, weigh
 from tests.voting.electorate import SIZE, informed, labelled, log_loss, names
 
 PRIOR = (0.5, 0.3, 0.2)
@@ -58,7 +58,7 @@ class World:
             case "sure and strong":
                 return informed(self.all_gold, PRIOR, 1.5, self.dice, confidence=4.0)
 
-    def weighed(self, checks=CHECKS, panel=None, **voters):
+    def weighed(self, checks=CHECKS, panel=None, coverage=0.9, **voters):
         """The panel with voters that were tried on some windows, how, and its beliefs."""
         rows = self.dice.permutation(WINDOWS)[:checks]
         tried = [
@@ -78,6 +78,7 @@ class World:
             self.known,
             count_votes(tried, self.known.votes.utterances, SIZE),
             votes,
+            coverage=coverage,
         )
         return panel, {one.voter: one for one in weighed}, panel.pooled(votes)
 
@@ -345,17 +346,57 @@ def test_where_no_voter_of_the_index_counts_half_of_its_prior_is_corrected(world
     assert log_loss(panel.pooled(votes), world.gold) < log_loss(np.array([PRIOR] * NEW), world.gold)
 
 
-@pytest.mark.parametrize("checks", [ENOUGH_FOR_SETS - 1, 300])
-def test_label_sets_are_set_anew_where_enough_windows_heard_the_new_voter(world, checks):
-    panel, _, beliefs = world.weighed(checks, llm=world.says("strong"))
-    if checks < ENOUGH_FOR_SETS:
-        assert panel.threshold == world.own.threshold
-    else:
-        assert panel.threshold != world.own.threshold
-        links = labelled({}, world.gold, PRIOR).links
-        shares, _ = panel.decided(beliefs, links)
-        inside = 1 - shares[np.arange(NEW), world.gold] <= panel.threshold
-        assert inside.mean() == pytest.approx(0.9, abs=0.05)
+def held(panel, beliefs, gold):
+    """Which label sets hold the gold label."""
+    links = labelled({}, gold, PRIOR).links
+    shares, _ = panel.decided(beliefs, links)
+    return 1 - shares[np.arange(NEW), gold] <= panel.threshold
+
+
+@pytest.mark.parametrize(("checks", "coverage"), [(0, 0.9), (8, 0.9), (18, 0.95)])
+def test_no_label_sets_are_promised_where_too_few_windows_heard_the_new_voter(
+    world, checks, coverage
+):
+    panel, _, _ = world.weighed(checks, coverage=coverage, llm=world.says("strong"))
+    assert world.own.threshold is not None
+    assert panel.weights["llm"] > 0
+    assert panel.threshold is None
+
+
+@pytest.mark.parametrize("kind", ["strong", "boasting"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_label_sets_are_set_anew_from_the_first_windows_that_suffice(worlds, pool, kind):
+    inside = []
+    for world in worlds:
+        own = fit_panel(world.known, PRIOR, pool=pool, decoder="none")
+        panel, _, beliefs = world.weighed(20, panel=own, llm=world.says(kind))
+        inside.append(held(panel, beliefs, world.gold).mean())
+    assert np.mean(inside) > 0.87
+
+
+def test_with_many_windows_label_sets_are_as_good_as_asked_and_no_better(world):
+    panel, _, beliefs = world.weighed(300, llm=world.says("strong"))
+    assert held(panel, beliefs, world.gold).mean() == pytest.approx(0.9, abs=0.05)
+
+
+def test_one_voter_that_was_not_tried_is_enough_for_no_label_sets(world):
+    """Beside one that was tried often, another is weighed by agreement."""
+    said = {voter: world.says("strong") for voter in ("llm", "import")}
+    ids = world.known.votes.utterances
+    tried = votes_of_arrays({"llm": said["llm"][:WINDOWS]}, ids, SIZE)
+    cast = votes_of_arrays({v: shares[WINDOWS:] for v, shares in said.items()}, world.ids, SIZE)
+    votes = joined(world.index_votes, cast)
+    both = weigh(world.own, world.known, tried, votes)[0]
+    assert min(both.weights.values()) > 0
+    assert both.threshold is None
+    alone = weigh(world.own, world.known, tried, votes.of([*INDEX, "llm"]))[0]
+    assert alone.threshold is not None
+
+
+def test_a_voter_without_a_say_leaves_the_label_sets_as_they_are(world):
+    panel, _, _ = world.weighed(400, llm=world.says("boasting"))
+    assert panel.weights["llm"] == 0
+    assert panel.threshold == world.own.threshold
 
 
 # -- everything ----------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ function panelSection(panel, number) {
       { class: 'figures' }),
     small(`Pool: ${panel.pool}. Prior correction ${fixed(panel.correction)}, temperature `,
       `${fixed(panel.temperature)}. `,
+      !panel.has_sets && 'No label sets: a voter was tried on too few labelled windows. ',
       panel.own_strength === null ? 'The dialogue has no say.' : [
         `The dialogue's say (${panel.decoder}): ${fixed(panel.own_strength)} for the speaker's `,
         `last turn, ${fixed(panel.other_strength)} for the turn before.`]));
