@@ -339,6 +339,15 @@ def _weighted_f1(gold: Integers, chosen: Integers) -> float:
     return float((support * 2 * hits / np.maximum(support + named, 1)).sum() / len(gold))
 
 
+def temperature(panel: Panel, known: Labelled) -> float:
+    """The T that suits a panel's distributions on labelled windows; 1 with fewer than `ENOUGH`."""
+    beliefs = panel.pooled(known.votes)
+    scored = (known.gold >= 0) & beliefs.any(axis=1)
+    if scored.sum() < ENOUGH:
+        return 1.0
+    return _temperature(panel, beliefs, known, panel.heard(beliefs, known.links))
+
+
 def _temperature(panel: Panel, beliefs: Floats, known: Labelled, heard: Floats) -> float:
     """T by log loss."""
     scored = known.gold >= 0

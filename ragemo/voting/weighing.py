@@ -9,6 +9,8 @@ index comes out near the guess or at 0, however confident it is, and a strong on
 A system that brings no answers on labelled windows is weighed by how it agrees with the others
 (`ragemo.voting.agreement`).
 
+In the pool "mean" the log loss is that of the mean (see `ragemo.voting.mean`).
+
 The pool "dawid-skene" knows voters by their confusions, which are counted on the labelled
 windows, and the majority asks nobody's worth: there, all weights are 1.
 """
@@ -26,7 +28,8 @@ from ragemo.voting.agreement import agreement_weight
 from ragemo.voting.bases import base_of
 from ragemo.voting.dawid_skene import calibrated_confusions
 from ragemo.voting.log_pool import evidence, fit_weights
-from ragemo.voting.panel import UNTRIED_CORRECTION, Labelled, Panel
+from ragemo.voting.mean import fit_joining
+from ragemo.voting.panel import UNTRIED_CORRECTION, Labelled, Panel, temperature
 from ragemo.voting.transitions import Links
 from ragemo.voting.votes import Integers, Votes
 
@@ -151,12 +154,23 @@ def _by_labels(panel: Panel, known: Labelled, tried: Votes) -> tuple[Panel, list
         counted = calibrated_confusions(own, gold)
         panel = replace(panel, confusions={**panel.confusions, **counted})
     else:
-        beliefs = panel.pooled(known.votes.on(rows))
-        start = np.where(
-            beliefs.any(axis=1, keepdims=True), np.log(np.maximum(beliefs, 1e-12)), panel.log_prior
-        )
+        others = known.votes.on(rows)
+        beliefs = panel.pooled(others)
         even = np.ones(len(own.voters))
-        weights = fit_weights(evidence(own, panel.bases), gold, start, GUESS * even, SPREAD * even)
+        if panel.pool == "mean":
+            total = sum(panel.weights.get(voter, 0.0) for voter in others.voters)
+            # Without the prior correction: it costs log loss, so a voter that undid it by naming
+            # the frequent labels would seem to know something.
+            plain = replace(panel, correction=0.0, decoder="none", temperature=1.0)
+            sharpness = 1 / temperature(plain, known)
+            weights = fit_joining(
+                own, gold, total * beliefs, GUESS * even, SPREAD * even, sharpness=sharpness
+            )
+        else:
+            spoken = beliefs.any(axis=1, keepdims=True)
+            start = np.where(spoken, np.log(np.maximum(beliefs, 1e-12)), panel.log_prior)
+            found = evidence(own, panel.bases)
+            weights = fit_weights(found, gold, start, GUESS * even, SPREAD * even)
     # The share of each voter's ballots on a window whose first choice is the gold label.
     right = own.firsts[:, np.arange(len(gold)), gold] / np.maximum(own.counts, 1)
     weighed = [

@@ -72,7 +72,7 @@ class World:
             for name, said in voters.items()
             for utterance, shares in zip(self.ids, said[WINDOWS:], strict=True)
         ]
-        votes = joined(self.index_votes, count_votes(cast, self.ids, SIZE))
+        self.last = votes = joined(self.index_votes, count_votes(cast, self.ids, SIZE))
         panel, weighed = weigh(
             self.own if panel is None else panel,
             self.known,
@@ -279,6 +279,24 @@ def test_in_the_mean_the_strong_count_more(world):
         200, panel=own, llm=world.says("strong"), dice=world.says("random")
     )
     assert weighed["llm"].weight > 3 * weighed["dice"].weight
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_in_the_mean_voters_have_the_share_that_suits_a_mean(kind):
+    """Bare labels change a log pool a lot at a small weight, and a mean hardly at all."""
+    gains, best = [], []
+    for world in map(World, SEEDS):
+        own = fit_panel(world.known, PRIOR, pool="mean", decoder="none", correction=0)
+        panel, weighed, _ = world.weighed(300, panel=own, llm=world.says(kind))
+        losses = {}
+        for weight in (0.0, weighed["llm"].weight, *np.geomspace(0.05, 5, 20)):
+            tried = replace(panel, weights={**own.weights, "llm": weight})
+            beliefs = tried.pooled(world.last)
+            shares, _ = tried.decided(beliefs, labelled({}, world.gold, PRIOR).links)
+            losses[weight] = log_loss(shares, world.gold)
+        gains.append(losses[0.0] - losses[weighed["llm"].weight])
+        best.append(losses[0.0] - min(losses.values()))
+    assert np.mean(gains) > np.mean(best) - 0.015
 
 
 def test_dawid_and_skene_learn_on_labelled_windows_what_a_voter_means(world):
