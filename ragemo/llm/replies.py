@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Any
 
 from ragemo.labels import LabelSet
 from ragemo.llm.answers import without_thinking
+from ragemo.llm.choices import before_gap, content_of, end_of, field_of, has_failed
 from ragemo.llm.label_probabilities import Token
 from ragemo.llm.prices import Price
 from ragemo.llm.tokens import estimate_tokens
@@ -136,7 +136,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
     """
     came = completion["choices"]
     choices = before_gap(came, n)
-    answers = tuple(_content(choice) for choice in choices)
+    answers = tuple(content_of(choice) for choice in choices)
     usage = field_of(completion, "usage")
     answer_tokens = _count(
         usage, "completion_tokens", sum(estimate_tokens(answer) for answer in answers)
@@ -150,7 +150,7 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
     model = completion.get("model")
     return Reply(
         answers=answers,
-        ends=tuple(_end(choice) for choice in choices),
+        ends=tuple(end_of(choice) for choice in choices),
         tokens=tuple(_read_tokens(choice) for choice in choices),
         prompt_tokens=prompt_tokens,
         cached_tokens=min(_count(details, "cached_tokens", 0), prompt_tokens),
@@ -158,70 +158,6 @@ def read_reply(completion: Mapping[str, Any], n: int, prompt_tokens: int) -> Rep
         model=model if isinstance(model, str) else "",
         broken_off=len(came) - len(choices) if any(map(has_failed, came)) else 0,
     )
-
-
-def has_failed(choice: Any) -> bool:
-    """Whether a model failed while it answered: OpenRouter says so here, with status 200."""
-    error = field_of(choice, "error")
-    return _end(choice) == "error" or (isinstance(error, dict) and bool(error))
-
-
-def before_gap(choices: Sequence[Any], n: int) -> list[Any]:
-    """Choices in their order, each once, up to the first of n that failed or did not come.
-
-    The number of an answer says with which seed it was drawn. Were those after a gap to move up,
-    the last ones would be drawn again, with seeds that have answered already.
-    """
-    failed = [choice for choice in choices if has_failed(choice)]
-    whole = _each_once([choice for choice in choices if not has_failed(choice)], n)
-    numbers = [field_of(choice, "index") for choice in whole]
-    every = numbers + [
-        number for choice in failed if (number := field_of(choice, "index")) not in numbers
-    ]
-    if _are_numbers(every):
-        return [choice for place, choice in enumerate(whole[:n]) if choice["index"] == place]
-    return _each_once(list(takewhile(lambda choice: not has_failed(choice), choices)), n)[:n]
-
-
-def _are_numbers(indices: Sequence[Any]) -> bool:
-    """Whether a server numbers its choices, each by itself and from 0 on."""
-    if not all(type(index) is int for index in indices):
-        return False
-    return len(set(indices)) == len(indices) and min(indices, default=1) == 0
-
-
-def _each_once(choices: Sequence[Any], n: int) -> list[Any]:
-    """Choices in the order of their numbers, without those that a server sent twice."""
-    numbers = [field_of(choice, "index") for choice in choices]
-    if len(choices) == 1 or not all(isinstance(number, int) for number in numbers):
-        return list(choices)
-    if len(set(numbers)) == 1 and len(choices) <= n:
-        return list(choices)  # that server numbers none
-    kept = {
-        (number, _content(choice)): choice
-        for number, choice in zip(reversed(numbers), reversed(choices), strict=True)
-    }
-    # Some servers give all choices one number: what they say tells them apart, and their order.
-    first = {id(choice): place for place, choice in enumerate(choices)}
-    return sorted(kept.values(), key=lambda choice: (choice["index"], first[id(choice)]))
-
-
-def field_of(holder: Any, field: str) -> Any:
-    """A field of a JSON object; None where there is none, or where it is no object."""
-    return holder.get(field) if isinstance(holder, dict) else None
-
-
-def _content(choice: Any) -> str:
-    content = field_of(field_of(choice, "message"), "content")
-    if isinstance(content, list):  # in parts, others of which are thoughts (Mistral)
-        parts = [field_of(part, "text") for part in content if field_of(part, "type") == "text"]
-        return "".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
-
-
-def _end(choice: Any) -> str | None:
-    end = field_of(choice, "finish_reason")
-    return end if isinstance(end, str) else None
 
 
 def _read_tokens(choice: Any) -> tuple[Token, ...]:

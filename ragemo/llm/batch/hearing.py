@@ -209,11 +209,7 @@ class Listener:
             usable[name] = model.learning.after_reply(
                 Call({}, n, parcel.able), prompt.form, self._labels, reply
             )
-        nothing_whole = reply.broken_off and not reply.answers
-        if nothing_whole and parcel.is_new:
-            found.tries.update(parcel.keys(name))
-            found.reasons.update(dict.fromkeys(parcel.keys(name), "the answer broke off"))
-        if nothing_whole or not usable[name]:
+        if not usable[name]:
             found.wasted.setdefault(key, []).append(reply)
             return
         reply = reply.or_empty().and_paid_for(found.wasted.pop(key, []))

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ragemo.llm.replies import has_failed
+from ragemo.llm.choices import first_failure
 
 URL: Final = "/v1/chat/completions"
 """What every request is for."""
@@ -86,9 +86,9 @@ def read_outcome(line: bytes) -> Outcome | None:
     body = body if isinstance(body, dict) else {}
     choices = body.get("choices")
     if status in (None, 200) and isinstance(choices, list):
-        if not choices or not all(map(has_failed, choices)):
+        if (failed := first_failure(choices)) is None:
             return Outcome(name, body, status, {})
-        body = choices[0]
+        body = failed
     error = record.get("error") or body.get("error") or body
     if isinstance(error, dict) and isinstance(error.get("error"), dict):
         error = error["error"]  # vLLM's is inside another one

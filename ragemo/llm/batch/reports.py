@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ragemo.llm.replies import field_of
+from ragemo.llm.choices import field_of
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError
 

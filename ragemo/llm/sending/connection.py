@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragemo.errors import EndpointError, SettingsError
+from ragemo.llm.choices import first_failure
 from ragemo.llm.event_loop import PerLoop
-from ragemo.llm.replies import before_gap, has_failed
 from ragemo.llm.requests import is_constrained
 from ragemo.llm.sending.endpoint import Endpoint
 from ragemo.llm.sending.faults import CallError, broken_off, explain, no_completion
@@ -296,9 +296,7 @@ class Connection:
             raise ValueError("it is nested too deeply") from None
         if not isinstance(completion, dict) or not isinstance(completion.get("choices"), list):
             raise no_completion(completion, self._endpoint)
-        choices = completion["choices"]
-        failed = next(filter(has_failed, choices), None)
-        if failed is not None and not before_gap(choices, len(choices)):
+        if (failed := first_failure(completion["choices"])) is not None:
             raise broken_off(failed, self._endpoint)
         return completion
 
