@@ -294,7 +294,8 @@ class Usage:
         cost: in US dollars; None where no price is known.
         seconds: latency as seen from here.
         unanswered: requests before it, and for it, that were sent and brought no answer: they ran
-            out of time, or the connection broke. An endpoint may charge for them all the same.
+            out of time, the connection broke, or what came was damaged or broken off. An endpoint
+            may charge for them all the same.
     """
 
     prompt_tokens: int = 0

@@ -121,8 +121,8 @@ def tell_usage(run: Run, before: Sequence[Ballot], progress: Progress) -> None:
         progress.say(", ".join(parts))
     if lost := sum(ballot.usage.unanswered for ballot in ballots if not ballot.from_cache):
         progress.say(
-            f"requests without an answer: {lost:,} ran out of time or lost their connection; the "
-            "endpoint may charge for them"
+            f"requests in vain: {lost:,} ran out of time, lost their connection or got an answer "
+            "that was damaged or broken off; the endpoint may charge for them"
         )
     if known := [ballot for ballot in ballots if ballot.from_cache]:
         saved = sum(ballot.usage.cost or 0.0 for ballot in known)

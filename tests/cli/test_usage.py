@@ -207,3 +207,16 @@ def test_prices_are_listed_with_where_they_come_from(command, prices, monkeypatc
     assert "prices.yaml" in done.err
     monkeypatch.delenv("RAGEMO_PRICES")
     assert "name it in RAGEMO_PRICES" in command("models", "prices").err
+
+
+@pytest.mark.parametrize("fault", [{"reset": True}, {"cut": 20}])
+def test_requests_in_vain_are_told_once(command, test_file, scenario, fault):
+    """Not again by a run that takes the answers from the cache."""
+    scenario.script(fault, answers=["sad"])
+    how = ("--base-url", scenario.url, "--set", "llm.attempts=2")
+    done = command(*asking(test_file, *how))
+    assert tokens_line(done) == "tokens: 300 sent (33 % of them cached), 21 answered"
+    assert "requests in vain: 1 ran out of time" in done.err
+    again = command(*asking(test_file, *how, "--out", "again"))
+    assert "in vain" not in again.err
+    assert len(scenario.seen) == 4
