@@ -214,6 +214,7 @@ def each_found(
     """
 
     def needed(record: dict[str, Any]) -> set[str]:
+        require("utterance_id", isinstance(record["utterance_id"], str))
         asked = targets is None or record["utterance_id"] in targets
         return {one["id"] for one in record["demonstrations"]} if asked else set()
 

@@ -78,7 +78,13 @@ def test_a_run_of_another_format_is_refused_and_left_as_it_is(folder, format_):
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-@pytest.mark.parametrize("line", [b"{", b"[]", b"3", b"{}", b'{"utterance_id": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"{", b"[]", b"3", b"{}", b'{"utterance_id": "x"}', b"\xff"),
+        b'{"utterance_id": [], "demonstrations": []}',
+    ],
+)
 @pytest.mark.parametrize(
     ("name", "read"),
     [
@@ -86,6 +92,7 @@ def test_a_run_of_another_format_is_refused_and_left_as_it_is(folder, format_):
         ("ballots.jsonl", Run.ballots),
         ("verdicts.jsonl", Run.verdicts),
         ("verdicts.jsonl", Run.parts),
+        ("verdicts.jsonl", Run.demonstrations),
     ],
 )
 def test_a_damaged_line_is_named(folder, name, read, line):
